@@ -1,0 +1,1 @@
+//! A Kafka-compatible broker as a function of requests, state and time.

@@ -1,0 +1,1 @@
+//! Ordered byte stores for stream state: in memory and RocksDB.

@@ -1,0 +1,1 @@
+//! Records, serdes, topologies, tasks and the runtime of Headwater.

@@ -1,0 +1,1 @@
+//! Headwater on Apache Kafka, through librdkafka.
