@@ -173,6 +173,16 @@ pub enum ProcessCause {
     /// A store failed.
     #[error(transparent)]
     Store(#[from] state_store::Error),
+    /// A row of a store is too short to be one.
+    #[error(
+        "store {store} holds a row of {length} bytes that it cannot have written; restore it by removing its directory"
+    )]
+    CorruptRow {
+        /// The store.
+        store: String,
+        /// Bytes found.
+        length: usize,
+    },
     /// User code returned an error.
     #[error("{0}")]
     User(Box<dyn std::error::Error + Send + Sync>),

@@ -1,10 +1,18 @@
 //! Records, serdes, topologies, tasks and the runtime of Headwater.
 pub mod assignment;
+mod context;
+pub mod edge;
 pub mod error;
 pub mod log;
 pub mod membership;
+pub mod metrics;
+pub mod partitioner;
+pub mod processor;
 mod record;
 pub mod serde;
+pub mod store;
 pub mod time;
+pub mod topology;
 
+pub use context::{DeserializationHandler, TaskContext};
 pub use record::{Header, Headers, Record, RecordMetadata};

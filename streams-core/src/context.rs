@@ -1,0 +1,151 @@
+//! What a processor can reach of its task while a record is processed.
+//!
+//! Made anew for each record from parts that the task and its thread own, so that nothing here needs a lock or a cell.
+
+use std::sync::Arc;
+
+use crate::assignment::TaskId;
+use crate::error::{ProcessError, ProcessResult};
+use crate::log::{Producer, RecordView, TopicHandle, TopicPartition};
+use crate::metrics::{DropReason, TaskMetrics};
+use crate::record::RecordMetadata;
+
+/// The task a record is processed in (what Kafka's `ProcessorContext` offers beside `forward`).
+pub struct TaskContext<'a> {
+    pub(crate) state: &'a mut TaskState,
+    pub(crate) producer: &'a mut dyn Producer,
+}
+
+/// What to do with a record that cannot be read (Kafka's `DeserializationExceptionHandler`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeserializationHandler {
+    /// Stop: nothing is lost, and nothing goes on until the record or the serde is mended.
+    #[default]
+    LogAndFail,
+    /// Log it, count it as dropped, go on.
+    LogAndContinue,
+}
+
+/// What a task remembers between records.
+#[derive(Debug)]
+pub(crate) struct TaskState {
+    pub(crate) task_id: TaskId,
+    pub(crate) application_id: Arc<str>,
+    /// Largest timestamp processed so far; -1 before the first record.
+    pub(crate) stream_time_ms: i64,
+    /// As of the last time the thread looked.
+    pub(crate) wall_clock_ms: i64,
+    pub(crate) partitions: Vec<TopicPartition>,
+    /// Input of the record being processed: index into `partitions`, and offset. None during punctuation.
+    pub(crate) input: Option<(usize, i64)>,
+    pub(crate) commit_requested: bool,
+    pub(crate) metrics: Arc<TaskMetrics>,
+    pub(crate) on_unreadable: DeserializationHandler,
+    /// Reused by sinks.
+    pub(crate) key_buffer: Vec<u8>,
+    pub(crate) value_buffer: Vec<u8>,
+}
+
+impl TaskState {
+    pub(crate) fn new(task_id: TaskId, application_id: Arc<str>, partitions: Vec<TopicPartition>) -> Self {
+        Self {
+            task_id,
+            application_id,
+            stream_time_ms: -1,
+            wall_clock_ms: 0,
+            partitions,
+            input: None,
+            commit_requested: false,
+            metrics: Arc::default(),
+            on_unreadable: DeserializationHandler::default(),
+            key_buffer: Vec::new(),
+            value_buffer: Vec::new(),
+        }
+    }
+
+    /// The input record, for error messages.
+    pub(crate) fn input_position(&self) -> Option<(TopicPartition, i64)> {
+        self.input
+            .map(|(index, offset)| (self.partitions[index].clone(), offset))
+    }
+}
+
+impl TaskContext<'_> {
+    /// The task.
+    #[must_use]
+    pub fn task_id(&self) -> TaskId {
+        self.state.task_id
+    }
+
+    /// The application.
+    #[must_use]
+    pub fn application_id(&self) -> &str {
+        &self.state.application_id
+    }
+
+    /// Largest event time this task has processed, milliseconds since the Unix epoch; -1 before the first record. Never
+    /// goes back.
+    #[must_use]
+    pub fn stream_time_ms(&self) -> i64 {
+        self.state.stream_time_ms
+    }
+
+    /// Wall-clock time, milliseconds since the Unix epoch, as of the last time the thread looked.
+    #[must_use]
+    pub fn wall_clock_ms(&self) -> i64 {
+        self.state.wall_clock_ms
+    }
+
+    /// Where the record being processed came from; `None` during punctuation.
+    #[must_use]
+    pub fn record_metadata(&self) -> Option<RecordMetadata> {
+        self.state.input.map(|(index, offset)| {
+            let TopicPartition { topic, partition } = &self.state.partitions[index];
+            RecordMetadata {
+                topic: Arc::clone(topic),
+                partition: *partition,
+                offset,
+            }
+        })
+    }
+
+    /// Asks for a commit as soon as this record is processed. The whole thread commits.
+    pub fn request_commit(&mut self) {
+        self.state.commit_requested = true;
+    }
+
+    /// Counts a record that is dropped here.
+    pub fn count_dropped(&mut self, reason: DropReason) {
+        self.state.metrics.count_dropped(reason);
+    }
+
+    /// Decides about a record that cannot be read.
+    pub(crate) fn unreadable(&mut self, error: Box<ProcessError>) -> ProcessResult {
+        match self.state.on_unreadable {
+            DeserializationHandler::LogAndFail => Err(error),
+            DeserializationHandler::LogAndContinue => {
+                tracing::warn!(%error, "record skipped");
+                self.count_dropped(DropReason::Deserialization);
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes one record to a topic, as part of the task's commit.
+    ///
+    /// # Errors
+    /// If the log refused it, or one before it.
+    pub fn send(&mut self, topic: TopicHandle, partition: i32, record: RecordView<'_>) -> ProcessResult {
+        self.producer.send(topic, partition, record)?;
+        self.state.metrics.count_sent();
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for TaskContext<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TaskContext")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,98 @@
+//! What a task counts. Plain atomics, one set a task, read at any time by anyone.
+//!
+//! Names follow Kafka Streams' task metrics (`process`, `dropped-records`); a drop carries its reason.
+
+use std::fmt::{self, Display};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Why a record was dropped rather than processed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(usize)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// The key is null where an operator needs one.
+    NullKey,
+    /// The value is null where an operator needs one.
+    NullValue,
+    /// A null on the wire where the stream's type has none.
+    UnexpectedNull,
+    /// Its window was closed: older than stream time minus grace.
+    Late,
+    /// Negative timestamp.
+    InvalidTimestamp,
+    /// Its bytes could not be read, and the handler said to go on.
+    Deserialization,
+}
+
+impl DropReason {
+    /// All reasons.
+    pub const ALL: [DropReason; 6] = [
+        DropReason::NullKey,
+        DropReason::NullValue,
+        DropReason::UnexpectedNull,
+        DropReason::Late,
+        DropReason::InvalidTimestamp,
+        DropReason::Deserialization,
+    ];
+}
+
+impl Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DropReason::NullKey => "null-key",
+            DropReason::NullValue => "null-value",
+            DropReason::UnexpectedNull => "unexpected-null",
+            DropReason::Late => "late",
+            DropReason::InvalidTimestamp => "invalid-timestamp",
+            DropReason::Deserialization => "deserialization",
+        })
+    }
+}
+
+/// Counters of one task since it was created.
+#[derive(Debug, Default)]
+pub struct TaskMetrics {
+    processed: AtomicU64,
+    sent: AtomicU64,
+    dropped: [AtomicU64; DropReason::ALL.len()],
+}
+
+impl TaskMetrics {
+    /// Input records processed.
+    #[must_use]
+    pub fn processed(&self) -> u64 {
+        self.processed.load(Ordering::Relaxed)
+    }
+
+    /// Records written to output and repartition topics.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Records dropped for this reason.
+    #[must_use]
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped[reason as usize].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_processed(&self, records: u64) {
+        add(&self.processed, records);
+    }
+
+    pub(crate) fn count_sent(&self) {
+        add(&self.sent, 1);
+    }
+
+    pub(crate) fn count_dropped(&self, reason: DropReason) {
+        add(&self.dropped[reason as usize], 1);
+    }
+}
+
+/// Only the task's own thread writes, so that a load and a store do: no locked instruction on the processing path.
+fn add(counter: &AtomicU64, by: u64) {
+    counter.store(
+        counter.load(Ordering::Relaxed).wrapping_add(by),
+        Ordering::Relaxed,
+    );
+}

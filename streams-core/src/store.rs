@@ -1,0 +1,38 @@
+//! Typed views of byte stores: what processors hold.
+//!
+//! ```text
+//!   processor -> KeyValueStore<K, V> / WindowStore<K, V>      typed handles: key serde, key layout
+//!                        |
+//!                     Cached<V>                               values as they are, by key bytes; knows what is dirty
+//!                 commit |   \ flush
+//!          changelog topic    byte store (RocksDB or memory)  one sorted batch with the changelog offset in it
+//! ```
+//!
+//! Values are serialised at commit (one changelog record per key and commit), at flush, and never on access. The changelog
+//! is the byte store's write-ahead log: a flush writes only what is committed, so that a store is never ahead of its
+//! changelog (ADR 0002). A handle belongs to one task's thread.
+
+mod builder;
+mod cached;
+mod key_value;
+mod window;
+
+pub use builder::{KeyValueStoreBuilder, StoreBuilder, StoreKind, WindowStoreBuilder};
+pub(crate) use builder::{OpenStore, OpenedStore, StoreSpec};
+pub(crate) use cached::{Changelog, TaskStore};
+pub use key_value::{KeyValueIter, KeyValueStore};
+pub use window::{WindowIter, WindowStore};
+
+use crate::error::ProcessCause;
+
+/// A value and the event time it is valid from (Kafka's `ValueAndTimestamp`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValueAndTimestamp<V> {
+    /// The value.
+    pub value: V,
+    /// Event time, milliseconds since the Unix epoch.
+    pub timestamp_ms: i64,
+}
+
+/// Result of a typed store operation.
+pub type StoreResult<T> = std::result::Result<T, ProcessCause>;

@@ -1,0 +1,294 @@
+//! How a store is declared: typed builders, and the plain data that the topology keeps of them.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use state_store::{KeySchema, Layout};
+
+use super::cached::{Cached, Changelog, LiveStore, TaskStore};
+use super::{KeyValueStore, WindowStore};
+use crate::serde::{DefaultSerde, Serde};
+use crate::topology::ErasedHandle;
+
+/// Where a store keeps its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// On disk, through the application's persistent engine (RocksDB).
+    Persistent,
+    /// In memory; restored from its changelog at every start.
+    InMemory,
+}
+
+/// Declares a store that processors of a topology share.
+pub trait StoreBuilder {
+    /// What the topology keeps of it.
+    #[doc(hidden)]
+    fn into_spec(self) -> StoreSpec;
+}
+
+/// A store as data. Made by builders; opaque outside of this crate.
+#[derive(Clone)]
+pub struct StoreSpec {
+    pub(crate) name: String,
+    pub(crate) layout: Layout,
+    pub(crate) kind: StoreKind,
+    pub(crate) logged: bool,
+    /// Configs of the changelog topic.
+    pub(crate) changelog_configs: BTreeMap<String, String>,
+    pub(crate) open: Arc<dyn Fn(OpenStore) -> OpenedStore + Send + Sync>,
+}
+
+impl std::fmt::Debug for StoreSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreSpec")
+            .field("name", &self.name)
+            .field("layout", &self.layout)
+            .field("kind", &self.kind)
+            .field("logged", &self.logged)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a store is opened with in one task.
+pub(crate) struct OpenStore {
+    pub(crate) bytes: Arc<dyn state_store::KeyValueStore>,
+    /// Name of the changelog topic, given to serdes even if nothing is logged.
+    pub(crate) topic: Arc<str>,
+    pub(crate) changelog: Option<Changelog>,
+    pub(crate) cache_bytes: usize,
+}
+
+/// A store in one task: for the task, and for its processors.
+pub(crate) struct OpenedStore {
+    pub(crate) store: Box<dyn TaskStore>,
+    pub(crate) handle: ErasedHandle,
+}
+
+/// Settings that all kinds of stores have.
+#[derive(Clone, Debug)]
+struct Common {
+    name: String,
+    kind: StoreKind,
+    logged: bool,
+    changelog_configs: BTreeMap<String, String>,
+}
+
+impl Common {
+    fn new(name: String, cleanup_policy: &str) -> Self {
+        let configs = BTreeMap::from([
+            ("cleanup.policy".to_owned(), cleanup_policy.to_owned()),
+            ("message.timestamp.type".to_owned(), "CreateTime".to_owned()),
+        ]);
+        Self {
+            name,
+            kind: StoreKind::Persistent,
+            logged: true,
+            changelog_configs: configs,
+        }
+    }
+}
+
+macro_rules! common_settings {
+    () => {
+        /// Where rows are kept. Default: on disk.
+        #[must_use]
+        pub fn kind(mut self, kind: StoreKind) -> Self {
+            self.common.kind = kind;
+            self
+        }
+
+        /// Without a changelog: state is lost with its disk, or at every start if it is in memory, and after a crash may
+        /// miss or repeat what was not committed. Default: with one.
+        #[must_use]
+        pub fn logging_disabled(mut self) -> Self {
+            self.common.logged = false;
+            self
+        }
+
+        /// Sets one config of the changelog topic, over the defaults.
+        #[must_use]
+        pub fn changelog_config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+            self.common
+                .changelog_configs
+                .insert(key.into(), value.into());
+            self
+        }
+    };
+}
+
+/// Declares a [`KeyValueStore`].
+///
+/// ```
+/// use streams_core::store::{KeyValueStoreBuilder, StoreKind};
+///
+/// let counts = KeyValueStoreBuilder::<String, i64>::new("counts").kind(StoreKind::InMemory);
+/// ```
+#[derive(Clone, Debug)]
+pub struct KeyValueStoreBuilder<K, V> {
+    common: Common,
+    key_serde: Arc<dyn Serde<K>>,
+    value_serde: Arc<dyn Serde<V>>,
+}
+
+impl<K: DefaultSerde, V: DefaultSerde> KeyValueStoreBuilder<K, V> {
+    /// A store of this name with the types' default serdes.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self::with_serdes(name, K::default_serde(), V::default_serde())
+    }
+}
+
+impl<K: 'static, V: 'static> KeyValueStoreBuilder<K, V> {
+    /// A store of this name with these serdes.
+    pub fn with_serdes(
+        name: impl Into<String>,
+        key_serde: Arc<dyn Serde<K>>,
+        value_serde: Arc<dyn Serde<V>>,
+    ) -> Self {
+        Self {
+            common: Common::new(name.into(), "compact"),
+            key_serde,
+            value_serde,
+        }
+    }
+
+    common_settings!();
+}
+
+impl<K: 'static, V: 'static> StoreBuilder for KeyValueStoreBuilder<K, V> {
+    fn into_spec(self) -> StoreSpec {
+        let Self {
+            common,
+            key_serde,
+            value_serde,
+        } = self;
+        spec(common, Layout::Plain, move |name, open| {
+            let topic = Arc::clone(&open.topic);
+            let (store, cached) = live(name, open, &value_serde);
+            let handle = KeyValueStore::new(topic, Arc::clone(&key_serde), cached);
+            OpenedStore {
+                store,
+                handle: ErasedHandle::new(handle),
+            }
+        })
+    }
+}
+
+/// Declares a [`WindowStore`].
+///
+/// ```
+/// use streams_core::store::WindowStoreBuilder;
+///
+/// let hourly = WindowStoreBuilder::<String, i64>::new("hourly", 24 * 3_600_000);
+/// ```
+#[derive(Clone, Debug)]
+pub struct WindowStoreBuilder<K, V> {
+    common: Common,
+    retention_ms: i64,
+    key_serde: Arc<dyn Serde<K>>,
+    value_serde: Arc<dyn Serde<V>>,
+}
+
+/// How much longer a windowed changelog keeps records than its store (`windowstore.changelog.additional.retention.ms`).
+const CHANGELOG_ADDITIONAL_RETENTION_MS: i64 = 24 * 3_600_000;
+
+impl<K: DefaultSerde, V: DefaultSerde> WindowStoreBuilder<K, V> {
+    /// A store of this name with the types' default serdes. Rows are kept for at least `retention_ms` of event time.
+    pub fn new(name: impl Into<String>, retention_ms: i64) -> Self {
+        Self::with_serdes(name, retention_ms, K::default_serde(), V::default_serde())
+    }
+}
+
+impl<K: 'static, V: 'static> WindowStoreBuilder<K, V> {
+    /// A store of this name with these serdes. Rows are kept for at least `retention_ms` of event time.
+    pub fn with_serdes(
+        name: impl Into<String>,
+        retention_ms: i64,
+        key_serde: Arc<dyn Serde<K>>,
+        value_serde: Arc<dyn Serde<V>>,
+    ) -> Self {
+        let mut common = Common::new(name.into(), "compact,delete");
+        let changelog_retention_ms = retention_ms.saturating_add(CHANGELOG_ADDITIONAL_RETENTION_MS);
+        common
+            .changelog_configs
+            .insert("retention.ms".to_owned(), changelog_retention_ms.to_string());
+        Self {
+            common,
+            retention_ms,
+            key_serde,
+            value_serde,
+        }
+    }
+
+    common_settings!();
+}
+
+impl<K: 'static, V: 'static> StoreBuilder for WindowStoreBuilder<K, V> {
+    fn into_spec(self) -> StoreSpec {
+        let Self {
+            common,
+            retention_ms,
+            key_serde,
+            value_serde,
+        } = self;
+        spec(
+            common,
+            Layout::segmented(retention_ms, KeySchema::Window),
+            move |name, open| {
+                let topic = Arc::clone(&open.topic);
+                let (store, cached) = live(name, open, &value_serde);
+                let handle = WindowStore::new(topic, Arc::clone(&key_serde), retention_ms, cached);
+                OpenedStore {
+                    store,
+                    handle: ErasedHandle::new(handle),
+                }
+            },
+        )
+    }
+}
+
+fn spec(
+    common: Common,
+    layout: Layout,
+    open: impl Fn(&str, OpenStore) -> OpenedStore + Send + Sync + 'static,
+) -> StoreSpec {
+    let Common {
+        name,
+        kind,
+        logged,
+        changelog_configs,
+    } = common;
+    let store_name = name.clone();
+    let open = Arc::new(move |opening| open(&store_name, opening));
+    StoreSpec {
+        name,
+        layout,
+        kind,
+        logged,
+        changelog_configs,
+        open,
+    }
+}
+
+fn live<V: 'static>(
+    name: &str,
+    open: OpenStore,
+    value_serde: &Arc<dyn Serde<V>>,
+) -> (Box<dyn TaskStore>, Rc<RefCell<Cached<V>>>) {
+    let OpenStore {
+        bytes,
+        topic,
+        changelog,
+        cache_bytes,
+    } = open;
+    let cached = Cached::new(Arc::clone(&bytes), topic, Arc::clone(value_serde), cache_bytes);
+    let cached = Rc::new(RefCell::new(cached));
+    let store = LiveStore {
+        name: name.to_owned(),
+        bytes,
+        changelog,
+        cached: Rc::clone(&cached),
+    };
+    (Box::new(store), cached)
+}

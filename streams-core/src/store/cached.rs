@@ -1,0 +1,487 @@
+//! The typed cache in front of a byte store, and its way to the changelog and to disk.
+//!
+//! Rows are found by the bytes of their key (as in the byte store, so that equality means the same everywhere) and hold
+//! the value as it is. A row is *unlogged* until the commit that writes it to the changelog and *unflushed* until the
+//! flush that writes it to the byte store. Rows that are neither can be dropped at any time.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::hash::BuildHasher;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use state_store::{Direction, WriteBatch};
+
+use super::{StoreResult, ValueAndTimestamp};
+use crate::error::ProcessCause;
+use crate::log::{Producer, RecordView, TopicHandle};
+use crate::record::Headers;
+use crate::serde::Serde;
+
+/// What a row costs beside its key and value: entry, table slot, allocation headers.
+const ROW_OVERHEAD_BYTES: usize = 64;
+/// Bytes of the timestamp in front of a stored value.
+const TIMESTAMP_BYTES: usize = 8;
+
+/// The changelog partition of a store.
+#[derive(Clone, Debug)]
+pub(crate) struct Changelog {
+    pub(crate) topic: Arc<str>,
+    pub(crate) handle: TopicHandle,
+    pub(crate) partition: i32,
+}
+
+/// What the task does with each of its stores, whatever their types.
+pub(crate) trait TaskStore: Debug {
+    fn name(&self) -> &str;
+
+    /// The byte store underneath, to restore it.
+    fn bytes(&self) -> &Arc<dyn state_store::KeyValueStore>;
+
+    fn changelog(&self) -> Option<&Changelog>;
+
+    /// Sends the rows written since the last commit to the changelog. Returns how many.
+    fn write_changelog(&self, producer: &mut dyn Producer) -> StoreResult<usize>;
+
+    /// After the commit: remembers up to where the changelog holds this store.
+    fn committed(&self, producer: &dyn Producer);
+
+    /// Writes all committed rows to the byte store, with the changelog offset. Only between a commit and the next write.
+    fn flush(&self) -> StoreResult<()>;
+
+    /// True if rows that cannot be dropped yet fill the cache: commit and flush now.
+    fn over_limit(&self) -> bool;
+}
+
+const UNLOGGED: u8 = 1;
+const UNFLUSHED: u8 = 2;
+const TOUCHED: u8 = 4;
+
+struct Row<V> {
+    key: Box<[u8]>,
+    value: Option<ValueAndTimestamp<V>>,
+    /// As last seen by the serde; an estimate until then.
+    value_bytes: u32,
+    flags: u8,
+}
+
+impl<V> Row<V> {
+    fn cost(&self) -> usize {
+        ROW_OVERHEAD_BYTES + size_of::<Self>() + self.key.len() + self.value_bytes as usize
+    }
+}
+
+/// Where a row is, until the next flush.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot(u32);
+
+/// See the file's top.
+pub(crate) struct Cached<V> {
+    store: Arc<dyn state_store::KeyValueStore>,
+    topic: Arc<str>,
+    value_serde: Arc<dyn Serde<V>>,
+    rows: Vec<Row<V>>,
+    by_key: HashTable<u32>,
+    hasher: RandomState,
+    unlogged: Vec<u32>,
+    unflushed: Vec<u32>,
+    used_bytes: usize,
+    dirty_bytes: usize,
+    limit_bytes: usize,
+    changelog_offset: Option<i64>,
+    /// Rows that ended before this time may go.
+    pub(crate) expire_before_ms: Option<i64>,
+    buffer: Vec<u8>,
+    batch: WriteBatch,
+}
+
+impl<V> Cached<V> {
+    pub(crate) fn new(
+        store: Arc<dyn state_store::KeyValueStore>,
+        topic: Arc<str>,
+        value_serde: Arc<dyn Serde<V>>,
+        limit_bytes: usize,
+    ) -> Self {
+        Self {
+            store,
+            topic,
+            value_serde,
+            rows: Vec::new(),
+            by_key: HashTable::new(),
+            hasher: RandomState::default(),
+            unlogged: Vec::new(),
+            unflushed: Vec::new(),
+            used_bytes: 0,
+            dirty_bytes: 0,
+            limit_bytes,
+            changelog_offset: None,
+            expire_before_ms: None,
+            buffer: Vec::new(),
+            batch: WriteBatch::default(),
+        }
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn state_store::KeyValueStore> {
+        &self.store
+    }
+
+    /// The row of `key`, read from the byte store if it is not here.
+    pub(crate) fn find(&mut self, key: &[u8]) -> StoreResult<Slot> {
+        let hash = self.hasher.hash_one(key);
+        if let Some(&index) = self
+            .by_key
+            .find(hash, |&index| &*self.rows[index as usize].key == key)
+        {
+            return Ok(Slot(index));
+        }
+        let stored = self.store.get(key)?;
+        let value = match &stored {
+            Some(bytes) => Some(self.decode(bytes)?),
+            None => None,
+        };
+        let value_bytes = stored.map_or(size_of::<V>(), |bytes| bytes.len());
+        let row = Row {
+            key: Box::from(key),
+            value,
+            value_bytes: u32::try_from(value_bytes).unwrap_or(u32::MAX),
+            flags: TOUCHED,
+        };
+        self.used_bytes += row.cost();
+        let index = u32::try_from(self.rows.len()).expect("the cache's byte limit keeps rows far below 2^32");
+        self.rows.push(row);
+        let (rows, hasher) = (&self.rows, &self.hasher);
+        self.by_key
+            .insert_unique(hash, index, |&index| hasher.hash_one(&*rows[index as usize].key));
+        Ok(Slot(index))
+    }
+
+    pub(crate) fn value(&self, slot: Slot) -> Option<&ValueAndTimestamp<V>> {
+        self.rows[slot.0 as usize].value.as_ref()
+    }
+
+    /// Writes a row; `None` deletes it. Returns what was there.
+    pub(crate) fn set(
+        &mut self,
+        slot: Slot,
+        value: Option<ValueAndTimestamp<V>>,
+    ) -> Option<ValueAndTimestamp<V>> {
+        let row = &mut self.rows[slot.0 as usize];
+        if row.flags & UNLOGGED == 0 {
+            self.unlogged.push(slot.0);
+            if row.flags & UNFLUSHED == 0 {
+                self.unflushed.push(slot.0);
+                self.dirty_bytes += row.cost();
+            }
+        }
+        row.flags |= UNLOGGED | UNFLUSHED | TOUCHED;
+        std::mem::replace(&mut row.value, value)
+    }
+
+    /// Takes the value out, to be put back changed with [`set`](Self::set).
+    pub(crate) fn take(&mut self, slot: Slot) -> Option<ValueAndTimestamp<V>> {
+        self.rows[slot.0 as usize].value.take()
+    }
+
+    /// Rows of a range of keys in byte order: the byte store's, overlaid with what is not flushed yet.
+    pub(crate) fn range(
+        &self,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        direction: Direction,
+    ) -> StoreResult<CachedIter<V>>
+    where
+        V: Clone,
+    {
+        let overlay = self
+            .unflushed
+            .iter()
+            .map(|&index| &self.rows[index as usize])
+            .filter(|row| std::ops::RangeBounds::<[u8]>::contains::<[u8]>(&(from, to), &*row.key))
+            .map(|row| (Bytes::copy_from_slice(&row.key), row.value.clone()))
+            .collect();
+        Ok(CachedIter {
+            stored: self.store.range(from, to, direction)?,
+            next_stored: None,
+            overlay,
+            direction,
+            decoder: Decoder {
+                topic: Arc::clone(&self.topic),
+                serde: Arc::clone(&self.value_serde),
+            },
+        })
+    }
+
+    fn decode(&self, bytes: &[u8]) -> StoreResult<ValueAndTimestamp<V>> {
+        decode(&self.topic, &*self.value_serde, self.store.name(), bytes)
+    }
+
+    fn write_changelog(&mut self, changelog: &Changelog, producer: &mut dyn Producer) -> StoreResult<usize> {
+        let written = self.unlogged.len();
+        let headers = Headers::default();
+        for index in self.unlogged.drain(..) {
+            let row = &mut self.rows[index as usize];
+            row.flags &= !UNLOGGED;
+            self.buffer.clear();
+            let (value, timestamp_ms) = match &row.value {
+                Some(ValueAndTimestamp { value, timestamp_ms }) => {
+                    self.value_serde
+                        .serialize(&self.topic, value, &mut self.buffer)
+                        .map_err(|error| write_error(&self.topic, error))?;
+                    (Some(self.buffer.as_slice()), *timestamp_ms)
+                }
+                None => (None, 0),
+            };
+            let value_bytes = u32::try_from(self.buffer.len()).unwrap_or(u32::MAX);
+            let grown = value_bytes.saturating_sub(row.value_bytes) as usize;
+            row.value_bytes = row.value_bytes.max(value_bytes);
+            self.used_bytes += grown;
+            self.dirty_bytes += grown;
+            let record = RecordView {
+                key: Some(&row.key),
+                value,
+                timestamp_ms,
+                headers: &headers,
+            };
+            producer.send(changelog.handle, changelog.partition, record)?;
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> StoreResult<()> {
+        if let Some(time_ms) = self.expire_before_ms {
+            self.store.expire_before(time_ms)?;
+        }
+        if self.unflushed.is_empty() {
+            return Ok(());
+        }
+        let rows = &self.rows;
+        self.unflushed
+            .sort_unstable_by(|a, b| rows[*a as usize].key.cmp(&rows[*b as usize].key));
+        self.batch.clear();
+        for &index in &self.unflushed {
+            let row = &self.rows[index as usize];
+            match &row.value {
+                Some(ValueAndTimestamp { value, timestamp_ms }) => {
+                    self.buffer.clear();
+                    self.buffer.extend_from_slice(&timestamp_ms.to_be_bytes());
+                    self.value_serde
+                        .serialize(&self.topic, value, &mut self.buffer)
+                        .map_err(|error| write_error(&self.topic, error))?;
+                    self.batch.put(&row.key, &self.buffer);
+                }
+                None => self.batch.delete(&row.key),
+            }
+        }
+        if let Some(offset) = self.changelog_offset {
+            self.batch.set_changelog_offset(offset);
+        }
+        self.store.write(&self.batch)?;
+        for index in self.unflushed.drain(..) {
+            self.rows[index as usize].flags &= !(UNLOGGED | UNFLUSHED);
+        }
+        self.unlogged.clear();
+        self.dirty_bytes = 0;
+        if self.used_bytes > self.limit_bytes {
+            self.evict();
+        }
+        Ok(())
+    }
+
+    /// Keeps rows touched since the last eviction, up to half of the limit. All rows are clean here.
+    fn evict(&mut self) {
+        let keep_bytes = self.limit_bytes / 2;
+        let mut used_bytes = 0;
+        self.rows.retain_mut(|row| {
+            let keep = row.flags & TOUCHED != 0 && used_bytes + row.cost() <= keep_bytes;
+            row.flags &= !TOUCHED;
+            if keep {
+                used_bytes += row.cost();
+            }
+            keep
+        });
+        self.rows.shrink_to(self.rows.len() * 2);
+        self.used_bytes = used_bytes;
+        self.by_key = HashTable::with_capacity(self.rows.len());
+        let (rows, hasher) = (&self.rows, &self.hasher);
+        let hash = |index: &u32| hasher.hash_one(&*rows[*index as usize].key);
+        for index in 0..u32::try_from(rows.len()).expect("there were less than 2^32 before") {
+            self.by_key.insert_unique(hash(&index), index, hash);
+        }
+    }
+
+    fn over_limit(&self) -> bool {
+        self.dirty_bytes > self.limit_bytes / 2 || self.used_bytes > self.limit_bytes
+    }
+}
+
+impl<V> Debug for Cached<V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cached")
+            .field("store", &self.store)
+            .field("rows", &self.rows.len())
+            .field("unflushed", &self.unflushed.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn decode<V>(
+    topic: &str,
+    serde: &dyn Serde<V>,
+    store: &str,
+    bytes: &[u8],
+) -> StoreResult<ValueAndTimestamp<V>> {
+    let Some((timestamp, value)) = bytes.split_first_chunk::<TIMESTAMP_BYTES>() else {
+        return Err(ProcessCause::CorruptRow {
+            store: store.to_owned(),
+            length: bytes.len(),
+        });
+    };
+    let value = serde
+        .deserialize(topic, value)
+        .map_err(|error| ProcessCause::Serde {
+            action: "read",
+            part: "value",
+            topic: topic.to_owned(),
+            error,
+        })?;
+    Ok(ValueAndTimestamp {
+        value,
+        timestamp_ms: i64::from_be_bytes(*timestamp),
+    })
+}
+
+fn write_error(topic: &str, error: crate::serde::SerdeError) -> ProcessCause {
+    ProcessCause::Serde {
+        action: "write",
+        part: "value",
+        topic: topic.to_owned(),
+        error,
+    }
+}
+
+struct Decoder<V> {
+    topic: Arc<str>,
+    serde: Arc<dyn Serde<V>>,
+}
+
+/// Rows of a range: key bytes, value, timestamp.
+pub(crate) struct CachedIter<V> {
+    stored: state_store::KeyValueIter,
+    next_stored: Option<(Bytes, Bytes)>,
+    overlay: BTreeMap<Bytes, Option<ValueAndTimestamp<V>>>,
+    direction: Direction,
+    decoder: Decoder<V>,
+}
+
+impl<V> CachedIter<V> {
+    fn next_row(&mut self) -> StoreResult<Option<(Bytes, ValueAndTimestamp<V>)>> {
+        loop {
+            if self.next_stored.is_none() {
+                self.next_stored = self.stored.next().transpose()?;
+            }
+            let newest = match self.direction {
+                Direction::Forward => self.overlay.first_entry(),
+                Direction::Backward => self.overlay.last_entry(),
+            };
+            let overlay_first = match (&newest, &self.next_stored) {
+                (Some(newest), Some((stored, _))) => match self.direction {
+                    Direction::Forward => newest.key() <= stored,
+                    Direction::Backward => newest.key() >= stored,
+                },
+                (Some(_), None) => true,
+                (None, _) => false,
+            };
+            if let (true, Some(entry)) = (overlay_first, newest) {
+                let (key, value) = entry.remove_entry();
+                if self
+                    .next_stored
+                    .as_ref()
+                    .is_some_and(|(stored, _)| *stored == key)
+                {
+                    self.next_stored = None;
+                }
+                match value {
+                    Some(value) => return Ok(Some((key, value))),
+                    None => continue,
+                }
+            }
+            return match self.next_stored.take() {
+                Some((key, bytes)) => {
+                    let value = decode(
+                        &self.decoder.topic,
+                        &*self.decoder.serde,
+                        &self.decoder.topic,
+                        &bytes,
+                    )?;
+                    Ok(Some((key, value)))
+                }
+                None => Ok(None),
+            };
+        }
+    }
+}
+
+impl<V> Iterator for CachedIter<V> {
+    type Item = StoreResult<(Bytes, ValueAndTimestamp<V>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_row().transpose()
+    }
+}
+
+/// A store as its task sees it.
+pub(crate) struct LiveStore<V> {
+    pub(crate) name: String,
+    pub(crate) bytes: Arc<dyn state_store::KeyValueStore>,
+    pub(crate) changelog: Option<Changelog>,
+    pub(crate) cached: std::rc::Rc<RefCell<Cached<V>>>,
+}
+
+impl<V> Debug for LiveStore<V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LiveStore")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<V> TaskStore for LiveStore<V> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn bytes(&self) -> &Arc<dyn state_store::KeyValueStore> {
+        &self.bytes
+    }
+
+    fn changelog(&self) -> Option<&Changelog> {
+        self.changelog.as_ref()
+    }
+
+    fn write_changelog(&self, producer: &mut dyn Producer) -> StoreResult<usize> {
+        match &self.changelog {
+            Some(changelog) => self.cached.borrow_mut().write_changelog(changelog, producer),
+            None => Ok(0),
+        }
+    }
+
+    fn committed(&self, producer: &dyn Producer) {
+        if let Some(changelog) = &self.changelog
+            && let Some(last) = producer.last_offset(changelog.handle, changelog.partition)
+        {
+            self.cached.borrow_mut().changelog_offset = Some(last + 1);
+        }
+    }
+
+    fn flush(&self) -> StoreResult<()> {
+        self.cached.borrow_mut().flush()
+    }
+
+    fn over_limit(&self) -> bool {
+        self.cached.borrow().over_limit()
+    }
+}

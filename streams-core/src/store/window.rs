@@ -1,0 +1,262 @@
+//! The typed window store of a processor: one value per key and window start.
+//!
+//! The same cache as a key-value store's, with Kafka's row key: key ‖ window start ‖ sequence.
+
+use std::cell::RefCell;
+use std::ops::Bound;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use state_store::Direction;
+use state_store::key_schema::{WindowKey, window_bounds};
+
+use super::cached::{Cached, CachedIter, Slot};
+use super::{StoreResult, ValueAndTimestamp};
+use crate::error::ProcessCause;
+use crate::serde::Serde;
+
+/// A store of one value per key and window start, each with its event time (Kafka's `TimestampedWindowStore`).
+///
+/// Rows older than the store's retention, counted from the largest window start written, are dropped in whole segments. A
+/// cheap handle: clones reach the same store. Keys are the same if their bytes are.
+pub struct WindowStore<K, V> {
+    topic: Arc<str>,
+    key_serde: Arc<dyn Serde<K>>,
+    retention_ms: i64,
+    inner: Rc<RefCell<Inner<V>>>,
+}
+
+struct Inner<V> {
+    cached: Rc<RefCell<Cached<V>>>,
+    row_key: Vec<u8>,
+    /// Largest window start written.
+    observed_ms: i64,
+}
+
+impl<K, V> Clone for WindowStore<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            topic: Arc::clone(&self.topic),
+            key_serde: Arc::clone(&self.key_serde),
+            retention_ms: self.retention_ms,
+            inner: Rc::clone(&self.inner),
+        }
+    }
+}
+
+impl<K, V> WindowStore<K, V> {
+    pub(crate) fn new(
+        topic: Arc<str>,
+        key_serde: Arc<dyn Serde<K>>,
+        retention_ms: i64,
+        cached: Rc<RefCell<Cached<V>>>,
+    ) -> Self {
+        let inner = Inner {
+            cached,
+            row_key: Vec::new(),
+            observed_ms: i64::MIN,
+        };
+        Self {
+            topic,
+            key_serde,
+            retention_ms,
+            inner: Rc::new(RefCell::new(inner)),
+        }
+    }
+
+    /// The value of `key` in the window that starts at `start_ms`, and its event time.
+    ///
+    /// # Errors
+    /// If the key cannot be written, or the store not be read.
+    pub fn fetch(&self, key: &K, start_ms: i64) -> StoreResult<Option<ValueAndTimestamp<V>>>
+    where
+        V: Clone,
+    {
+        self.with(key, start_ms, |cached, slot| cached.value(slot).cloned())
+    }
+
+    /// Sets the value of `key` in the window that starts at `start_ms`; `None` deletes it. Returns what was there.
+    ///
+    /// # Errors
+    /// If the key cannot be written, or the store not be read.
+    pub fn put(
+        &self,
+        key: &K,
+        start_ms: i64,
+        value: Option<V>,
+        timestamp_ms: i64,
+    ) -> StoreResult<Option<ValueAndTimestamp<V>>> {
+        let value = value.map(|value| ValueAndTimestamp { value, timestamp_ms });
+        self.observe(start_ms);
+        self.with(key, start_ms, |cached, slot| cached.set(slot, value))
+    }
+
+    /// Replaces the value of `key` in one window by what `change` makes of it, with one look-up. `None` deletes, or leaves
+    /// nothing. What `change` returns beside it is passed on.
+    ///
+    /// # Errors
+    /// If the key cannot be written, or the store not be read.
+    pub fn update<R>(
+        &self,
+        key: &K,
+        start_ms: i64,
+        change: impl FnOnce(Option<ValueAndTimestamp<V>>) -> (Option<ValueAndTimestamp<V>>, R),
+    ) -> StoreResult<R> {
+        self.observe(start_ms);
+        self.with(key, start_ms, |cached, slot| {
+            let (value, result) = change(cached.take(slot));
+            cached.set(slot, value);
+            result
+        })
+    }
+
+    /// The windows of `key` that start from `from_ms` to `to_ms`, both included, in time order. A snapshot.
+    ///
+    /// # Errors
+    /// If the key cannot be written, or the store not be read.
+    pub fn fetch_range(&self, key: &K, from_ms: i64, to_ms: i64) -> StoreResult<WindowIter<K, V>>
+    where
+        V: Clone,
+    {
+        let mut bytes = Vec::new();
+        self.write_key(key, &mut bytes)?;
+        let (first, last) = window_bounds(&bytes, from_ms, to_ms);
+        self.iter(
+            Bound::Included(&first),
+            Bound::Included(&last),
+            Some(bytes),
+            from_ms,
+            to_ms,
+        )
+    }
+
+    /// All rows in the order of key bytes, then time. A snapshot.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn all(&self) -> StoreResult<WindowIter<K, V>>
+    where
+        V: Clone,
+    {
+        self.iter(Bound::Unbounded, Bound::Unbounded, None, i64::MIN, i64::MAX)
+    }
+
+    fn iter(
+        &self,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        key: Option<Vec<u8>>,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> StoreResult<WindowIter<K, V>>
+    where
+        V: Clone,
+    {
+        let rows = self
+            .inner
+            .borrow()
+            .cached
+            .borrow()
+            .range(from, to, Direction::Forward)?;
+        let (topic, key_serde) = (Arc::clone(&self.topic), Arc::clone(&self.key_serde));
+        Ok(WindowIter {
+            rows,
+            topic,
+            key_serde,
+            key,
+            from_ms,
+            to_ms,
+        })
+    }
+
+    fn observe(&self, start_ms: i64) {
+        let mut inner = self.inner.borrow_mut();
+        if start_ms > inner.observed_ms {
+            inner.observed_ms = start_ms;
+            inner.cached.borrow_mut().expire_before_ms = Some(start_ms.saturating_sub(self.retention_ms));
+        }
+    }
+
+    fn with<R>(&self, key: &K, start_ms: i64, f: impl FnOnce(&mut Cached<V>, Slot) -> R) -> StoreResult<R> {
+        let mut inner = self.inner.borrow_mut();
+        let inner = &mut *inner;
+        inner.row_key.clear();
+        self.write_key(key, &mut inner.row_key)?;
+        inner.row_key.extend_from_slice(&start_ms.to_be_bytes());
+        inner.row_key.extend_from_slice(&0_u32.to_be_bytes());
+        let mut cached = inner.cached.borrow_mut();
+        let slot = cached.find(&inner.row_key)?;
+        Ok(f(&mut cached, slot))
+    }
+
+    fn write_key(&self, key: &K, out: &mut Vec<u8>) -> StoreResult<()> {
+        self.key_serde
+            .serialize(&self.topic, key, out)
+            .map_err(|error| ProcessCause::Serde {
+                action: "write",
+                part: "key",
+                topic: self.topic.to_string(),
+                error,
+            })
+    }
+}
+
+impl<K, V> std::fmt::Debug for WindowStore<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WindowStore")
+            .field("changelog", &self.topic)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Rows of a [`WindowStore`]: key, window start in milliseconds, value.
+pub struct WindowIter<K, V> {
+    rows: CachedIter<V>,
+    topic: Arc<str>,
+    key_serde: Arc<dyn Serde<K>>,
+    /// Only this key: a key that begins with it lies in the same range.
+    key: Option<Vec<u8>>,
+    from_ms: i64,
+    to_ms: i64,
+}
+
+impl<K, V> Iterator for WindowIter<K, V> {
+    type Item = StoreResult<(K, i64, ValueAndTimestamp<V>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (row_key, value) = match self.rows.next()? {
+                Ok(row) => row,
+                Err(error) => return Some(Err(error)),
+            };
+            let Some(row) = WindowKey::decode(&row_key) else {
+                return Some(Err(ProcessCause::CorruptRow {
+                    store: self.topic.to_string(),
+                    length: row_key.len(),
+                }));
+            };
+            let other_key = self.key.as_ref().is_some_and(|key| key != row.key);
+            if other_key || row.start_ms < self.from_ms || row.start_ms > self.to_ms {
+                continue;
+            }
+            let key = self
+                .key_serde
+                .deserialize(&self.topic, row.key)
+                .map_err(|error| ProcessCause::Serde {
+                    action: "read",
+                    part: "key",
+                    topic: self.topic.to_string(),
+                    error,
+                });
+            return Some(key.map(|key| (key, row.start_ms, value)));
+        }
+    }
+}
+
+impl<K, V> std::fmt::Debug for WindowIter<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WindowIter")
+            .field("changelog", &self.topic)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,333 @@
+//! A topology: sources, processors, sinks and stores as plain data, with typed handles to build it.
+//!
+//! Nothing here is alive. Names, kinds, stores and the type of each edge can be inspected, described and split into
+//! sub-topologies by code that knows no types; each node also keeps a function that makes the live node, and
+//! [`wire`](self) calls those when a task starts. The handles ([`Node`]) make it impossible to connect nodes of unlike
+//! types.
+
+mod describe;
+mod graph;
+mod sink;
+mod source;
+mod subtopology;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+pub(crate) use graph::{Graph, NodeKind, NodeSpec, RepartitionTopic};
+pub use graph::{NodeId, TopicName};
+pub use sink::{Partitioner, SinkOptions};
+pub(crate) use source::{RawInput, SourceNode};
+pub use source::{SourceOptions, TimestampExtractor};
+pub use subtopology::Subtopology;
+pub use wire::Wiring;
+pub(crate) use wire::{ErasedHandle, LiveTopology, StorePlace, wire};
+
+use crate::edge::{Edge, fan_out};
+use crate::error::{Result, StreamsError};
+use crate::processor::{Processor, ProcessorInit, live_processor};
+use crate::store::{StoreBuilder, StoreSpec};
+
+/// A node of the topology being built that gives out records of `K` and `V`.
+pub struct Node<K, V> {
+    id: NodeId,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> Clone for Node<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Node<K, V> {}
+
+impl<K, V> Node<K, V> {
+    /// The node's place in the topology.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+}
+
+impl<K, V> std::fmt::Debug for Node<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Node({:?})", self.id)
+    }
+}
+
+/// Builds a [`Topology`] node by node (Kafka's `Topology` class). The DSL is built on it.
+///
+/// Errors of naming and wiring are found by [`build`](Self::build), so that the calls before it need no handling.
+///
+/// ```
+/// use streams_core::Record;
+/// use streams_core::processor::{BoxError, Processor, ProcessorContext};
+/// use streams_core::topology::{SinkOptions, SourceOptions, TopicName, TopologyBuilder};
+///
+/// struct Shout;
+/// impl Processor<String, String, String, String> for Shout {
+///     fn process(
+///         &mut self,
+///         record: Record<String, String>,
+///         context: &mut ProcessorContext<'_, '_, String, String>,
+///     ) -> Result<(), BoxError> {
+///         context.forward(record.map_value(|text| text.to_uppercase()))
+///     }
+/// }
+///
+/// let mut builder = TopologyBuilder::new();
+/// let said = builder.add_source::<String, String>("said", [TopicName::external("said")], SourceOptions::default());
+/// let shouted = builder.add_processor("shout", &[said], &[], |_| Ok(Shout));
+/// builder.add_sink("shouted", TopicName::external("shouted"), &[shouted], SinkOptions::default());
+/// let topology = builder.build().unwrap();
+/// assert_eq!(topology.subtopologies().len(), 1);
+/// ```
+#[derive(Debug, Default)]
+pub struct TopologyBuilder {
+    graph: Graph,
+    problems: Vec<String>,
+}
+
+impl TopologyBuilder {
+    /// An empty topology.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a source that reads these topics.
+    pub fn add_source<K: Clone + 'static, V: Clone + 'static>(
+        &mut self,
+        name: impl Into<String>,
+        topics: impl IntoIterator<Item = TopicName>,
+        options: SourceOptions<K, V>,
+    ) -> Node<K, V> {
+        let kind = NodeKind::Source {
+            topics: topics.into_iter().collect(),
+            build: source::builder(options),
+        };
+        self.add_node(name.into(), kind, &[], &[])
+    }
+
+    /// Adds a processor of the user's (Kafka's Processor API). `supplier` makes one for each task; it takes stores and
+    /// schedules from its argument.
+    pub fn add_processor<KI, VI, KO, VO, P>(
+        &mut self,
+        name: impl Into<String>,
+        parents: &[Node<KI, VI>],
+        stores: &[&str],
+        supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
+    ) -> Node<KO, VO>
+    where
+        KI: 'static,
+        VI: 'static,
+        KO: Clone + 'static,
+        VO: Clone + 'static,
+        P: Processor<KI, VI, KO, VO>,
+    {
+        self.add_operator(name, parents, stores, move |wiring, next| {
+            live_processor(wiring, &supplier, next)
+        })
+    }
+
+    /// Adds an operator: `build` makes the live node for each task from what comes after it.
+    pub fn add_operator<KI, VI, KO, VO>(
+        &mut self,
+        name: impl Into<String>,
+        parents: &[Node<KI, VI>],
+        stores: &[&str],
+        build: impl Fn(&mut Wiring<'_>, Edge<KO, VO>) -> Result<Edge<KI, VI>> + Send + Sync + 'static,
+    ) -> Node<KO, VO>
+    where
+        KI: 'static,
+        VI: 'static,
+        KO: Clone + 'static,
+        VO: Clone + 'static,
+    {
+        self.add_router(name, parents, stores, move |wiring, children| {
+            build(wiring, fan_out(children))
+        })
+    }
+
+    /// Adds an operator that chooses among what comes after it: `build` gets one edge a child, in the order the children
+    /// were added.
+    pub fn add_router<KI, VI, KO, VO>(
+        &mut self,
+        name: impl Into<String>,
+        parents: &[Node<KI, VI>],
+        stores: &[&str],
+        build: impl Fn(&mut Wiring<'_>, Vec<Edge<KO, VO>>) -> Result<Edge<KI, VI>> + Send + Sync + 'static,
+    ) -> Node<KO, VO>
+    where
+        KI: 'static,
+        VI: 'static,
+        KO: 'static,
+        VO: 'static,
+    {
+        let parents: Vec<NodeId> = parents.iter().map(|parent| parent.id).collect();
+        let kind = NodeKind::Processor {
+            build: wire::processor(build),
+        };
+        self.add_node(name.into(), kind, &parents, stores)
+    }
+
+    /// Adds a sink that writes to this topic.
+    pub fn add_sink<K: 'static, V: 'static>(
+        &mut self,
+        name: impl Into<String>,
+        topic: TopicName,
+        parents: &[Node<K, V>],
+        options: SinkOptions<K, V>,
+    ) {
+        let parents: Vec<NodeId> = parents.iter().map(|parent| parent.id).collect();
+        let build = sink::builder(topic.clone(), options);
+        let _: Node<K, V> = self.add_node(name.into(), NodeKind::Sink { topic, build }, &parents, &[]);
+    }
+
+    /// Adds a store. It becomes part of the topology where a processor names it.
+    pub fn add_store(&mut self, store: impl StoreBuilder) {
+        let spec: StoreSpec = store.into_spec();
+        if self.graph.stores.iter().any(|other| other.name == spec.name) {
+            self.problems.push(format!("store {} is added twice", spec.name));
+        }
+        self.graph.stores.push(spec);
+    }
+
+    /// Connects a store that was added to a processor that was added.
+    pub fn connect_store<K, V>(&mut self, node: Node<K, V>, store: &str) {
+        let stores = &mut self.graph.nodes[node.id.0].stores;
+        if !stores.iter().any(|name| name == store) {
+            stores.push(store.to_owned());
+        }
+    }
+
+    /// Declares an internal topic between two sub-topologies. `partitions`: as many as the input of whoever writes to it
+    /// has, if `None`.
+    pub fn add_repartition_topic(&mut self, name: &str, partitions: Option<u32>) {
+        self.graph.repartition_topics.push(RepartitionTopic {
+            name: Arc::from(name),
+            partitions,
+        });
+    }
+
+    /// Requires these sources to read topics with equal partition counts, since an operator joins what they read.
+    pub fn copartition(&mut self, sources: &[NodeId]) {
+        self.graph.copartitioned.push(sources.to_vec());
+    }
+
+    /// Checks and finishes the topology.
+    ///
+    /// # Errors
+    /// [`StreamsError::Topology`] with all that is wrong: names used twice or not valid, sources of the same topic,
+    /// processors without parents, stores that do not exist, internal topics nobody writes or reads.
+    pub fn build(self) -> Result<Topology> {
+        let Self { graph, mut problems } = self;
+        problems.extend(graph.problems());
+        if !problems.is_empty() {
+            return Err(StreamsError::Topology(problems.join("; ")));
+        }
+        let subtopologies = subtopology::split(&graph);
+        Ok(Topology {
+            inner: Arc::new(Inner { graph, subtopologies }),
+        })
+    }
+
+    fn add_node<K, V>(
+        &mut self,
+        name: String,
+        kind: NodeKind,
+        parents: &[NodeId],
+        stores: &[&str],
+    ) -> Node<K, V> {
+        let id = NodeId(self.graph.nodes.len());
+        for parent in parents {
+            self.graph.nodes[parent.0].children.push(id);
+        }
+        self.graph.nodes.push(NodeSpec {
+            name,
+            kind,
+            parents: parents.to_vec(),
+            children: Vec::new(),
+            stores: stores.iter().map(|store| (*store).to_owned()).collect(),
+        });
+        Node {
+            id,
+            types: PhantomData,
+        }
+    }
+}
+
+/// A checked topology. Cheap to clone; made live once for every task.
+#[derive(Clone, Debug)]
+pub struct Topology {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    graph: Graph,
+    subtopologies: Vec<Subtopology>,
+}
+
+impl Topology {
+    /// The connected parts, numbered as Kafka numbers them.
+    #[must_use]
+    pub fn subtopologies(&self) -> &[Subtopology] {
+        &self.inner.subtopologies
+    }
+
+    /// Topics the application reads that it does not make itself.
+    #[must_use]
+    pub fn source_topics(&self) -> Vec<String> {
+        self.topics(|kind| match kind {
+            NodeKind::Source { topics, .. } => topics.clone(),
+            _ => Vec::new(),
+        })
+    }
+
+    /// Topics the application writes that it does not make itself.
+    #[must_use]
+    pub fn sink_topics(&self) -> Vec<String> {
+        self.topics(|kind| match kind {
+            NodeKind::Sink { topic, .. } => vec![topic.clone()],
+            _ => Vec::new(),
+        })
+    }
+
+    /// The text of Kafka's `TopologyDescription`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        describe::describe(self)
+    }
+
+    pub(crate) fn graph(&self) -> &Graph {
+        &self.inner.graph
+    }
+
+    pub(crate) fn stores(&self) -> BTreeMap<&str, &StoreSpec> {
+        self.graph()
+            .stores
+            .iter()
+            .map(|store| (store.name.as_str(), store))
+            .collect()
+    }
+
+    fn topics(&self, of: impl Fn(&NodeKind) -> Vec<TopicName>) -> Vec<String> {
+        let mut topics: Vec<String> = self
+            .graph()
+            .nodes
+            .iter()
+            .flat_map(|node| of(&node.kind))
+            .filter_map(|topic| match topic {
+                TopicName::External(name) => Some(name.to_string()),
+                TopicName::Internal(_) => None,
+            })
+            .collect();
+        topics.sort();
+        topics.dedup();
+        topics
+    }
+}

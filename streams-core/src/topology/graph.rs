@@ -1,0 +1,202 @@
+//! The topology as plain data, and what must hold of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Debug, Display};
+use std::sync::Arc;
+
+use super::source::BuildSource;
+use super::wire::BuildNode;
+use crate::store::StoreSpec;
+
+/// A node's place in its topology.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub(crate) usize);
+
+/// A topic that a topology reads or writes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TopicName {
+    /// Made and named by the user.
+    External(Arc<str>),
+    /// Made by the application; on the log its name begins with the application id.
+    Internal(Arc<str>),
+}
+
+impl TopicName {
+    /// A topic of the user's.
+    pub fn external(name: impl Into<Arc<str>>) -> Self {
+        Self::External(name.into())
+    }
+
+    /// A topic of the application's own, such as `counts-repartition`.
+    pub fn internal(name: impl Into<Arc<str>>) -> Self {
+        Self::Internal(name.into())
+    }
+
+    /// The topic's name on the log.
+    #[must_use]
+    pub fn resolve(&self, application_id: &str) -> String {
+        match self {
+            Self::External(name) => name.to_string(),
+            Self::Internal(name) => format!("{application_id}-{name}"),
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::External(name) | Self::Internal(name) => name,
+        }
+    }
+}
+
+impl Display for TopicName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Nodes in the order they were added, stores, and internal topics.
+#[derive(Debug, Default)]
+pub(crate) struct Graph {
+    pub(crate) nodes: Vec<NodeSpec>,
+    pub(crate) stores: Vec<StoreSpec>,
+    pub(crate) repartition_topics: Vec<RepartitionTopic>,
+    pub(crate) copartitioned: Vec<Vec<NodeId>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct NodeSpec {
+    pub(crate) name: String,
+    pub(crate) kind: NodeKind,
+    pub(crate) parents: Vec<NodeId>,
+    pub(crate) children: Vec<NodeId>,
+    pub(crate) stores: Vec<String>,
+}
+
+pub(crate) enum NodeKind {
+    Source {
+        topics: Vec<TopicName>,
+        build: BuildSource,
+    },
+    Processor {
+        build: BuildNode,
+    },
+    Sink {
+        topic: TopicName,
+        build: BuildNode,
+    },
+}
+
+impl Debug for NodeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source { topics, .. } => write!(f, "Source({topics:?})"),
+            Self::Processor { .. } => write!(f, "Processor"),
+            Self::Sink { topic, .. } => write!(f, "Sink({topic:?})"),
+        }
+    }
+}
+
+/// An internal topic between two sub-topologies.
+#[derive(Debug)]
+pub(crate) struct RepartitionTopic {
+    pub(crate) name: Arc<str>,
+    pub(crate) partitions: Option<u32>,
+}
+
+const NAME_LENGTH_MAX: usize = 249;
+
+impl Graph {
+    /// All that is wrong, each a sentence that names the node.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !self
+            .nodes
+            .iter()
+            .any(|node| matches!(node.kind, NodeKind::Source { .. }))
+        {
+            problems.push("there is no source: nothing would ever be processed".to_owned());
+        }
+        self.check_names(&mut problems);
+        self.check_topics(&mut problems);
+        self.check_stores(&mut problems);
+        problems
+    }
+
+    fn check_names(&self, problems: &mut Vec<String>) {
+        let mut seen = BTreeSet::new();
+        for node in &self.nodes {
+            if !seen.insert(&node.name) {
+                problems.push(format!("the name {} is used for two processors", node.name));
+            }
+            if !valid_name(&node.name) {
+                problems.push(format!(
+                    "`{}` is not a valid name: use 1 to {NAME_LENGTH_MAX} ASCII letters, digits, `.`, `_` and `-`",
+                    node.name
+                ));
+            }
+            if node.parents.is_empty() && !matches!(node.kind, NodeKind::Source { .. }) {
+                problems.push(format!("processor {} has no parent", node.name));
+            }
+        }
+    }
+
+    fn check_topics(&self, problems: &mut Vec<String>) {
+        let mut sources: BTreeMap<&TopicName, &str> = BTreeMap::new();
+        let mut sinks: BTreeSet<&TopicName> = BTreeSet::new();
+        for node in &self.nodes {
+            match &node.kind {
+                NodeKind::Source { topics, .. } => {
+                    if topics.is_empty() {
+                        problems.push(format!("source {} reads no topic", node.name));
+                    }
+                    for topic in topics {
+                        if let Some(other) = sources.insert(topic, &node.name) {
+                            problems.push(format!(
+                                "topic {topic} is read by two sources, {other} and {}",
+                                node.name
+                            ));
+                        }
+                    }
+                }
+                NodeKind::Sink { topic, .. } => {
+                    sinks.insert(topic);
+                }
+                NodeKind::Processor { .. } => {}
+            }
+        }
+        for topic in &self.repartition_topics {
+            let name = TopicName::Internal(Arc::clone(&topic.name));
+            if !sources.contains_key(&name) || !sinks.contains(&name) {
+                problems.push(format!("internal topic {name} needs both a sink and a source"));
+            }
+        }
+    }
+
+    fn check_stores(&self, problems: &mut Vec<String>) {
+        for store in &self.stores {
+            if !valid_name(&store.name) {
+                problems.push(format!("`{}` is not a valid store name", store.name));
+            }
+        }
+        for node in &self.nodes {
+            for store in &node.stores {
+                if !self.stores.iter().any(|spec| spec.name == *store) {
+                    problems.push(format!(
+                        "processor {} names store {store}, which does not exist",
+                        node.name
+                    ));
+                }
+            }
+        }
+    }
+}
+
+fn valid_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= NAME_LENGTH_MAX
+        && name != "."
+        && name != ".."
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}

@@ -1,0 +1,274 @@
+//! Sub-topologies: the connected parts of a topology, their tasks, and the internal topics between them.
+//!
+//! Numbered as Kafka numbers them: by the names of their sources in sorted order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{Graph, NodeId, NodeKind, TopicName, Topology};
+use crate::assignment::{Assignor, TaskId};
+use crate::error::{Result, StreamsError};
+use crate::log::{NewTopic, TopicPartition};
+use crate::store::StoreSpec;
+
+/// Nodes that pass records to one another, or share a store: what one task runs.
+#[derive(Clone, Debug)]
+pub struct Subtopology {
+    /// Number, from 0.
+    pub id: u32,
+    /// Its nodes, in the order they were added.
+    pub nodes: Vec<NodeId>,
+    /// Its stores, in the order they were added.
+    pub stores: Vec<String>,
+    pub(crate) sources: Vec<TopicName>,
+    pub(crate) sinks: Vec<TopicName>,
+}
+
+/// Splits a graph into its connected parts.
+pub(super) fn split(graph: &Graph) -> Vec<Subtopology> {
+    let mut group: Vec<usize> = (0..graph.nodes.len()).collect();
+    let mut by_store: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        for parent in &node.parents {
+            unite(&mut group, parent.0, index);
+        }
+        for store in &node.stores {
+            match by_store.get(store.as_str()) {
+                Some(&other) => unite(&mut group, other, index),
+                None => {
+                    by_store.insert(store, index);
+                }
+            }
+        }
+    }
+    let mut sources: Vec<usize> = (0..graph.nodes.len())
+        .filter(|&index| matches!(graph.nodes[index].kind, NodeKind::Source { .. }))
+        .collect();
+    sources.sort_by(|a, b| graph.nodes[*a].name.cmp(&graph.nodes[*b].name));
+    let mut roots = Vec::new();
+    for source in sources {
+        let root = root(&mut group, source);
+        if !roots.contains(&root) {
+            roots.push(root);
+        }
+    }
+    (0_u32..)
+        .zip(roots)
+        .map(|(id, of)| describe_part(graph, &mut group, id, of))
+        .collect()
+}
+
+fn describe_part(graph: &Graph, group: &mut [usize], id: u32, of: usize) -> Subtopology {
+    let nodes: Vec<NodeId> = (0..graph.nodes.len())
+        .filter(|&index| root(group, index) == of)
+        .map(NodeId)
+        .collect();
+    let (mut sources, mut sinks, mut used) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for node in nodes.iter().map(|node| &graph.nodes[node.0]) {
+        used.extend(node.stores.iter().cloned());
+        match &node.kind {
+            NodeKind::Source { topics, .. } => sources.extend(topics.iter().cloned()),
+            NodeKind::Sink { topic, .. } => sinks.push(topic.clone()),
+            NodeKind::Processor { .. } => {}
+        }
+    }
+    let stores = graph
+        .stores
+        .iter()
+        .map(|store| store.name.clone())
+        .filter(|name| used.contains(name))
+        .collect();
+    Subtopology {
+        id,
+        nodes,
+        stores,
+        sources,
+        sinks,
+    }
+}
+
+fn root(group: &mut [usize], mut of: usize) -> usize {
+    while group[of] != of {
+        group[of] = group[group[of]];
+        of = group[of];
+    }
+    of
+}
+
+fn unite(group: &mut [usize], a: usize, b: usize) {
+    let (a, b) = (root(group, a), root(group, b));
+    group[a.max(b)] = a.min(b);
+}
+
+impl StoreSpec {
+    /// Name of the store's changelog topic on the log.
+    pub(crate) fn changelog_topic(&self, application_id: &str) -> String {
+        format!("{application_id}-{}-changelog", self.name)
+    }
+}
+
+/// Tasks and internal topics, once the partition counts of the user's topics are known.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    pub(crate) assignor: Assignor,
+    pub(crate) internal_topics: Vec<NewTopic>,
+}
+
+impl Topology {
+    /// Lays tasks and internal topics out over the user's topics.
+    ///
+    /// # Errors
+    /// If topics that are joined have unlike partition counts.
+    pub(crate) fn layout(&self, application_id: &str, partitions: &BTreeMap<String, u32>) -> Result<Layout> {
+        let counts = self.partition_counts(partitions)?;
+        let mut tasks = BTreeMap::new();
+        let mut internal_topics: Vec<NewTopic> = self
+            .graph()
+            .repartition_topics
+            .iter()
+            .map(|topic| {
+                let name = TopicName::Internal(Arc::clone(&topic.name));
+                NewTopic::new(name.resolve(application_id), counts[&name])
+                    .config("cleanup.policy", "delete")
+                    .config("segment.bytes", (50 << 20).to_string())
+                    .config("retention.ms", "-1")
+                    .config("message.timestamp.type", "CreateTime")
+            })
+            .collect();
+        let specs = self.stores();
+        for part in self.subtopologies() {
+            let count = part.sources.iter().map(|topic| counts[topic]).max().unwrap_or(0);
+            for partition in 0..count.cast_signed() {
+                let inputs = part
+                    .sources
+                    .iter()
+                    .filter(|topic| partition < counts[*topic].cast_signed())
+                    .map(|topic| TopicPartition::new(topic.resolve(application_id), partition))
+                    .collect();
+                tasks.insert(
+                    TaskId {
+                        subtopology: part.id,
+                        partition,
+                    },
+                    inputs,
+                );
+            }
+            for spec in part
+                .stores
+                .iter()
+                .map(|name| specs[name.as_str()])
+                .filter(|spec| spec.logged)
+            {
+                internal_topics.push(NewTopic {
+                    name: spec.changelog_topic(application_id),
+                    partitions: count,
+                    configs: spec.changelog_configs.clone(),
+                });
+            }
+        }
+        Ok(Layout {
+            assignor: Assignor::new(tasks),
+            internal_topics,
+        })
+    }
+
+    /// Partition count of every topic that is read: given for the user's, derived for repartition topics.
+    fn partition_counts(&self, given: &BTreeMap<String, u32>) -> Result<BTreeMap<TopicName, u32>> {
+        let mut counts: BTreeMap<TopicName, u32> = given
+            .iter()
+            .map(|(name, count)| (TopicName::external(name.as_str()), *count))
+            .collect();
+        for topic in &self.graph().repartition_topics {
+            if let Some(partitions) = topic.partitions {
+                counts.insert(TopicName::Internal(Arc::clone(&topic.name)), partitions);
+            }
+        }
+        // A repartition topic is as wide as the input of whoever writes it, which may be another repartition topic: go
+        // round until nothing new is known. Each round settles at least one, or there is a cycle.
+        loop {
+            let mut progress = self.copartition(&mut counts)?;
+            for topic in self.open_repartition_topics(&counts) {
+                let writers = self
+                    .subtopologies()
+                    .iter()
+                    .filter(|part| part.sinks.contains(&topic));
+                let inputs: Vec<Option<u32>> = writers
+                    .flat_map(|part| &part.sources)
+                    .map(|source| counts.get(source).copied())
+                    .collect();
+                if let Some(count) = inputs
+                    .into_iter()
+                    .collect::<Option<Vec<u32>>>()
+                    .and_then(|all| all.into_iter().max())
+                {
+                    counts.insert(topic, count);
+                    progress = true;
+                }
+            }
+            if !progress {
+                break;
+            }
+        }
+        if let Some(topic) = self.open_repartition_topics(&counts).first() {
+            return Err(StreamsError::Topology(format!(
+                "the partition count of internal topic {topic} depends on itself: give it one with `Repartitioned`"
+            )));
+        }
+        self.copartition(&mut counts)?;
+        Ok(counts)
+    }
+
+    fn open_repartition_topics(&self, counts: &BTreeMap<TopicName, u32>) -> Vec<TopicName> {
+        self.graph()
+            .repartition_topics
+            .iter()
+            .map(|topic| TopicName::Internal(Arc::clone(&topic.name)))
+            .filter(|topic| !counts.contains_key(topic))
+            .collect()
+    }
+
+    /// Gives joined repartition topics the count of what they are joined with, and checks that counts agree.
+    fn copartition(&self, counts: &mut BTreeMap<TopicName, u32>) -> Result<bool> {
+        let mut progress = false;
+        for group in &self.graph().copartitioned {
+            let topics: Vec<TopicName> = group
+                .iter()
+                .flat_map(|node| match &self.graph().nodes[node.0].kind {
+                    NodeKind::Source { topics, .. } => topics.clone(),
+                    _ => Vec::new(),
+                })
+                .collect();
+            let fixed = |topic: &&TopicName| match topic {
+                TopicName::External(_) => true,
+                TopicName::Internal(name) => self
+                    .graph()
+                    .repartition_topics
+                    .iter()
+                    .any(|t| t.name == *name && t.partitions.is_some()),
+            };
+            let mut wanted: Option<(&TopicName, u32)> = None;
+            for topic in topics.iter().filter(fixed) {
+                let count = counts.get(topic).copied().unwrap_or(0);
+                match wanted {
+                    Some((other, others)) if others != count => {
+                        return Err(StreamsError::Topology(format!(
+                            "{other} and {topic} are joined but have {others} and {count} partitions: joined topics need \
+                             equal counts; repartition one of them"
+                        )));
+                    }
+                    _ => wanted = Some((topic, count)),
+                }
+            }
+            let all_known = topics.iter().all(|topic| counts.contains_key(topic));
+            let count = match wanted {
+                Some((_, count)) => count,
+                None if all_known => topics.iter().map(|topic| counts[topic]).max().unwrap_or(0),
+                None => continue,
+            };
+            for topic in topics.iter().filter(|topic| !fixed(topic)) {
+                progress |= counts.insert(topic.clone(), count) != Some(count);
+            }
+        }
+        Ok(progress)
+    }
+}

@@ -1,0 +1,299 @@
+//! From data to life: builds one task's chain of processors from the sinks upward.
+//!
+//! The only file with `dyn Any`. Types were erased so that the topology can be plain data; they come back here, once,
+//! while a task is being built. The handles of the builders guarantee that they match, so a mismatch is a bug of ours and
+//! reported as one.
+
+use std::any::{Any, type_name};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{NodeKind, SourceNode, Subtopology, TopicName, Topology};
+use crate::edge::{Edge, share};
+use crate::error::{Result, StreamsError};
+use crate::log::{Producer, TopicHandle};
+use crate::processor::{Punctuate, PunctuationType};
+use crate::store::{Changelog, KeyValueStore, OpenStore, OpenedStore, StoreSpec, TaskStore, WindowStore};
+
+/// Makes a live processor from the edges to its children.
+pub(crate) type BuildNode = Arc<dyn Fn(&mut Wiring<'_>, Vec<ErasedEdge>) -> Result<ErasedEdge> + Send + Sync>;
+
+/// An edge whose types are known to those who use it only.
+pub(crate) struct ErasedEdge {
+    edge: Box<dyn Any>,
+    share: fn(Box<dyn Any>, usize) -> Vec<Box<dyn Any>>,
+}
+
+impl ErasedEdge {
+    pub(crate) fn new<K: 'static, V: 'static>(edge: Edge<K, V>) -> Self {
+        Self {
+            edge: Box::new(edge),
+            share: |edge, count| {
+                let edge = edge
+                    .downcast::<Edge<K, V>>()
+                    .expect("made from this type four lines above");
+                share(*edge, count)
+                    .into_iter()
+                    .map(|edge| Box::new(edge) as Box<dyn Any>)
+                    .collect()
+            },
+        }
+    }
+
+    pub(crate) fn typed<K: 'static, V: 'static>(self, node: &str) -> Result<Edge<K, V>> {
+        self.edge.downcast::<Edge<K, V>>().map(|edge| *edge).map_err(|_| {
+            let types = type_name::<(K, V)>();
+            StreamsError::Topology(format!(
+                "a child of {node} does not take records of {types}; this is a bug"
+            ))
+        })
+    }
+
+    /// One edge for each of several parents.
+    fn shared(self, count: usize) -> Vec<ErasedEdge> {
+        let share = self.share;
+        share(self.edge, count)
+            .into_iter()
+            .map(|edge| ErasedEdge { edge, share })
+            .collect()
+    }
+}
+
+/// A typed store handle whose types are known to those who use it only.
+pub(crate) struct ErasedHandle(Box<dyn Any>);
+
+impl ErasedHandle {
+    pub(crate) fn new<T: 'static>(handle: T) -> Self {
+        Self(Box::new(handle))
+    }
+}
+
+/// Erases a typed build function.
+pub(crate) fn processor<KI: 'static, VI: 'static, KO: 'static, VO: 'static>(
+    build: impl Fn(&mut Wiring<'_>, Vec<Edge<KO, VO>>) -> Result<Edge<KI, VI>> + Send + Sync + 'static,
+) -> BuildNode {
+    Arc::new(move |wiring, children| {
+        let children: Result<Vec<Edge<KO, VO>>> = children
+            .into_iter()
+            .map(|child| child.typed(wiring.node))
+            .collect();
+        build(wiring, children?).map(ErasedEdge::new)
+    })
+}
+
+/// What a node can take while it is made live: stores, topics, schedules.
+pub struct Wiring<'a> {
+    node: &'a str,
+    application_id: &'a str,
+    stores: &'a BTreeMap<String, ErasedHandle>,
+    allowed: &'a [String],
+    producer: &'a mut dyn Producer,
+    punctuations: &'a mut Vec<LivePunctuation>,
+}
+
+impl Wiring<'_> {
+    /// Name of the node being made.
+    #[must_use]
+    pub fn node_name(&self) -> &str {
+        self.node
+    }
+
+    /// The application's id.
+    #[must_use]
+    pub fn application_id(&self) -> &str {
+        self.application_id
+    }
+
+    /// A key-value store that is connected to this node.
+    ///
+    /// # Errors
+    /// [`StreamsError::Topology`] if it is not connected, or of another type.
+    pub fn key_value_store<K: 'static, V: 'static>(&self, name: &str) -> Result<KeyValueStore<K, V>> {
+        self.store(name)
+    }
+
+    /// A window store that is connected to this node.
+    ///
+    /// # Errors
+    /// [`StreamsError::Topology`] if it is not connected, or of another type.
+    pub fn window_store<K: 'static, V: 'static>(&self, name: &str) -> Result<WindowStore<K, V>> {
+        self.store(name)
+    }
+
+    /// A topic to write to.
+    ///
+    /// # Errors
+    /// If it does not exist.
+    pub fn topic(&mut self, topic: &TopicName) -> Result<(Arc<str>, TopicHandle)> {
+        let name = topic.resolve(self.application_id);
+        let handle = self.producer.topic(&name)?;
+        Ok((Arc::from(name), handle))
+    }
+
+    pub(crate) fn schedule(
+        &mut self,
+        every: Duration,
+        kind: PunctuationType,
+        index: usize,
+        node: Rc<RefCell<dyn Punctuate>>,
+    ) {
+        self.punctuations.push(LivePunctuation {
+            every,
+            kind,
+            index,
+            node,
+            next_ms: None,
+        });
+    }
+
+    fn store<T: Clone + 'static>(&self, name: &str) -> Result<T> {
+        let problem =
+            |what: String| StreamsError::Topology(format!("processor {}: store {name} {what}", self.node));
+        let handle = match self.stores.get(name) {
+            Some(handle) if self.allowed.iter().any(|allowed| allowed == name) => handle,
+            _ => {
+                return Err(problem(
+                    "is not connected to it: name it where the processor is added".to_owned(),
+                ));
+            }
+        };
+        handle.0.downcast_ref::<T>().cloned().ok_or_else(|| {
+            problem(format!(
+                "is not a {}: take it with the types it was added with",
+                type_name::<T>()
+            ))
+        })
+    }
+}
+
+impl std::fmt::Debug for Wiring<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wiring")
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A schedule of a live node.
+pub(crate) struct LivePunctuation {
+    pub(crate) every: Duration,
+    pub(crate) kind: PunctuationType,
+    /// Which of its node's schedules it is.
+    pub(crate) index: usize,
+    pub(crate) node: Rc<RefCell<dyn Punctuate>>,
+    /// When it is due; set when it is first looked at.
+    pub(crate) next_ms: Option<i64>,
+}
+
+/// One task's part of the topology, alive.
+pub(crate) struct LiveTopology {
+    /// Sources by topic name on the log.
+    pub(crate) sources: Vec<(Vec<String>, Box<dyn SourceNode>)>,
+    pub(crate) stores: Vec<Box<dyn TaskStore>>,
+    pub(crate) punctuations: Vec<LivePunctuation>,
+}
+
+/// Where a task's stores live and what they may use.
+pub(crate) struct StorePlace<'a> {
+    pub(crate) application_id: &'a str,
+    pub(crate) partition: i32,
+    pub(crate) cache_bytes: usize,
+    /// Opens the byte store.
+    pub(crate) open: &'a mut dyn FnMut(&StoreSpec) -> Result<Arc<dyn state_store::KeyValueStore>>,
+}
+
+/// Makes a sub-topology live. Stores are opened, not restored.
+pub(crate) fn wire(
+    topology: &Topology,
+    subtopology: &Subtopology,
+    place: &mut StorePlace<'_>,
+    producer: &mut dyn Producer,
+) -> Result<LiveTopology> {
+    let (stores, handles) = open_stores(topology, subtopology, place, producer)?;
+    let graph = topology.graph();
+    let mut punctuations = Vec::new();
+    let mut sources = Vec::new();
+    // For each node, one edge for every parent that has not taken it yet.
+    let mut edges: BTreeMap<usize, Vec<ErasedEdge>> = BTreeMap::new();
+    // Children are always added after their parents, so the reverse order meets children first.
+    for id in subtopology.nodes.iter().rev() {
+        let node = &graph.nodes[id.0];
+        let mut children: Vec<ErasedEdge> = node
+            .children
+            .iter()
+            .map(|child| {
+                edges
+                    .get_mut(&child.0)
+                    .and_then(Vec::pop)
+                    .expect("one edge was made for every parent")
+            })
+            .collect();
+        let mut wiring = Wiring {
+            node: &node.name,
+            application_id: place.application_id,
+            stores: &handles,
+            allowed: &node.stores,
+            producer: &mut *producer,
+            punctuations: &mut punctuations,
+        };
+        let edge = match &node.kind {
+            NodeKind::Source { topics, build } => {
+                let topics = topics
+                    .iter()
+                    .map(|topic| topic.resolve(place.application_id))
+                    .collect();
+                sources.push((topics, build(&mut wiring, children)?));
+                continue;
+            }
+            NodeKind::Processor { build } => build(&mut wiring, children)?,
+            NodeKind::Sink { build, .. } => build(&mut wiring, std::mem::take(&mut children))?,
+        };
+        edges.insert(id.0, edge.shared(node.parents.len()));
+    }
+    Ok(LiveTopology {
+        sources,
+        stores,
+        punctuations,
+    })
+}
+
+type OpenedStores = (Vec<Box<dyn TaskStore>>, BTreeMap<String, ErasedHandle>);
+
+fn open_stores(
+    topology: &Topology,
+    subtopology: &Subtopology,
+    place: &mut StorePlace<'_>,
+    producer: &mut dyn Producer,
+) -> Result<OpenedStores> {
+    let specs = topology.stores();
+    let mut stores = Vec::new();
+    let mut handles = BTreeMap::new();
+    for name in &subtopology.stores {
+        let spec = specs[name.as_str()];
+        let topic: Arc<str> = Arc::from(spec.changelog_topic(place.application_id));
+        let changelog = if spec.logged {
+            let handle = producer.topic(&topic)?;
+            Some(Changelog {
+                topic: Arc::clone(&topic),
+                handle,
+                partition: place.partition,
+            })
+        } else {
+            None
+        };
+        let bytes = (place.open)(spec)?;
+        let open = OpenStore {
+            bytes,
+            topic,
+            changelog,
+            cache_bytes: place.cache_bytes,
+        };
+        let OpenedStore { store, handle } = (spec.open)(open);
+        stores.push(store);
+        handles.insert(name.clone(), handle);
+    }
+    Ok((stores, handles))
+}
