@@ -183,6 +183,14 @@ pub enum ProcessCause {
         /// Bytes found.
         length: usize,
     },
+    /// A record without a usable timestamp.
+    #[error(
+        "the record's timestamp is {timestamp_ms}: give the source a timestamp extractor, which may also drop it by a negative answer"
+    )]
+    InvalidTimestamp {
+        /// As found.
+        timestamp_ms: i64,
+    },
     /// User code returned an error.
     #[error("{0}")]
     User(Box<dyn std::error::Error + Send + Sync>),

@@ -11,6 +11,8 @@ pub mod processor;
 mod record;
 pub mod serde;
 pub mod store;
+mod task;
+pub mod testing;
 pub mod time;
 pub mod topology;
 

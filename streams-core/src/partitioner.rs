@@ -5,7 +5,7 @@
 /// ```
 /// use streams_core::partitioner::partition_for_key;
 ///
-/// assert_eq!(partition_for_key(b"kafka", 10), 7);
+/// assert_eq!(partition_for_key(b"abc", 10), 7);
 /// ```
 #[must_use]
 pub fn partition_for_key(key: &[u8], partitions: u32) -> i32 {

@@ -23,7 +23,7 @@ pub(crate) use source::{RawInput, SourceNode};
 pub use source::{SourceOptions, TimestampExtractor};
 pub use subtopology::Subtopology;
 pub use wire::Wiring;
-pub(crate) use wire::{ErasedHandle, LiveTopology, StorePlace, wire};
+pub(crate) use wire::{ErasedHandle, LivePunctuation, LiveTopology, StorePlace, wire};
 
 use crate::edge::{Edge, fan_out};
 use crate::error::{Result, StreamsError};

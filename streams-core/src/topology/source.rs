@@ -73,7 +73,15 @@ pub(crate) struct RawInput<'a> {
 
 /// A live source.
 pub(crate) trait SourceNode {
-    /// Event time of a record; negative if it is to be dropped.
+    /// True if event times are not the records' own timestamps.
+    fn extracts_timestamps(&self) -> bool;
+
+    /// True if records with negative timestamps are dropped; else they are an error.
+    fn skips_invalid_timestamps(&self) -> bool {
+        self.extracts_timestamps()
+    }
+
+    /// Event time of a record.
     fn timestamp_ms(&self, input: &RawInput<'_>, partition_time_ms: i64) -> i64;
 
     /// Reads a record and processes it, all the way down.
@@ -104,6 +112,10 @@ struct Source<K, V> {
 }
 
 impl<K, V> SourceNode for Source<K, V> {
+    fn extracts_timestamps(&self) -> bool {
+        self.options.timestamp_extractor.is_some()
+    }
+
     fn timestamp_ms(&self, input: &RawInput<'_>, partition_time_ms: i64) -> i64 {
         let Some(extractor) = &self.options.timestamp_extractor else {
             return input.timestamp_ms;

@@ -24,6 +24,21 @@ pub struct Subtopology {
     pub(crate) sinks: Vec<TopicName>,
 }
 
+impl Subtopology {
+    /// All of a topology as if it were one part, which is how the test driver runs it.
+    pub(crate) fn whole(topology: &Topology) -> Self {
+        let graph = topology.graph();
+        let parts = topology.subtopologies();
+        Self {
+            id: 0,
+            nodes: (0..graph.nodes.len()).map(NodeId).collect(),
+            stores: parts.iter().flat_map(|part| part.stores.clone()).collect(),
+            sources: parts.iter().flat_map(|part| part.sources.clone()).collect(),
+            sinks: parts.iter().flat_map(|part| part.sinks.clone()).collect(),
+        }
+    }
+}
+
 /// Splits a graph into its connected parts.
 pub(super) fn split(graph: &Graph) -> Vec<Subtopology> {
     let mut group: Vec<usize> = (0..graph.nodes.len()).collect();

@@ -69,6 +69,10 @@ impl ErasedHandle {
     pub(crate) fn new<T: 'static>(handle: T) -> Self {
         Self(Box::new(handle))
     }
+
+    pub(crate) fn typed<T: Clone + 'static>(&self) -> Option<T> {
+        self.0.downcast_ref::<T>().cloned()
+    }
 }
 
 /// Erases a typed build function.
@@ -194,6 +198,8 @@ pub(crate) struct LiveTopology {
     pub(crate) sources: Vec<(Vec<String>, Box<dyn SourceNode>)>,
     pub(crate) stores: Vec<Box<dyn TaskStore>>,
     pub(crate) punctuations: Vec<LivePunctuation>,
+    /// Typed handles by store name, for whoever looks in from outside.
+    pub(crate) handles: BTreeMap<String, ErasedHandle>,
 }
 
 /// Where a task's stores live and what they may use.
@@ -257,6 +263,7 @@ pub(crate) fn wire(
         sources,
         stores,
         punctuations,
+        handles,
     })
 }
 

@@ -1,0 +1,331 @@
+//! A task: one sub-topology over one partition of each of its topics, alive.
+//!
+//! It buffers fetched records by partition, always processes the one with the smallest timestamp, keeps stream time,
+//! punctuates, and knows what has to be committed. It does not know who polls, when to commit, or that there are threads:
+//! the stream thread and the test driver both drive it through the calls below.
+
+mod metadata;
+mod queue;
+
+use std::sync::Arc;
+
+pub(crate) use queue::{PartitionQueue, StartPosition};
+
+use crate::assignment::TaskId;
+use crate::context::{DeserializationHandler, TaskContext, TaskState};
+use crate::error::{ProcessCause, ProcessError, ProcessResult, Result};
+use crate::log::{Fetched, OffsetAndMetadata, Producer, TopicPartition};
+use crate::metrics::{DropReason, TaskMetrics};
+use crate::processor::PunctuationType;
+use crate::store::TaskStore;
+use crate::topology::{LivePunctuation, LiveTopology, SourceNode};
+
+/// See the file's top.
+pub(crate) struct StreamTask {
+    state: TaskState,
+    queues: Vec<PartitionQueue>,
+    sources: Vec<Box<dyn SourceNode>>,
+    stores: Vec<Box<dyn TaskStore>>,
+    punctuations: Vec<LivePunctuation>,
+    /// Something was processed or punctuated since the last commit.
+    uncommitted: bool,
+}
+
+impl StreamTask {
+    /// A task that reads these partitions, each from its position. Its stores must be restored by then.
+    pub(crate) fn new(
+        id: TaskId,
+        application_id: Arc<str>,
+        live: LiveTopology,
+        inputs: Vec<(TopicPartition, StartPosition)>,
+        on_unreadable: DeserializationHandler,
+    ) -> Self {
+        let (topics, sources): (Vec<_>, Vec<_>) = live.sources.into_iter().unzip();
+        let partitions = inputs.iter().map(|(partition, _)| partition.clone()).collect();
+        let queues: Vec<PartitionQueue> = inputs
+            .into_iter()
+            .map(|(partition, start)| {
+                let reads = |topics: &Vec<String>| topics.iter().any(|topic| **topic == *partition.topic);
+                let source = topics
+                    .iter()
+                    .position(reads)
+                    .expect("a task's inputs are its sources' topics");
+                PartitionQueue::new(partition, source, start)
+            })
+            .collect();
+        let mut state = TaskState::new(id, application_id, partitions);
+        state.on_unreadable = on_unreadable;
+        state.stream_time_ms = queues
+            .iter()
+            .map(|queue| queue.partition_time_ms)
+            .max()
+            .unwrap_or(-1);
+        let LiveTopology {
+            stores, punctuations, ..
+        } = live;
+        Self {
+            state,
+            queues,
+            sources,
+            stores,
+            punctuations,
+            uncommitted: false,
+        }
+    }
+
+    pub(crate) fn id(&self) -> TaskId {
+        self.state.task_id
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<TaskMetrics> {
+        &self.state.metrics
+    }
+
+    pub(crate) fn stores(&self) -> &[Box<dyn TaskStore>] {
+        &self.stores
+    }
+
+    pub(crate) fn queues(&self) -> &[PartitionQueue] {
+        &self.queues
+    }
+
+    /// Buffers what was fetched for one of the task's partitions. False if it is not one of them.
+    pub(crate) fn add(&mut self, fetched: Fetched) -> bool {
+        match self
+            .queues
+            .iter_mut()
+            .find(|queue| queue.partition == fetched.partition)
+        {
+            Some(queue) => {
+                let source = &*self.sources[queue.source];
+                queue.add(fetched, source);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Sees that all partitions without buffered records have nothing more on the log: else a record with a smaller
+    /// timestamp may still come from there (`max.task.idle.ms` of 0).
+    pub(crate) fn ready(&self) -> bool {
+        self.queues.len() == 1
+            || self
+                .queues
+                .iter()
+                .all(|queue| !queue.is_empty() || queue.caught_up())
+    }
+
+    /// Partitions whose end the task does not know, and needs to.
+    pub(crate) fn unknown_ends(&self) -> impl Iterator<Item = &TopicPartition> {
+        let several = self.queues.len() > 1;
+        self.queues
+            .iter()
+            .filter(move |queue| several && queue.is_empty() && !queue.caught_up())
+            .map(|queue| &queue.partition)
+    }
+
+    /// What the log says the end of a partition is.
+    pub(crate) fn set_end(&mut self, partition: &TopicPartition, end_offset: i64) {
+        if let Some(queue) = self.queues.iter_mut().find(|queue| queue.partition == *partition) {
+            queue.set_end(end_offset);
+        }
+    }
+
+    pub(crate) fn set_wall_clock_ms(&mut self, now_ms: i64) {
+        self.state.wall_clock_ms = now_ms;
+    }
+
+    /// Processes up to `limit` records, smallest timestamp first. Stops early when a partition that ran empty has more on
+    /// the log.
+    pub(crate) fn process(
+        &mut self,
+        limit: usize,
+        producer: &mut dyn Producer,
+    ) -> Result<usize, Box<ProcessError>> {
+        let mut processed = 0;
+        while processed < limit && !self.state.commit_requested {
+            let Some(index) = self.next_queue() else { break };
+            self.process_head(index, producer)?;
+            processed += 1;
+            let queue = &self.queues[index];
+            if queue.is_empty() && !queue.caught_up() && self.queues.len() > 1 {
+                break;
+            }
+        }
+        if processed > 0 {
+            self.uncommitted = true;
+            self.state.metrics.count_processed(processed as u64);
+        }
+        Ok(processed)
+    }
+
+    fn next_queue(&self) -> Option<usize> {
+        if let [queue] = self.queues.as_slice() {
+            return (!queue.is_empty()).then_some(0);
+        }
+        let heads = self
+            .queues
+            .iter()
+            .enumerate()
+            .filter(|(_, queue)| !queue.is_empty());
+        heads
+            .min_by_key(|(_, queue)| queue.head_ms)
+            .map(|(index, _)| index)
+    }
+
+    fn process_head(&mut self, index: usize, producer: &mut dyn Producer) -> ProcessResult {
+        let queue = &mut self.queues[index];
+        let source = &mut *self.sources[queue.source];
+        let Some(head) = queue.head() else { return Ok(()) };
+        self.state.input = Some((index, head.offset));
+        let timestamp_ms = head.input.timestamp_ms;
+        let mut task = TaskContext {
+            state: &mut self.state,
+            producer,
+        };
+        if timestamp_ms < 0 {
+            if !source.skips_invalid_timestamps() {
+                return Err(invalid_timestamp(&task, timestamp_ms));
+            }
+            task.count_dropped(DropReason::InvalidTimestamp);
+        } else {
+            task.state.stream_time_ms = task.state.stream_time_ms.max(timestamp_ms);
+            source.process(head.input, &mut task)?;
+        }
+        queue.advance(&*source);
+        Ok(())
+    }
+
+    /// Calls all schedules of this kind that are due. Returns how many.
+    pub(crate) fn punctuate(
+        &mut self,
+        kind: PunctuationType,
+        producer: &mut dyn Producer,
+    ) -> Result<usize, Box<ProcessError>> {
+        let now_ms = match kind {
+            PunctuationType::StreamTime => self.state.stream_time_ms,
+            PunctuationType::WallClockTime => self.state.wall_clock_ms,
+        };
+        if now_ms < 0 {
+            return Ok(0);
+        }
+        let mut fired = 0;
+        for punctuation in self
+            .punctuations
+            .iter_mut()
+            .filter(|punctuation| punctuation.kind == kind)
+        {
+            if punctuation.due(now_ms) {
+                self.state.input = None;
+                let mut task = TaskContext {
+                    state: &mut self.state,
+                    producer,
+                };
+                punctuation
+                    .node
+                    .borrow_mut()
+                    .punctuate(punctuation.index, now_ms, &mut task)?;
+                fired += 1;
+            }
+        }
+        self.uncommitted |= fired > 0;
+        Ok(fired)
+    }
+
+    /// When the next wall-clock schedule is due.
+    pub(crate) fn next_wall_clock_punctuation_ms(&self) -> Option<i64> {
+        let wall_clock = self
+            .punctuations
+            .iter()
+            .filter(|p| p.kind == PunctuationType::WallClockTime);
+        wall_clock.filter_map(|p| p.next_ms).min()
+    }
+
+    /// True if there is something to commit: records, or positions that moved over control records.
+    pub(crate) fn has_uncommitted(&self) -> bool {
+        self.uncommitted || self.queues.iter().any(PartitionQueue::moved)
+    }
+
+    /// True if user code asked for a commit, or dirty state fills a store's cache.
+    pub(crate) fn wants_commit(&self) -> bool {
+        self.state.commit_requested || self.stores.iter().any(|store| store.over_limit())
+    }
+
+    /// First half of a commit: state goes to the changelogs. Returns the input offsets that belong to it.
+    pub(crate) fn prepare_commit(
+        &mut self,
+        producer: &mut dyn Producer,
+    ) -> Result<Vec<(TopicPartition, OffsetAndMetadata)>, Box<ProcessError>> {
+        for store in &self.stores {
+            store
+                .write_changelog(producer)
+                .map_err(|cause| self.place(cause))?;
+        }
+        Ok(self
+            .queues
+            .iter()
+            .filter_map(PartitionQueue::commit_position)
+            .collect())
+    }
+
+    /// Second half, once the log has it all.
+    pub(crate) fn committed(&mut self, producer: &dyn Producer) {
+        for store in &self.stores {
+            store.committed(producer);
+        }
+        for queue in &mut self.queues {
+            queue.committed();
+        }
+        self.uncommitted = false;
+        self.state.commit_requested = false;
+    }
+
+    /// Writes what is committed to the stores. Only right after a commit.
+    pub(crate) fn flush(&self) -> Result<(), Box<ProcessError>> {
+        for store in &self.stores {
+            store.flush().map_err(|cause| self.place(cause))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn over_limit(&self) -> bool {
+        self.stores.iter().any(|store| store.over_limit())
+    }
+
+    fn place(&self, cause: ProcessCause) -> Box<ProcessError> {
+        Box::new(ProcessError {
+            cause,
+            processor: None,
+            task: Some(self.state.task_id.to_string()),
+            input: self.state.input_position(),
+        })
+    }
+}
+
+#[cold]
+fn invalid_timestamp(task: &TaskContext<'_>, timestamp_ms: i64) -> Box<ProcessError> {
+    Box::new(ProcessError {
+        cause: ProcessCause::InvalidTimestamp { timestamp_ms },
+        processor: None,
+        task: Some(task.task_id().to_string()),
+        input: task.state.input_position(),
+    })
+}
+
+impl LivePunctuation {
+    /// True if it is due, and then set to its next time. Missed intervals are skipped; times stay multiples of the interval
+    /// from the start.
+    fn due(&mut self, now_ms: i64) -> bool {
+        let every_ms = i64::try_from(self.every.as_millis()).unwrap_or(i64::MAX).max(1);
+        let next_ms = *self.next_ms.get_or_insert(match self.kind {
+            PunctuationType::StreamTime => 0,
+            PunctuationType::WallClockTime => now_ms.saturating_add(every_ms),
+        });
+        if now_ms < next_ms {
+            return false;
+        }
+        let missed = (now_ms - next_ms) / every_ms;
+        self.next_ms = Some(next_ms.saturating_add((missed + 1).saturating_mul(every_ms)));
+        true
+    }
+}
