@@ -13,10 +13,10 @@
 //! is opened for writing it is probed read-only, so that a foreign or newer store stays exactly as it is.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::{Bound, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::{fmt, fs, io};
 
 use bytes::Bytes;
 use rocksdb::{
@@ -185,13 +185,15 @@ impl RocksDbEngine {
         if !signed {
             store.write_metadata(&metadata::rows(spec, format))?;
         }
+        // Opening has begun a new manifest, and every batch notes how far it has come: begin with an empty one.
+        store.write_rows(rocksdb::WriteBatch::default(), "write")?;
         store.load_parts(&families)?;
         Ok(store)
     }
 
     /// Looks at a directory without writing to it, and checks that the store there is the one that is wanted.
     fn probe(&self, spec: &StoreSpec, path: &Path) -> Result<Found> {
-        if !has_database(path)? {
+        if !Files::in_directory(path)?.is_database(path)? {
             return Ok(Found {
                 families: Vec::new(),
                 signed: false,
@@ -218,17 +220,32 @@ impl RocksDbEngine {
             Some(family) => database.get_cf(&family, row).map_err(failed),
             None => Ok(None),
         };
-        if read(metadata::FORMAT)?.is_none() {
-            // Created, but its maker ended before it could sign: as good as new, if nobody wrote to it.
-            return match database.latest_sequence_number() {
-                0 => Ok(Found {
-                    families,
-                    signed: false,
-                }),
-                _ => Err(Error::NotAStore { path: path.into() }),
-            };
+        let files = Files::in_directory(path)?;
+        if !has_metadata && files.were_a_store {
+            let detail = "its MANIFEST file has forgotten the metadata".into();
+            return Err(Error::Corrupt {
+                path: path.into(),
+                detail,
+            });
+        }
+        if read(metadata::FORMAT)?.is_none() && database.latest_sequence_number() == 0 && !files.has_table {
+            // Made, but its maker ended before it could sign: nobody has written to it.
+            return Ok(Found {
+                families,
+                signed: false,
+            });
+        }
+        if !has_metadata {
+            return Err(Error::NotAStore { path: path.into() });
         }
         metadata::check(path, spec, read)?;
+        if let Some(row) = read(metadata::MANIFEST)? {
+            let manifest = manifest(path).map_err(|source| Error::Directory {
+                path: path.into(),
+                source,
+            })?;
+            metadata::check_manifest(path, &row, manifest)?;
+        }
         Ok(Found {
             families,
             signed: true,
@@ -241,6 +258,8 @@ impl RocksDbEngine {
         options.set_max_background_jobs(self.options.max_background_jobs);
         options.set_max_total_wal_size(self.options.max_wal_bytes);
         options.set_write_buffer_manager(&self.write_buffers);
+        // Rows and the offset they correspond to go to files in the same moment: see metadata::MANIFEST.
+        options.set_atomic_flush(true);
         options.set_log_level(LogLevel::Warn);
         options.set_keep_log_file_num(1);
         options.set_max_log_file_size(self.options.max_log_file_bytes);
@@ -362,9 +381,7 @@ impl KeyValueStore for RocksDbStore {
                 offset.to_be_bytes(),
             );
         }
-        self.database
-            .write(rows)
-            .map_err(|error| self.failed("write", error))?;
+        self.write_rows(rows, "write")?;
         self.expire(first_alive)?;
         Ok(())
     }
@@ -429,9 +446,7 @@ impl KeyValueStore for RocksDbStore {
         let metadata_family = self.metadata_family()?;
         rows.delete_cf(&metadata_family, metadata::CHANGELOG_OFFSET);
         rows.delete_cf(&metadata_family, metadata::FIRST_SEGMENT);
-        self.database
-            .write(rows)
-            .map_err(|error| self.failed("clear", error))?;
+        self.write_rows(rows, "clear")?;
         self.parts_mut().first_alive = PartId::MIN;
         for part in parts {
             self.drop_part(part)?;
@@ -575,6 +590,21 @@ impl RocksDbStore {
         Ok(())
     }
 
+    /// Writes a batch, with a note on the manifest.
+    fn write_rows(&self, mut rows: rocksdb::WriteBatch, operation: &'static str) -> Result<()> {
+        // Unreadable only while it is being replaced: the next batch will tell.
+        if let Ok(manifest) = manifest(&self.path) {
+            rows.put_cf(
+                &self.metadata_family()?,
+                metadata::MANIFEST,
+                metadata::encode_manifest(manifest),
+            );
+        }
+        self.database
+            .write(rows)
+            .map_err(|error| self.failed(operation, error))
+    }
+
     fn metadata_family(&self) -> Result<Arc<BoundColumnFamily<'_>>> {
         self.database
             .cf_handle(metadata::COLUMN_FAMILY)
@@ -684,35 +714,63 @@ impl Iterator for Rows {
     }
 }
 
-/// Whether there is a database in the directory. One without its `CURRENT` file but with data is damaged: RocksDB would
-/// take it for an empty directory and start over.
-fn has_database(path: &Path) -> Result<bool> {
-    let unusable = |source| Error::Directory {
-        path: path.into(),
-        source,
-    };
-    let entries = match std::fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(unusable(error)),
-    };
-    let mut has_data = false;
-    for entry in entries {
-        let name = entry.map_err(unusable)?.file_name();
-        if name == "CURRENT" {
-            return Ok(true);
-        }
-        has_data |= Path::new(&name)
-            .extension()
-            .is_some_and(|extension| extension == "sst" || extension == "log");
-    }
-    if has_data {
-        return Err(Error::Corrupt {
+/// What the names of the files in a directory say.
+#[derive(Default)]
+struct Files {
+    has_current: bool,
+    has_table: bool,
+    has_log: bool,
+    /// A file that RocksDB keeps for people says that there was a store.
+    were_a_store: bool,
+}
+
+impl Files {
+    fn in_directory(path: &Path) -> Result<Self> {
+        let unusable = |source| Error::Directory {
             path: path.into(),
-            detail: "its file CURRENT is missing".into(),
-        });
+            source,
+        };
+        let mut files = Self::default();
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(files),
+            Err(error) => return Err(unusable(error)),
+        };
+        let metadata_section = format!("[CFOptions \"{}\"]", metadata::COLUMN_FAMILY);
+        for entry in entries {
+            let entry = entry.map_err(unusable)?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            files.has_current |= name == "CURRENT";
+            files.has_table |= name.ends_with(".sst");
+            files.has_log |= name.ends_with(".log");
+            files.were_a_store |= name.starts_with("OPTIONS-")
+                && fs::read_to_string(entry.path()).is_ok_and(|options| options.contains(&metadata_section));
+        }
+        Ok(files)
     }
-    Ok(false)
+
+    /// One without its `CURRENT` file but with data is damaged: RocksDB would take it for an empty directory.
+    fn is_database(&self, path: &Path) -> Result<bool> {
+        if !self.has_current && (self.has_table || self.has_log) {
+            return Err(Error::Corrupt {
+                path: path.into(),
+                detail: "its file CURRENT is missing".into(),
+            });
+        }
+        Ok(self.has_current)
+    }
+}
+
+/// The number and the length of the current manifest.
+fn manifest(path: &Path) -> io::Result<(u64, u64)> {
+    let current = fs::read_to_string(path.join("CURRENT"))?;
+    let name = current.trim_end();
+    let number = name
+        .strip_prefix("MANIFEST-")
+        .and_then(|number| number.parse().ok());
+    let number = number.ok_or_else(|| io::Error::other("the file CURRENT names no manifest"))?;
+    Ok((number, fs::metadata(path.join(name))?.len()))
 }
 
 fn open_error(path: &Path, error: rocksdb::Error) -> Error {
@@ -728,7 +786,7 @@ fn open_error(path: &Path, error: rocksdb::Error) -> Error {
     match error.kind() {
         ErrorKind::IOError if !missing_file => Error::Directory {
             path: path.into(),
-            source: std::io::Error::other(error),
+            source: io::Error::other(error),
         },
         _ => Error::Corrupt {
             path: path.into(),
