@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::{fmt, fs, io};
+use std::{fmt, io};
 
 use bytes::Bytes;
 use rocksdb::{
@@ -25,12 +25,17 @@ use rocksdb::{
     WriteOptions,
 };
 
+use self::files::{Files, manifest};
 use crate::segments::{self, PLAIN_PART, PartId, Router};
 use crate::store::KeyRange;
 use crate::{
     Direction, Error, KeyValueIter, KeyValueStore, Layout, Result, StoreEngine, StoreSpec, WriteBatch,
     metadata,
 };
+
+mod files;
+#[cfg(test)]
+mod tests;
 
 type Database = DBWithThreadMode<MultiThreaded>;
 type RawIterator<'a> = DBRawIteratorWithThreadMode<'a, Database>;
@@ -221,7 +226,7 @@ impl RocksDbEngine {
             None => Ok(None),
         };
         let files = Files::in_directory(path)?;
-        if !has_metadata && files.were_a_store {
+        if !has_metadata && files.had_metadata {
             let detail = "its MANIFEST file has forgotten the metadata".into();
             return Err(Error::Corrupt {
                 path: path.into(),
@@ -266,6 +271,8 @@ impl RocksDbEngine {
         options.set_stats_dump_period_sec(0);
         options.set_stats_persist_period_sec(0);
         options.set_skip_stats_update_on_db_open(true);
+        // By default sixteen threads start and end for every column family that is opened.
+        options.set_max_file_opening_threads(1);
         options
     }
 
@@ -714,65 +721,6 @@ impl Iterator for Rows {
     }
 }
 
-/// What the names of the files in a directory say.
-#[derive(Default)]
-struct Files {
-    has_current: bool,
-    has_table: bool,
-    has_log: bool,
-    /// A file that RocksDB keeps for people says that there was a store.
-    were_a_store: bool,
-}
-
-impl Files {
-    fn in_directory(path: &Path) -> Result<Self> {
-        let unusable = |source| Error::Directory {
-            path: path.into(),
-            source,
-        };
-        let mut files = Self::default();
-        let entries = match fs::read_dir(path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(files),
-            Err(error) => return Err(unusable(error)),
-        };
-        let metadata_section = format!("[CFOptions \"{}\"]", metadata::COLUMN_FAMILY);
-        for entry in entries {
-            let entry = entry.map_err(unusable)?;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            files.has_current |= name == "CURRENT";
-            files.has_table |= name.ends_with(".sst");
-            files.has_log |= name.ends_with(".log");
-            files.were_a_store |= name.starts_with("OPTIONS-")
-                && fs::read_to_string(entry.path()).is_ok_and(|options| options.contains(&metadata_section));
-        }
-        Ok(files)
-    }
-
-    /// One without its `CURRENT` file but with data is damaged: RocksDB would take it for an empty directory.
-    fn is_database(&self, path: &Path) -> Result<bool> {
-        if !self.has_current && (self.has_table || self.has_log) {
-            return Err(Error::Corrupt {
-                path: path.into(),
-                detail: "its file CURRENT is missing".into(),
-            });
-        }
-        Ok(self.has_current)
-    }
-}
-
-/// The number and the length of the current manifest.
-fn manifest(path: &Path) -> io::Result<(u64, u64)> {
-    let current = fs::read_to_string(path.join("CURRENT"))?;
-    let name = current.trim_end();
-    let number = name
-        .strip_prefix("MANIFEST-")
-        .and_then(|number| number.parse().ok());
-    let number = number.ok_or_else(|| io::Error::other("the file CURRENT names no manifest"))?;
-    Ok((number, fs::metadata(path.join(name))?.len()))
-}
-
 fn open_error(path: &Path, error: rocksdb::Error) -> Error {
     let text: &str = error.as_ref();
     // RocksDB has no code for these; another process and this one are told in different words.
@@ -804,6 +752,3 @@ fn read_error(name: &str, path: &Path, operation: &'static str, error: rocksdb::
         _ => Error::engine(format_args!("{name} in {}", path.display()), operation, error),
     }
 }
-
-#[cfg(test)]
-mod tests;

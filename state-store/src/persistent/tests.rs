@@ -1,6 +1,7 @@
 //! What only a persistent store can do wrong: opening what it must not, and dying in the middle.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::process::{Child, Command};
 use std::time::Duration;
 
