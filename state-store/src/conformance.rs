@@ -459,7 +459,7 @@ impl Subject<'_> {
         let store = self.open("retention");
         let key = |segment: i64| self.row_key_at(b"k", segment * SEGMENT_INTERVAL_MS);
         write(&*store, |batch| {
-            (0..=RETAINED_SEGMENTS).for_each(|segment| batch.put(&key(segment), b""))
+            (0..=RETAINED_SEGMENTS).for_each(|segment| batch.put(&key(segment), b""));
         });
         assert_eq!(
             all(&*store).len() as i64,
@@ -481,7 +481,7 @@ impl Subject<'_> {
         let store = self.open("times");
         let key = |segment: i64| self.row_key_at(b"k", segment * SEGMENT_INTERVAL_MS);
         write(&*store, |batch| {
-            (0..5).for_each(|segment| batch.put(&key(segment), b""))
+            (0..5).for_each(|segment| batch.put(&key(segment), b""));
         });
         for (from, to, expected) in [(1, 3, 1..4), (0, 0, 0..1), (4, 9, 4..5), (3, 1, 0..0)] {
             let times_ms = from * SEGMENT_INTERVAL_MS..=to * SEGMENT_INTERVAL_MS;

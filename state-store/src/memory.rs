@@ -74,7 +74,12 @@ impl MemoryStore {
             .expect("nothing panics while it holds the lock")
     }
 
-    fn snapshot(&self, range: KeyRange, parts: RangeInclusive<PartId>, direction: Direction) -> KeyValueIter {
+    fn snapshot(
+        &self,
+        range: &KeyRange,
+        parts: RangeInclusive<PartId>,
+        direction: Direction,
+    ) -> KeyValueIter {
         if range.is_empty() || parts.is_empty() {
             return Box::new(std::iter::empty());
         }
@@ -127,7 +132,7 @@ impl KeyValueStore for MemoryStore {
     }
 
     fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, direction: Direction) -> Result<KeyValueIter> {
-        Ok(self.snapshot(KeyRange::new(from, to), PartId::MIN..=PartId::MAX, direction))
+        Ok(self.snapshot(&KeyRange::new(from, to), PartId::MIN..=PartId::MAX, direction))
     }
 
     fn range_during(
@@ -138,7 +143,7 @@ impl KeyValueStore for MemoryStore {
         direction: Direction,
     ) -> Result<KeyValueIter> {
         Ok(self.snapshot(
-            KeyRange::new(from, to),
+            &KeyRange::new(from, to),
             self.router.parts_during(&times_ms),
             direction,
         ))

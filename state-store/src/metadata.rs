@@ -25,6 +25,12 @@ pub(crate) const CHANGELOG_OFFSET: &[u8] = b"changelog.offset";
 /// 8 bytes: the first segment that is not expired. Absent until something was expired by request.
 pub(crate) const FIRST_SEGMENT: &[u8] = b"first.segment";
 
+/// 8 bytes number and 8 bytes length: how far RocksDB's manifest had come when the batch with this row was written.
+///
+/// A manifest that lost its end opens without complaint, as the store of an earlier day with the log of today. With this
+/// row, and with all column families written to files together, it is noticed.
+pub(crate) const MANIFEST: &[u8] = b"manifest";
+
 const PLAIN: u8 = 0;
 const SEGMENTED: u8 = 1;
 const WINDOW: u8 = 0;
@@ -73,6 +79,25 @@ pub(crate) fn check(
             path: path.into(),
             expected,
             found,
+        });
+    }
+    Ok(())
+}
+
+/// The row for a manifest of this number and length.
+pub(crate) fn encode_manifest((number, length): (u64, u64)) -> [u8; 16] {
+    (u128::from(number) << 64 | u128::from(length)).to_be_bytes()
+}
+
+/// Checks that the manifest in the directory has come as far as the store says.
+pub(crate) fn check_manifest(path: &Path, row: &[u8], found: (u64, u64)) -> Result<()> {
+    let row = row
+        .try_into()
+        .map_err(|_| damaged(path, MANIFEST, "is not 16 bytes"))?;
+    if encode_manifest(found) < row {
+        return Err(Error::Corrupt {
+            path: path.into(),
+            detail: "its MANIFEST file is cut short".into(),
         });
     }
     Ok(())

@@ -13,10 +13,10 @@
 //! is opened for writing it is probed read-only, so that a foreign or newer store stays exactly as it is.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::{Bound, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::{fmt, io};
 
 use bytes::Bytes;
 use rocksdb::{
@@ -25,12 +25,17 @@ use rocksdb::{
     WriteOptions,
 };
 
+use self::files::{Files, manifest};
 use crate::segments::{self, PLAIN_PART, PartId, Router};
 use crate::store::KeyRange;
 use crate::{
     Direction, Error, KeyValueIter, KeyValueStore, Layout, Result, StoreEngine, StoreSpec, WriteBatch,
     metadata,
 };
+
+mod files;
+#[cfg(test)]
+mod tests;
 
 type Database = DBWithThreadMode<MultiThreaded>;
 type RawIterator<'a> = DBRawIteratorWithThreadMode<'a, Database>;
@@ -185,13 +190,15 @@ impl RocksDbEngine {
         if !signed {
             store.write_metadata(&metadata::rows(spec, format))?;
         }
+        // Opening has begun a new manifest, and every batch notes how far it has come: begin with an empty one.
+        store.write_rows(rocksdb::WriteBatch::default(), "write")?;
         store.load_parts(&families)?;
         Ok(store)
     }
 
     /// Looks at a directory without writing to it, and checks that the store there is the one that is wanted.
     fn probe(&self, spec: &StoreSpec, path: &Path) -> Result<Found> {
-        if !has_database(path)? {
+        if !Files::in_directory(path)?.is_database(path)? {
             return Ok(Found {
                 families: Vec::new(),
                 signed: false,
@@ -218,17 +225,32 @@ impl RocksDbEngine {
             Some(family) => database.get_cf(&family, row).map_err(failed),
             None => Ok(None),
         };
-        if read(metadata::FORMAT)?.is_none() {
-            // Created, but its maker ended before it could sign: as good as new, if nobody wrote to it.
-            return match database.latest_sequence_number() {
-                0 => Ok(Found {
-                    families,
-                    signed: false,
-                }),
-                _ => Err(Error::NotAStore { path: path.into() }),
-            };
+        let files = Files::in_directory(path)?;
+        if !has_metadata && files.had_metadata {
+            let detail = "its MANIFEST file has forgotten the metadata".into();
+            return Err(Error::Corrupt {
+                path: path.into(),
+                detail,
+            });
+        }
+        if read(metadata::FORMAT)?.is_none() && database.latest_sequence_number() == 0 && !files.has_table {
+            // Made, but its maker ended before it could sign: nobody has written to it.
+            return Ok(Found {
+                families,
+                signed: false,
+            });
+        }
+        if !has_metadata {
+            return Err(Error::NotAStore { path: path.into() });
         }
         metadata::check(path, spec, read)?;
+        if let Some(row) = read(metadata::MANIFEST)? {
+            let manifest = manifest(path).map_err(|source| Error::Directory {
+                path: path.into(),
+                source,
+            })?;
+            metadata::check_manifest(path, &row, manifest)?;
+        }
         Ok(Found {
             families,
             signed: true,
@@ -241,12 +263,16 @@ impl RocksDbEngine {
         options.set_max_background_jobs(self.options.max_background_jobs);
         options.set_max_total_wal_size(self.options.max_wal_bytes);
         options.set_write_buffer_manager(&self.write_buffers);
+        // Rows and the offset they correspond to go to files in the same moment: see metadata::MANIFEST.
+        options.set_atomic_flush(true);
         options.set_log_level(LogLevel::Warn);
         options.set_keep_log_file_num(1);
         options.set_max_log_file_size(self.options.max_log_file_bytes);
         options.set_stats_dump_period_sec(0);
         options.set_stats_persist_period_sec(0);
         options.set_skip_stats_update_on_db_open(true);
+        // By default sixteen threads start and end for every column family that is opened.
+        options.set_max_file_opening_threads(1);
         options
     }
 
@@ -362,9 +388,7 @@ impl KeyValueStore for RocksDbStore {
                 offset.to_be_bytes(),
             );
         }
-        self.database
-            .write(rows)
-            .map_err(|error| self.failed("write", error))?;
+        self.write_rows(rows, "write")?;
         self.expire(first_alive)?;
         Ok(())
     }
@@ -429,9 +453,7 @@ impl KeyValueStore for RocksDbStore {
         let metadata_family = self.metadata_family()?;
         rows.delete_cf(&metadata_family, metadata::CHANGELOG_OFFSET);
         rows.delete_cf(&metadata_family, metadata::FIRST_SEGMENT);
-        self.database
-            .write(rows)
-            .map_err(|error| self.failed("clear", error))?;
+        self.write_rows(rows, "clear")?;
         self.parts_mut().first_alive = PartId::MIN;
         for part in parts {
             self.drop_part(part)?;
@@ -575,6 +597,21 @@ impl RocksDbStore {
         Ok(())
     }
 
+    /// Writes a batch, with a note on the manifest.
+    fn write_rows(&self, mut rows: rocksdb::WriteBatch, operation: &'static str) -> Result<()> {
+        // Unreadable only while it is being replaced: the next batch will tell.
+        if let Ok(manifest) = manifest(&self.path) {
+            rows.put_cf(
+                &self.metadata_family()?,
+                metadata::MANIFEST,
+                metadata::encode_manifest(manifest),
+            );
+        }
+        self.database
+            .write(rows)
+            .map_err(|error| self.failed(operation, error))
+    }
+
     fn metadata_family(&self) -> Result<Arc<BoundColumnFamily<'_>>> {
         self.database
             .cf_handle(metadata::COLUMN_FAMILY)
@@ -684,37 +721,6 @@ impl Iterator for Rows {
     }
 }
 
-/// Whether there is a database in the directory. One without its `CURRENT` file but with data is damaged: RocksDB would
-/// take it for an empty directory and start over.
-fn has_database(path: &Path) -> Result<bool> {
-    let unusable = |source| Error::Directory {
-        path: path.into(),
-        source,
-    };
-    let entries = match std::fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(unusable(error)),
-    };
-    let mut has_data = false;
-    for entry in entries {
-        let name = entry.map_err(unusable)?.file_name();
-        if name == "CURRENT" {
-            return Ok(true);
-        }
-        has_data |= Path::new(&name)
-            .extension()
-            .is_some_and(|extension| extension == "sst" || extension == "log");
-    }
-    if has_data {
-        return Err(Error::Corrupt {
-            path: path.into(),
-            detail: "its file CURRENT is missing".into(),
-        });
-    }
-    Ok(false)
-}
-
 fn open_error(path: &Path, error: rocksdb::Error) -> Error {
     let text: &str = error.as_ref();
     // RocksDB has no code for these; another process and this one are told in different words.
@@ -728,7 +734,7 @@ fn open_error(path: &Path, error: rocksdb::Error) -> Error {
     match error.kind() {
         ErrorKind::IOError if !missing_file => Error::Directory {
             path: path.into(),
-            source: std::io::Error::other(error),
+            source: io::Error::other(error),
         },
         _ => Error::Corrupt {
             path: path.into(),
@@ -746,6 +752,3 @@ fn read_error(name: &str, path: &Path, operation: &'static str, error: rocksdb::
         _ => Error::engine(format_args!("{name} in {}", path.display()), operation, error),
     }
 }
-
-#[cfg(test)]
-mod tests;
