@@ -9,6 +9,8 @@ pub mod metrics;
 pub mod partitioner;
 pub mod processor;
 mod record;
+mod restore;
+pub mod runtime;
 pub mod serde;
 pub mod store;
 mod task;

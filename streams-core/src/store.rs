@@ -35,4 +35,4 @@ pub struct ValueAndTimestamp<V> {
 }
 
 /// Result of a typed store operation.
-pub type StoreResult<T> = std::result::Result<T, ProcessCause>;
+pub type StoreResult<T> = Result<T, ProcessCause>;

@@ -81,16 +81,12 @@ impl StreamTask {
         &self.state.metrics
     }
 
-    pub(crate) fn stores(&self) -> &[Box<dyn TaskStore>] {
-        &self.stores
-    }
-
     pub(crate) fn queues(&self) -> &[PartitionQueue] {
         &self.queues
     }
 
-    /// Buffers what was fetched for one of the task's partitions. False if it is not one of them.
-    pub(crate) fn add(&mut self, fetched: Fetched) -> bool {
+    /// Buffers what was fetched for one of the task's partitions. Returns how many records that has buffered now.
+    pub(crate) fn add(&mut self, fetched: Fetched) -> usize {
         match self
             .queues
             .iter_mut()
@@ -99,9 +95,9 @@ impl StreamTask {
             Some(queue) => {
                 let source = &*self.sources[queue.source];
                 queue.add(fetched, source);
-                true
+                queue.buffered
             }
-            None => false,
+            None => 0,
         }
     }
 
@@ -113,6 +109,11 @@ impl StreamTask {
                 .queues
                 .iter()
                 .all(|queue| !queue.is_empty() || queue.caught_up())
+    }
+
+    /// True if a record can be processed now.
+    pub(crate) fn has_work(&self) -> bool {
+        self.queues.iter().any(|queue| !queue.is_empty()) && self.ready()
     }
 
     /// Partitions whose end the task does not know, and needs to.
@@ -284,6 +285,15 @@ impl StreamTask {
     pub(crate) fn flush(&self) -> Result<(), Box<ProcessError>> {
         for store in &self.stores {
             store.flush().map_err(|cause| self.place(cause))?;
+        }
+        Ok(())
+    }
+
+    /// Makes all stores complete and durable. Only right after a commit.
+    pub(crate) fn close(&self) -> Result<(), Box<ProcessError>> {
+        self.flush()?;
+        for store in &self.stores {
+            store.bytes().flush().map_err(|error| self.place(error.into()))?;
         }
         Ok(())
     }

@@ -125,10 +125,6 @@ impl<V> Cached<V> {
         }
     }
 
-    pub(crate) fn store(&self) -> &Arc<dyn state_store::KeyValueStore> {
-        &self.store
-    }
-
     /// The row of `key`, read from the byte store if it is not here.
     pub(crate) fn find(&mut self, key: &[u8]) -> StoreResult<Slot> {
         let hash = self.hasher.hash_one(key);

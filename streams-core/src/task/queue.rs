@@ -151,6 +151,15 @@ impl PartitionQueue {
             .map_or(self.next_offset, |set| set.records.spans[self.cursor].offset)
     }
 
+    /// Offset to fetch from.
+    pub(crate) fn next_offset(&self) -> i64 {
+        self.next_offset
+    }
+
+    pub(crate) fn committed_offset(&self) -> i64 {
+        self.committed_offset
+    }
+
     /// True if the position is beyond what was committed.
     pub(crate) fn moved(&self) -> bool {
         self.position() != self.committed_offset

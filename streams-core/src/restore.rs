@@ -1,0 +1,171 @@
+//! Restoring: brings byte stores up to the end of their changelogs before their task runs.
+//!
+//! Only the missing tail is read: a store knows the changelog offset it corresponds to. Changelog records become store
+//! rows as they are, by the byte, in batches that carry the new offset. The end is the high watermark, open transactions
+//! included, and what is read is committed: so a store is complete only when earlier transactions have ended.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use state_store::{KeyValueStore, WriteBatch};
+
+use crate::error::{LogError, Result};
+use crate::log::{Admin, Consumer, Fetched, Isolation, OffsetSpec, TopicPartition};
+use crate::store::TaskStore;
+
+/// Restores the stores of one thread's tasks.
+#[derive(Debug)]
+pub(crate) struct Restorer {
+    consumer: Box<dyn Consumer>,
+    restoring: BTreeMap<TopicPartition, Restoring>,
+    batch: WriteBatch,
+}
+
+#[derive(Debug)]
+struct Restoring {
+    store: Arc<dyn KeyValueStore>,
+    position: i64,
+    end_offset: i64,
+}
+
+impl Restorer {
+    pub(crate) fn new(consumer: Box<dyn Consumer>) -> Self {
+        Self {
+            consumer,
+            restoring: BTreeMap::new(),
+            batch: WriteBatch::new(),
+        }
+    }
+
+    /// Starts to restore these stores, where they are behind.
+    pub(crate) fn add(&mut self, stores: &[Box<dyn TaskStore>], admin: &mut dyn Admin) -> Result<()> {
+        for store in stores {
+            let Some(changelog) = store.changelog() else {
+                continue;
+            };
+            let partition = TopicPartition::new(Arc::clone(&changelog.topic), changelog.partition);
+            let of = std::slice::from_ref(&partition);
+            let end_offset = admin.offsets(of, OffsetSpec::Latest, Isolation::ReadUncommitted)?[0];
+            let log_start = admin.offsets(of, OffsetSpec::Earliest, Isolation::ReadUncommitted)?[0];
+            let position = start_position(store.bytes(), &partition, log_start, end_offset)?;
+            if position < end_offset {
+                tracing::info!(store = store.name(), %partition, position, end_offset, "restoring");
+                let store = Arc::clone(store.bytes());
+                self.restoring.insert(
+                    partition,
+                    Restoring {
+                        store,
+                        position,
+                        end_offset,
+                    },
+                );
+            }
+        }
+        self.assign()
+    }
+
+    /// Gives up on these stores.
+    pub(crate) fn remove(&mut self, stores: &[Box<dyn TaskStore>]) -> Result<()> {
+        for changelog in stores.iter().filter_map(|store| store.changelog()) {
+            self.restoring.remove(&TopicPartition::new(
+                Arc::clone(&changelog.topic),
+                changelog.partition,
+            ));
+        }
+        self.assign()
+    }
+
+    /// True if nothing is left to restore of these stores.
+    pub(crate) fn done(&self, stores: &[Box<dyn TaskStore>]) -> bool {
+        stores
+            .iter()
+            .filter_map(|store| store.changelog())
+            .all(|changelog| {
+                !self.restoring.contains_key(&TopicPartition::new(
+                    Arc::clone(&changelog.topic),
+                    changelog.partition,
+                ))
+            })
+    }
+
+    /// Reads and applies what one poll gives.
+    pub(crate) fn step(&mut self, timeout: Duration) -> Result<()> {
+        if self.restoring.is_empty() {
+            return Ok(());
+        }
+        let mut finished = false;
+        for fetched in self.consumer.poll(timeout)? {
+            finished |= self.apply(&fetched)?;
+        }
+        if finished {
+            self.assign()?;
+        }
+        Ok(())
+    }
+
+    /// True if this store is complete now.
+    fn apply(&mut self, fetched: &Fetched) -> Result<bool> {
+        let Some(restoring) = self.restoring.get_mut(&fetched.partition) else {
+            return Ok(false);
+        };
+        self.batch.clear();
+        let mut row = Vec::new();
+        for (index, span) in fetched.records.spans.iter().enumerate() {
+            let Some(key) = fetched.records.key(index) else {
+                continue;
+            };
+            match fetched.records.value(index) {
+                Some(value) => {
+                    row.clear();
+                    row.extend_from_slice(&span.timestamp_ms.to_be_bytes());
+                    row.extend_from_slice(value);
+                    self.batch.put(key, &row);
+                }
+                None => self.batch.delete(key),
+            }
+        }
+        restoring.position = fetched.next_offset;
+        self.batch.set_changelog_offset(restoring.position);
+        restoring.store.write(&self.batch)?;
+        let complete = restoring.position >= restoring.end_offset;
+        if complete {
+            tracing::info!(partition = %fetched.partition, position = restoring.position, "restored");
+            self.restoring.remove(&fetched.partition);
+        }
+        Ok(complete)
+    }
+
+    fn assign(&mut self) -> Result<()> {
+        let partitions: Vec<_> = self
+            .restoring
+            .iter()
+            .map(|(partition, restoring)| (partition.clone(), Some(restoring.position)))
+            .collect();
+        Ok(self.consumer.assign(&partitions)?)
+    }
+}
+
+/// Where to begin. A store that does not fit its changelog is emptied and restored whole.
+fn start_position(
+    store: &Arc<dyn KeyValueStore>,
+    partition: &TopicPartition,
+    log_start: i64,
+    end_offset: i64,
+) -> Result<i64> {
+    match store.changelog_offset()? {
+        Some(offset) if (log_start..=end_offset).contains(&offset) => Ok(offset),
+        Some(offset) => {
+            let error = LogError::OffsetOutOfRange {
+                partition: partition.clone(),
+                offset,
+                log_start_offset: log_start,
+                log_end_offset: end_offset,
+            };
+            tracing::warn!(store = store.name(), %error, "the store does not fit its changelog; restoring all of it");
+            store.clear()?;
+            Ok(log_start)
+        }
+        None => Ok(log_start),
+    }
+}

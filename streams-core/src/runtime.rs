@@ -1,0 +1,388 @@
+//! Runs a topology: starts stream threads over a log, watches them, and closes them.
+//!
+//! ```text
+//! Streams::start   check topics, make internal ones, lock the state directory
+//!    | spawns
+//! StreamThread     one OS thread, one loop: membership, restore, poll, process, punctuate, commit
+//!    | owns
+//! StreamTask       a sub-topology over one partition
+//! ```
+
+mod config;
+mod internal_topics;
+mod state_directory;
+mod tasks;
+mod thread;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use state_store::{MemoryEngine, RocksDbEngine, StoreEngine};
+
+pub use config::{ProcessingGuarantee, StreamsConfig};
+use state_directory::StateDirectory;
+use thread::StreamThread;
+
+use crate::assignment::{Assignor, TaskId};
+use crate::error::{Result, StreamsError};
+use crate::log::{Admin, Isolation, Log, OffsetSpec, TopicPartition};
+use crate::metrics::{DropReason, TaskMetrics};
+use crate::topology::{Subtopology, Topology};
+
+/// A running application (Kafka's `KafkaStreams`).
+///
+/// Dropping it closes it; [`close`](Self::close) also says whether all went well.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use streams_core::log::memory::MemoryLog;
+/// use streams_core::log::{Log, NewTopic};
+/// use streams_core::runtime::{Streams, StreamsConfig};
+/// use streams_core::time::SystemClock;
+/// use streams_core::topology::{SinkOptions, SourceOptions, TopicName, TopologyBuilder};
+///
+/// let mut builder = TopologyBuilder::new();
+/// let numbers = builder.add_source::<String, i64>("in", [TopicName::external("numbers")], SourceOptions::default());
+/// builder.add_sink("out", TopicName::external("copies"), &[numbers], SinkOptions::default());
+///
+/// let log: Arc<dyn Log> = Arc::new(MemoryLog::new(Arc::new(SystemClock::default())));
+/// for topic in ["numbers", "copies"] {
+///     log.admin()?.create_topic(&NewTopic::new(topic, 1))?;
+/// }
+/// let dir = tempfile::tempdir().unwrap();
+/// let config = StreamsConfig::new("copy").state_dir(dir.path());
+/// let streams = Streams::start(&builder.build()?, config, log)?;
+/// streams.wait_until_running(Duration::from_secs(10))?;
+/// streams.close()?;
+/// # Ok::<(), streams_core::error::StreamsError>(())
+/// ```
+#[derive(Debug)]
+pub struct Streams {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    log: Arc<dyn Log>,
+    /// Sub-topologies in the order records flow, and what each reads.
+    inputs: Vec<Vec<TopicPartition>>,
+}
+
+/// Where an application stands (Kafka's `KafkaStreams.State`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Tasks are being assigned or restored.
+    Rebalancing,
+    /// All threads process.
+    Running,
+    /// Closing: the last commit is under way.
+    PendingShutdown,
+    /// Closed.
+    NotRunning,
+    /// A thread failed; all have stopped. [`Streams::close`] says why.
+    Error,
+}
+
+/// What threads and their application tell one another.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: StreamsConfig,
+    pub(crate) topology: Topology,
+    pub(crate) assignor: Arc<Assignor>,
+    pub(crate) directory: Arc<StateDirectory>,
+    pub(crate) persistent: Box<dyn StoreEngine>,
+    pub(crate) memory: MemoryEngine,
+    closing: AtomicBool,
+    status: Mutex<Status>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Status {
+    threads: Vec<State>,
+    metrics: BTreeMap<TaskId, Arc<TaskMetrics>>,
+    error: Option<StreamsError>,
+}
+
+impl Streams {
+    /// Starts the application on `log`, with RocksDB for persistent stores.
+    ///
+    /// # Errors
+    /// If a setting or a topic is not as it must be, or the state directory is in use.
+    pub fn start(topology: &Topology, config: StreamsConfig, log: Arc<dyn Log>) -> Result<Self> {
+        Self::start_with_engine(topology, config, log, Box::new(RocksDbEngine::default()))
+    }
+
+    /// Starts the application with another engine for persistent stores.
+    ///
+    /// # Errors
+    /// If a setting or a topic is not as it must be, or the state directory is in use.
+    pub fn start_with_engine(
+        topology: &Topology,
+        config: StreamsConfig,
+        log: Arc<dyn Log>,
+        persistent: Box<dyn StoreEngine>,
+    ) -> Result<Self> {
+        config.check()?;
+        let assignor = Arc::new(internal_topics::prepare(
+            topology,
+            &config.application_id,
+            &mut *log.admin()?,
+        )?);
+        let directory = Arc::new(StateDirectory::open(&config.state_dir, &config.application_id)?);
+        let count = config.num_stream_threads;
+        let shared = Arc::new(Shared {
+            topology: topology.clone(),
+            assignor: Arc::clone(&assignor),
+            directory,
+            persistent,
+            memory: MemoryEngine::default(),
+            closing: AtomicBool::new(false),
+            status: Mutex::new(Status {
+                threads: vec![State::Rebalancing; count],
+                metrics: BTreeMap::new(),
+                error: None,
+            }),
+            changed: Condvar::new(),
+            config,
+        });
+        let mut streams = Self {
+            shared,
+            threads: Vec::new(),
+            log,
+            inputs: in_flow_order(topology, &assignor),
+        };
+        for index in 0..count {
+            let thread = streams.spawn(index)?;
+            streams.threads.push(thread);
+        }
+        Ok(streams)
+    }
+
+    /// Where the application stands.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.shared.state()
+    }
+
+    /// Waits until all threads process.
+    ///
+    /// # Errors
+    /// If a thread failed, or that did not happen in time.
+    pub fn wait_until_running(&self, timeout: Duration) -> Result<()> {
+        let status = self.shared.status();
+        let rebalancing = |status: &mut Status| state_of(status, false) == State::Rebalancing;
+        let waited = self
+            .shared
+            .changed
+            .wait_timeout_while(status, timeout, rebalancing);
+        let (mut status, result) = waited.unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = status.error.take() {
+            return Err(error);
+        }
+        if result.timed_out() {
+            let what = format!("application {} to run", self.shared.config.application_id);
+            return Err(crate::error::LogError::TimedOut { what }.into());
+        }
+        Ok(())
+    }
+
+    /// True if everything that is on the application's input topics now is processed and committed, through all
+    /// repartition topics. For programs whose input ends.
+    ///
+    /// # Errors
+    /// If the log cannot be asked, or a thread has failed.
+    pub fn caught_up(&self) -> Result<bool> {
+        if let Some(error) = self.shared.status().error.take() {
+            return Err(error);
+        }
+        let mut admin = self.log.admin()?;
+        // Upstream first: what is committed there has written all it will write to what comes next.
+        for partitions in &self.inputs {
+            if !self.committed_to_end(partitions, &mut *admin)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Input records processed since the start, by all tasks this instance ran.
+    #[must_use]
+    pub fn processed(&self) -> u64 {
+        self.shared
+            .status()
+            .metrics
+            .values()
+            .map(|metrics| metrics.processed())
+            .sum()
+    }
+
+    /// Input records processed since the start by the tasks of one sub-topology.
+    #[must_use]
+    pub fn processed_by(&self, subtopology: u32) -> u64 {
+        let status = self.shared.status();
+        status
+            .metrics
+            .iter()
+            .filter(|(task, _)| task.subtopology == subtopology)
+            .map(|(_, m)| m.processed())
+            .sum()
+    }
+
+    /// Records dropped for this reason since the start.
+    #[must_use]
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.shared
+            .status()
+            .metrics
+            .values()
+            .map(|metrics| metrics.dropped(reason))
+            .sum()
+    }
+
+    /// Commits, closes all tasks and stores, leaves the group, and waits for that.
+    ///
+    /// # Errors
+    /// If a thread had failed before, or fails while closing.
+    pub fn close(mut self) -> Result<()> {
+        self.stop();
+        match self.shared.status().error.take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn stop(&mut self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
+        for thread in self.threads.drain(..) {
+            // A panic was caught and reported within the thread.
+            let _ = thread.join();
+        }
+    }
+
+    fn committed_to_end(&self, partitions: &[TopicPartition], admin: &mut dyn Admin) -> Result<bool> {
+        let isolation = match self.shared.config.exactly_once() {
+            true => Isolation::ReadCommitted,
+            false => Isolation::ReadUncommitted,
+        };
+        let ends = admin.offsets(partitions, OffsetSpec::Latest, isolation)?;
+        let starts = admin.offsets(partitions, OffsetSpec::Earliest, isolation)?;
+        let committed = admin.committed_offsets(&self.shared.config.application_id, partitions)?;
+        Ok(committed
+            .iter()
+            .zip(starts.iter().zip(&ends))
+            .all(|(committed, (start, end))| {
+                committed
+                    .as_ref()
+                    .map_or(start >= end, |committed| committed.offset >= *end)
+            }))
+    }
+
+    fn spawn(&self, index: usize) -> Result<JoinHandle<()>> {
+        let name = format!("{}-StreamThread-{}", self.shared.config.application_id, index + 1);
+        let (shared, log, thread_name) = (Arc::clone(&self.shared), Arc::clone(&self.log), name.clone());
+        let run = move || {
+            let run = std::panic::AssertUnwindSafe(|| {
+                StreamThread::new(index, thread_name.clone(), Arc::clone(&shared), &*log)?.run()
+            });
+            let result = std::panic::catch_unwind(run).unwrap_or_else(|panic| {
+                let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+                let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+                let message = text.unwrap_or_else(|| "no message".to_owned());
+                Err(StreamsError::Panicked {
+                    thread: thread_name.clone(),
+                    message,
+                })
+            });
+            shared.thread_ended(index, result);
+        };
+        std::thread::Builder::new()
+            .name(name)
+            .spawn(run)
+            .map_err(|error| StreamsError::Config(format!("cannot start a stream thread: {error}")))
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    pub(crate) fn closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_thread_state(&self, index: usize, state: State) {
+        let mut status = self.status();
+        if status.threads[index] != state {
+            status.threads[index] = state;
+            self.changed.notify_all();
+        }
+    }
+
+    pub(crate) fn register(&self, task: TaskId, metrics: &Arc<TaskMetrics>) {
+        self.status().metrics.insert(task, Arc::clone(metrics));
+    }
+
+    fn thread_ended(&self, index: usize, result: Result<()>) {
+        let mut status = self.status();
+        status.threads[index] = State::NotRunning;
+        if let Err(error) = result {
+            tracing::error!(%error, "stream thread failed; the application stops");
+            status.threads[index] = State::Error;
+            status.error.get_or_insert(error);
+            // As Kafka's default handler: one thread's failure closes the client.
+            self.closing.store(true, Ordering::SeqCst);
+        }
+        self.changed.notify_all();
+    }
+
+    fn state(&self) -> State {
+        state_of(&self.status(), self.closing())
+    }
+
+    fn status(&self) -> MutexGuard<'_, Status> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn state_of(status: &Status, closing: bool) -> State {
+    let all = |state| status.threads.iter().all(|thread| *thread == state);
+    let any = |state| status.threads.contains(&state);
+    match () {
+        () if any(State::Error) => State::Error,
+        () if all(State::NotRunning) => State::NotRunning,
+        () if closing => State::PendingShutdown,
+        () if any(State::Rebalancing) => State::Rebalancing,
+        () => State::Running,
+    }
+}
+
+/// Inputs by sub-topology, those that write first: a sub-topology comes after all that write what it reads.
+fn in_flow_order(topology: &Topology, assignor: &Assignor) -> Vec<Vec<TopicPartition>> {
+    let mut left: Vec<&Subtopology> = topology.subtopologies().iter().collect();
+    let mut ordered = Vec::new();
+    while !left.is_empty() {
+        let waits = |part: &Subtopology| {
+            left.iter().any(|other| {
+                other.id != part.id && other.sinks.iter().any(|sink| part.sources.contains(sink))
+            })
+        };
+        // In a cycle of topics nobody is first: take any.
+        let next = left.iter().position(|part| !waits(part)).unwrap_or(0);
+        ordered.push(left.remove(next).id);
+    }
+    let inputs = |id: u32| {
+        let tasks = assignor
+            .tasks()
+            .iter()
+            .filter(move |(task, _)| task.subtopology == id);
+        tasks
+            .flat_map(|(_, partitions)| partitions.iter().cloned())
+            .collect()
+    };
+    ordered.into_iter().map(inputs).collect()
+}

@@ -1,0 +1,147 @@
+//! Settings of an application. Names and defaults are Kafka Streams' where it has them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::context::DeserializationHandler;
+use crate::error::{Result, StreamsError};
+use crate::time::{Clock, SystemClock};
+
+/// Settings of an application; `new` gives the defaults, fields are set directly or with the methods.
+///
+/// ```
+/// use streams_core::runtime::{ProcessingGuarantee, StreamsConfig};
+///
+/// let config = StreamsConfig::new("word-count").state_dir("/var/lib/word-count").num_stream_threads(2);
+/// assert_eq!(config.processing_guarantee, ProcessingGuarantee::ExactlyOnce);
+/// ```
+#[derive(Clone, Debug)]
+pub struct StreamsConfig {
+    /// `application.id`: names the consumer group, internal topics, transactional ids and the state directory.
+    pub application_id: String,
+    /// `state.dir`: directory of persistent stores. Default: `headwater` in the system's folder for temporary files, as Kafka
+    /// Streams does; set it for anything that should survive.
+    pub state_dir: PathBuf,
+    /// `num.stream.threads`. Default: 1.
+    pub num_stream_threads: usize,
+    /// `processing.guarantee`. Default: exactly once.
+    pub processing_guarantee: ProcessingGuarantee,
+    /// `commit.interval.ms`. Default: 100 with exactly-once, 30,000 with at-least-once, as Kafka Streams.
+    pub commit_interval_ms: Option<u64>,
+    /// `poll.ms`: longest wait for input when there is none. Default: 100.
+    pub poll_ms: u64,
+    /// `buffered.records.per.partition`: a partition with more records waiting is not fetched. Default: 1,000.
+    pub buffered_records_per_partition: usize,
+    /// `statestore.cache.max.bytes`: memory for typed values of all stores of the instance. Default: 64 MiB.
+    pub cache_max_bytes: usize,
+    /// Committed rows go to the byte stores this often at the latest; a crash replays at most what came since. Default: 5,000.
+    pub store_flush_interval_ms: u64,
+    /// `repartition.purge.interval.ms`: consumed records of repartition topics are deleted this often. Default: 30,000.
+    pub repartition_purge_interval_ms: u64,
+    /// `transaction.timeout.ms`: a transaction open longer than this is aborted. Default: 10,000.
+    pub transaction_timeout_ms: i32,
+    /// `session.timeout.ms`: an instance not heard of for this long is thrown out. Default: 10,000.
+    pub session_timeout_ms: i32,
+    /// `heartbeat.interval.ms`. Default: 1,000.
+    pub heartbeat_interval_ms: i32,
+    /// `max.poll.interval.ms`: how long others wait for this instance in a rebalance. Default: 60,000.
+    pub max_poll_interval_ms: i32,
+    /// `deserialization.exception.handler`. Default: stop.
+    pub deserialization_handler: DeserializationHandler,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What a failure can do to results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessingGuarantee {
+    /// `exactly_once_v2`: outputs, state and input offsets are committed together, in one transaction for each thread.
+    ExactlyOnce,
+    /// `at_least_once`: after a failure, records since the last commit are processed again.
+    AtLeastOnce,
+}
+
+impl StreamsConfig {
+    /// Defaults for this application.
+    pub fn new(application_id: impl Into<String>) -> Self {
+        Self {
+            application_id: application_id.into(),
+            state_dir: std::env::temp_dir().join("headwater"),
+            num_stream_threads: 1,
+            processing_guarantee: ProcessingGuarantee::ExactlyOnce,
+            commit_interval_ms: None,
+            poll_ms: 100,
+            buffered_records_per_partition: 1_000,
+            cache_max_bytes: 64 << 20,
+            store_flush_interval_ms: 5_000,
+            repartition_purge_interval_ms: 30_000,
+            transaction_timeout_ms: 10_000,
+            session_timeout_ms: 10_000,
+            heartbeat_interval_ms: 1_000,
+            max_poll_interval_ms: 60_000,
+            deserialization_handler: DeserializationHandler::default(),
+            clock: Arc::new(SystemClock::default()),
+        }
+    }
+
+    /// Sets the directory of persistent stores.
+    #[must_use]
+    pub fn state_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.state_dir = directory.into();
+        self
+    }
+
+    /// Sets the number of stream threads.
+    #[must_use]
+    pub fn num_stream_threads(mut self, threads: usize) -> Self {
+        self.num_stream_threads = threads;
+        self
+    }
+
+    /// Sets the guarantee.
+    #[must_use]
+    pub fn processing_guarantee(mut self, guarantee: ProcessingGuarantee) -> Self {
+        self.processing_guarantee = guarantee;
+        self
+    }
+
+    /// Sets the commit interval.
+    #[must_use]
+    pub fn commit_interval_ms(mut self, interval_ms: u64) -> Self {
+        self.commit_interval_ms = Some(interval_ms);
+        self
+    }
+
+    pub(crate) fn exactly_once(&self) -> bool {
+        self.processing_guarantee == ProcessingGuarantee::ExactlyOnce
+    }
+
+    pub(crate) fn effective_commit_interval_ms(&self) -> u64 {
+        self.commit_interval_ms
+            .unwrap_or(if self.exactly_once() { 100 } else { 30_000 })
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let id = &self.application_id;
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        if id.is_empty() || id == "." || id == ".." || !id.bytes().all(legal) {
+            return Err(StreamsError::Config(format!(
+                "application id `{id}` names topics and directories: use ASCII letters, digits, `.`, `_` and `-`"
+            )));
+        }
+        if self.num_stream_threads == 0 {
+            return Err(StreamsError::Config(
+                "num_stream_threads is 0: at least 1 is needed".to_owned(),
+            ));
+        }
+        let timeout_ms = u64::try_from(self.transaction_timeout_ms).unwrap_or(0);
+        if self.exactly_once() && timeout_ms <= self.effective_commit_interval_ms() {
+            return Err(StreamsError::Config(format!(
+                "transaction_timeout_ms ({timeout_ms}) must be longer than commit_interval_ms ({}), or transactions are \
+                 aborted before they are committed",
+                self.effective_commit_interval_ms()
+            )));
+        }
+        Ok(())
+    }
+}

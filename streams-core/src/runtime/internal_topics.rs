@@ -1,0 +1,49 @@
+//! The topics of an application: the user's must exist, its own are made.
+
+use std::collections::BTreeMap;
+
+use crate::assignment::Assignor;
+use crate::error::{LogError, Result, StreamsError};
+use crate::log::{Admin, NewTopic};
+use crate::topology::Topology;
+
+/// Checks the user's topics, makes missing internal ones, and lays out the tasks.
+pub(crate) fn prepare(topology: &Topology, application_id: &str, admin: &mut dyn Admin) -> Result<Assignor> {
+    let sources = topology.source_topics();
+    let counts = partition_counts(&sources, admin)?;
+    partition_counts(&topology.sink_topics(), admin)?;
+    let layout = topology.layout(application_id, &counts)?;
+    for topic in &layout.internal_topics {
+        make(topic, admin)?;
+    }
+    Ok(layout.assignor)
+}
+
+fn partition_counts(topics: &[String], admin: &mut dyn Admin) -> Result<BTreeMap<String, u32>> {
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let counts = admin.partition_counts(&names)?;
+    let known = topics.iter().zip(counts).map(|(topic, count)| match count {
+        Some(count) => Ok((topic.clone(), count)),
+        None => Err(LogError::UnknownTopic { topic: topic.clone() }.into()),
+    });
+    known.collect()
+}
+
+/// Another instance may be making it too.
+fn make(topic: &NewTopic, admin: &mut dyn Admin) -> Result<()> {
+    match admin.create_topic(topic) {
+        Ok(()) => return Ok(()),
+        Err(LogError::TopicExists { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match admin.partition_counts(&[&topic.name])?.first().copied().flatten() {
+        Some(count) if count == topic.partitions => Ok(()),
+        found => Err(StreamsError::Topology(format!(
+            "internal topic {} has {} partitions but the topology needs {}: the input's partition count has changed; reset the \
+             application or restore the old count",
+            topic.name,
+            found.unwrap_or(0),
+            topic.partitions
+        ))),
+    }
+}

@@ -1,0 +1,325 @@
+//! The tasks of one stream thread, from assignment to close.
+//!
+//! ```text
+//! waiting (for another thread to let go) -> restoring -> running -> closed (committed) or abandoned
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Shared;
+use super::state_directory::TaskLock;
+use crate::assignment::TaskId;
+use crate::error::Result;
+use crate::log::{Admin, Fetched, Isolation, OffsetSpec, Producer, TopicPartition};
+use crate::restore::Restorer;
+use crate::store::{StoreKind, StoreSpec};
+use crate::task::{StartPosition, StreamTask};
+use crate::topology::{LiveTopology, StorePlace, TopicName, wire};
+
+/// See the file's top.
+#[derive(Debug)]
+pub(crate) struct Tasks {
+    shared: Arc<Shared>,
+    restorer: Restorer,
+    waiting: Vec<TaskId>,
+    restoring: BTreeMap<TaskId, RestoringTask>,
+    running: BTreeMap<TaskId, RunningTask>,
+    owner: BTreeMap<TopicPartition, TaskId>,
+    /// Partitions not fetched for now, since they have enough buffered.
+    pub(crate) paused: Vec<TopicPartition>,
+}
+
+struct RestoringTask {
+    live: LiveTopology,
+    inputs: Vec<(TopicPartition, StartPosition)>,
+    lock: TaskLock,
+}
+
+struct RunningTask {
+    // Before the lock, so that stores are closed when it is released.
+    task: StreamTask,
+    _lock: TaskLock,
+}
+
+impl Tasks {
+    pub(crate) fn new(shared: Arc<Shared>, restorer: Restorer) -> Self {
+        Self {
+            shared,
+            restorer,
+            waiting: Vec::new(),
+            restoring: BTreeMap::new(),
+            running: BTreeMap::new(),
+            owner: BTreeMap::new(),
+            paused: Vec::new(),
+        }
+    }
+
+    pub(crate) fn running(&self) -> impl Iterator<Item = &StreamTask> {
+        self.running.values().map(|running| &running.task)
+    }
+
+    pub(crate) fn running_mut(&mut self) -> impl Iterator<Item = &mut StreamTask> {
+        self.running.values_mut().map(|running| &mut running.task)
+    }
+
+    pub(crate) fn all_running(&self) -> bool {
+        self.waiting.is_empty() && self.restoring.is_empty()
+    }
+
+    pub(crate) fn owned(&self) -> Vec<TaskId> {
+        self.running
+            .keys()
+            .chain(self.restoring.keys())
+            .chain(&self.waiting)
+            .copied()
+            .collect()
+    }
+
+    /// What this thread would best be given: its own tasks, or else those with state on this instance's disk. Threads of
+    /// one instance divide these among themselves.
+    pub(crate) fn owned_or_on_disk(&self, thread: usize) -> Vec<TaskId> {
+        let owned = self.owned();
+        if !owned.is_empty() {
+            return owned;
+        }
+        let mut on_disk = self.shared.directory.tasks();
+        on_disk.sort_unstable();
+        on_disk.retain(|task| self.shared.assignor.tasks().contains_key(task));
+        let threads = self.shared.config.num_stream_threads;
+        on_disk.into_iter().skip(thread).step_by(threads).collect()
+    }
+
+    /// Closes committed tasks that are no longer this thread's.
+    pub(crate) fn keep_only(&mut self, assigned: &[TaskId]) -> Result<()> {
+        for (id, running) in &self.running {
+            if !assigned.contains(id) {
+                running.task.flush()?;
+            }
+        }
+        self.running.retain(|id, _| assigned.contains(id));
+        for (id, restoring) in &self.restoring {
+            if !assigned.contains(id) {
+                self.restorer.remove(&restoring.live.stores)?;
+            }
+        }
+        self.restoring.retain(|id, _| assigned.contains(id));
+        self.waiting.clear();
+        self.index_partitions();
+        Ok(())
+    }
+
+    /// Adds those of the assigned tasks that this thread does not have yet.
+    pub(crate) fn wait_for(&mut self, assigned: Vec<TaskId>) {
+        let is_new = |id: &TaskId| !self.running.contains_key(id) && !self.restoring.contains_key(id);
+        self.waiting = assigned.into_iter().filter(is_new).collect();
+    }
+
+    /// Makes waiting tasks live, where no other thread has their stores open. True if there were any.
+    pub(crate) fn create_waiting(
+        &mut self,
+        admin: &mut dyn Admin,
+        producer: &mut dyn Producer,
+    ) -> Result<bool> {
+        let mut created = false;
+        for id in std::mem::take(&mut self.waiting) {
+            let Some(lock) = self.shared.directory.try_lock_task(id) else {
+                self.waiting.push(id);
+                continue;
+            };
+            // Waits for open transactions of whoever had the task before, so that changelogs are complete after it.
+            let inputs = self.start_positions(id, admin)?;
+            let live = self.make_live(id, producer)?;
+            self.restorer.add(&live.stores, admin)?;
+            self.restoring.insert(id, RestoringTask { live, inputs, lock });
+            created = true;
+        }
+        Ok(created)
+    }
+
+    /// Restores some more. True if a task is complete and runs now.
+    pub(crate) fn restore(&mut self, timeout: Duration) -> Result<bool> {
+        self.restorer.step(timeout)?;
+        let restorer = &self.restorer;
+        let done: Vec<TaskId> = self
+            .restoring
+            .iter()
+            .filter(|(_, restoring)| restorer.done(&restoring.live.stores))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in &done {
+            let Some(RestoringTask { live, inputs, lock }) = self.restoring.remove(id) else {
+                continue;
+            };
+            let application_id = Arc::from(self.shared.config.application_id.as_str());
+            let on_unreadable = self.shared.config.deserialization_handler;
+            let task = StreamTask::new(*id, application_id, live, inputs, on_unreadable);
+            self.shared.register(*id, task.metrics());
+            self.running.insert(*id, RunningTask { task, _lock: lock });
+        }
+        self.index_partitions();
+        Ok(!done.is_empty())
+    }
+
+    /// Partitions of all running tasks and where to read on.
+    pub(crate) fn positions(&self) -> Vec<(TopicPartition, Option<i64>)> {
+        let queues = self.running().flat_map(StreamTask::queues);
+        queues
+            .map(|queue| (queue.partition.clone(), Some(queue.next_offset())))
+            .collect()
+    }
+
+    /// Buffers what was fetched. Returns how many records the partition now has buffered.
+    pub(crate) fn add(&mut self, fetched: Fetched) -> usize {
+        let owner = self.owner.get(&fetched.partition);
+        owner
+            .and_then(|id| self.running.get_mut(id))
+            .map_or(0, |running| running.task.add(fetched))
+    }
+
+    /// Paused partitions that have at most `limit` records buffered; they count as resumed from here on.
+    pub(crate) fn take_resumable(&mut self, limit: usize) -> Vec<TopicPartition> {
+        if self.paused.is_empty() {
+            return Vec::new();
+        }
+        let buffered = |partition: &TopicPartition| {
+            let queues = self.running.values().flat_map(|running| running.task.queues());
+            queues
+                .filter(|queue| queue.partition == *partition)
+                .map(|queue| queue.buffered)
+                .sum::<usize>()
+        };
+        let (resume, stay) = self
+            .paused
+            .iter()
+            .cloned()
+            .partition(|partition| buffered(partition) <= limit);
+        self.paused = stay;
+        resume
+    }
+
+    /// Committed offsets of the repartition topics this thread reads.
+    pub(crate) fn consumed_repartition_offsets(&self) -> Vec<(TopicPartition, i64)> {
+        let application_id = &self.shared.config.application_id;
+        let graph = self.shared.topology.graph();
+        let topics: Vec<String> = graph
+            .repartition_topics
+            .iter()
+            .map(|topic| TopicName::Internal(Arc::clone(&topic.name)).resolve(application_id))
+            .collect();
+        let queues = self.running().flat_map(StreamTask::queues);
+        queues
+            .filter(|queue| topics.iter().any(|topic| **topic == *queue.partition.topic))
+            .map(|queue| (queue.partition.clone(), queue.committed_offset()))
+            .collect()
+    }
+
+    /// Closes all tasks, which must be committed: stores get what they lack.
+    pub(crate) fn close(&mut self) -> Result<()> {
+        for running in self.running.values() {
+            running.task.close()?;
+        }
+        self.abandon();
+        Ok(())
+    }
+
+    /// Drops all tasks. Stores keep what was flushed.
+    pub(crate) fn abandon(&mut self) {
+        for restoring in self.restoring.values() {
+            if let Err(error) = self.restorer.remove(&restoring.live.stores) {
+                tracing::warn!(%error, "cannot stop restoring");
+            }
+        }
+        self.waiting.clear();
+        self.restoring.clear();
+        self.running.clear();
+        self.owner.clear();
+        self.paused.clear();
+    }
+
+    fn index_partitions(&mut self) {
+        self.owner = self
+            .running
+            .iter()
+            .flat_map(|(id, running)| {
+                running
+                    .task
+                    .queues()
+                    .iter()
+                    .map(|queue| (queue.partition.clone(), *id))
+            })
+            .collect();
+        let owner = &self.owner;
+        self.paused.retain(|partition| owner.contains_key(partition));
+    }
+
+    fn start_positions(
+        &self,
+        id: TaskId,
+        admin: &mut dyn Admin,
+    ) -> Result<Vec<(TopicPartition, StartPosition)>> {
+        let partitions = &self.shared.assignor.tasks()[&id];
+        let committed = admin.committed_offsets(&self.shared.config.application_id, partitions)?;
+        let earliest = admin.offsets(partitions, OffsetSpec::Earliest, Isolation::ReadCommitted)?;
+        let starts = committed
+            .iter()
+            .zip(earliest)
+            .map(|(committed, earliest)| match committed {
+                Some(committed) => StartPosition::committed(committed),
+                None => StartPosition::at(earliest),
+            });
+        Ok(partitions.iter().cloned().zip(starts).collect())
+    }
+
+    fn make_live(&self, id: TaskId, producer: &mut dyn Producer) -> Result<LiveTopology> {
+        let shared = &self.shared;
+        let config = &shared.config;
+        let subtopology = &shared.topology.subtopologies()[id.subtopology as usize];
+        let stores: usize = shared
+            .assignor
+            .tasks()
+            .keys()
+            .map(|task| {
+                shared.topology.subtopologies()[task.subtopology as usize]
+                    .stores
+                    .len()
+            })
+            .sum();
+        let mut open = |spec: &StoreSpec| {
+            let identity =
+                state_store::StoreIdentity::new(&config.application_id, id.to_string(), &spec.name);
+            let store = state_store::StoreSpec::new(identity, spec.layout);
+            Ok(match spec.kind {
+                StoreKind::Persistent => {
+                    let path = shared.directory.store_path(id, &spec.name);
+                    shared.persistent.open(&store, Some(&path))?
+                }
+                StoreKind::InMemory => state_store::StoreEngine::open(&shared.memory, &store, None)?,
+            })
+        };
+        let mut place = StorePlace {
+            application_id: &config.application_id,
+            partition: id.partition,
+            cache_bytes: config.cache_max_bytes / stores.max(1),
+            open: &mut open,
+        };
+        wire(&shared.topology, subtopology, &mut place, producer)
+    }
+}
+
+impl std::fmt::Debug for RestoringTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RestoringTask")
+            .field("inputs", &self.inputs)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for RunningTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunningTask")
+            .field("id", &self.task.id())
+            .finish_non_exhaustive()
+    }
+}
