@@ -1,0 +1,3 @@
+//! The data directory of a broker: topics, their partitions, their configuration.
+
+pub mod progress;
