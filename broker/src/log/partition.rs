@@ -112,6 +112,26 @@ pub struct AppendInfo {
     pub duplicate: bool,
 }
 
+/// A sync of what a log had written when it was begun.
+#[derive(Debug)]
+pub(crate) struct PendingFlush {
+    dir: PathBuf,
+    files: Vec<Arc<File>>,
+    /// How many of the files are sealed segments.
+    sealed: usize,
+    end_offset: i64,
+}
+
+impl PendingFlush {
+    pub(crate) fn sync(&self) -> Result<(), LogError> {
+        for file in &self.files {
+            file.sync_data()
+                .map_err(LogError::io("sync a segment in", &self.dir))?;
+        }
+        files::sync_dir(&self.dir)
+    }
+}
+
 /// The log of one partition.
 #[derive(Debug)]
 pub struct PartitionLog {
@@ -285,39 +305,58 @@ impl PartitionLog {
     /// unknown.
     pub fn flush(&mut self) -> Result<(), LogError> {
         self.check_available()?;
-        if self.recovery_point == self.log_end_offset {
+        let Some(flush) = self.begin_flush() else {
             return Ok(());
-        }
-        let active = self.segments.last().expect("a log has a segment").file();
-        let synced = self
-            .unsynced
-            .iter()
-            .chain([active])
-            .try_for_each(|file| file.sync_data());
-        if let Err(error) = synced.and_then(|()| File::open(&self.dir)?.sync_all()) {
-            self.unavailable = Some("syncing it failed; restart the broker to recover it");
-            return Err(LogError::io("sync", &self.dir)(error));
-        }
-        self.unsynced.clear();
-        self.unflushed_since_ms = None;
-        self.recovery_point = self.log_end_offset;
-        self.write_checkpoint()
+        };
+        let synced = flush.sync();
+        self.finish_flush(flush, synced)
     }
 
-    /// Flushes if records wait longer than `flush.ms`.
-    ///
-    /// # Errors
-    /// As [`PartitionLog::flush`].
-    pub fn flush_if_due(&mut self, now_ms: i64) -> Result<(), LogError> {
+    /// What [`PendingFlush::sync`] has to do if records wait longer than `flush.ms`, or if a segment was
+    /// sealed (so that a later recovery need not read it). The log need not be locked meanwhile.
+    pub(crate) fn begin_flush_if_due(&self, now_ms: i64) -> Option<PendingFlush> {
         let due = self
             .unflushed_since_ms
             .is_some_and(|since| now_ms.saturating_sub(since) >= self.config.flush_ms);
-        // A sealed segment is synced at the next occasion, so that a later recovery need not read it.
         if due || !self.unsynced.is_empty() {
-            self.flush()
+            self.begin_flush()
         } else {
-            Ok(())
+            None
         }
+    }
+
+    fn begin_flush(&self) -> Option<PendingFlush> {
+        if self.recovery_point == self.log_end_offset || self.unavailable.is_some() {
+            return None;
+        }
+        let active = self.segments.last().expect("a log has a segment").file();
+        Some(PendingFlush {
+            dir: self.dir.clone(),
+            files: self.unsynced.iter().chain([active]).cloned().collect(),
+            sealed: self.unsynced.len(),
+            end_offset: self.log_end_offset,
+        })
+    }
+
+    /// Accounts for a sync that was begun on this log.
+    pub(crate) fn finish_flush(
+        &mut self,
+        flush: PendingFlush,
+        synced: Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        if let Err(error) = synced {
+            self.unavailable = Some("syncing it failed; restart the broker to recover it");
+            return Err(error);
+        }
+        if flush.end_offset <= self.recovery_point || self.unavailable.is_some() {
+            return Ok(());
+        }
+        self.unsynced.drain(..flush.sealed.min(self.unsynced.len()));
+        if flush.end_offset == self.log_end_offset {
+            self.unflushed_since_ms = None;
+        }
+        self.recovery_point = flush.end_offset;
+        self.write_checkpoint()
     }
 
     /// Flushes, and writes the indexes and the producer state, so that the next start reads no records.
