@@ -42,3 +42,6 @@ pub use read::{Isolation, ReadInfo};
 pub use record::{Headers, RecordIter, RecordView};
 pub use recovery::{RecoveryReport, TruncatedTail};
 pub use transaction_index::AbortedTransaction;
+
+#[cfg(test)]
+mod tests;

@@ -555,3 +555,6 @@ fn poisoned(what: &str) -> TopicError {
         what: what.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,21 +107,19 @@ impl PartitionLog {
     /// As [`PartitionLog::offset_for_timestamp`].
     pub fn max_timestamp_offset(&self) -> Result<Option<(i64, i64)>, ReadError> {
         self.check_available()?;
-        let newest = self
-            .segments
-            .iter()
-            .map(|segment| segment.index.max_timestamp())
-            .max();
-        for segment in &self.segments {
-            let timestamp = segment.index.max_timestamp();
-            if Some(timestamp) == newest && timestamp >= 0 {
-                let from = segment.index.max_timestamp_offset();
-                if let Some(found) = self.find_timestamp(segment, from, timestamp)? {
-                    return Ok(Some(found));
-                }
+        let mut newest: Option<(i64, i64)> = None;
+        for segment in &self.segments[self.segment_with(self.log_start_offset)..] {
+            if newest.is_some_and(|(_, timestamp)| timestamp >= segment.index.max_timestamp()) {
+                continue;
+            }
+            if let Some((offset, timestamp)) = self.newest_record(segment)?
+                && timestamp >= 0
+                && newest.is_none_or(|(_, before)| timestamp > before)
+            {
+                newest = Some((offset, timestamp));
             }
         }
-        Ok(None)
+        Ok(newest)
     }
 
     pub(in crate::log) fn out_of_range(&self, offset: i64) -> ReadError {
@@ -204,6 +202,23 @@ impl PartitionLog {
             }
         }
         Ok(None)
+    }
+
+    /// The first record with the largest timestamp of a segment, as far as it can still be read.
+    fn newest_record(&self, segment: &Segment) -> Result<Option<(i64, i64)>, ReadError> {
+        let indexed = segment.index.max_timestamp();
+        let found = self.find_timestamp(segment, segment.index.max_timestamp_offset(), indexed)?;
+        if found.is_some() || segment.base_offset >= self.log_start_offset {
+            return Ok(found);
+        }
+        // The index still counts a deleted record: step up through the timestamps of those that are left.
+        let mut newest = None;
+        let mut next = i64::MIN;
+        while let Some(found) = self.find_timestamp(segment, self.log_start_offset, next)? {
+            newest = Some(found);
+            next = found.1.saturating_add(1);
+        }
+        Ok(newest)
     }
 
     fn first_record_at(
