@@ -1,1 +1,4 @@
 //! A Kafka-compatible broker as a function of requests, state and time.
+
+pub mod log;
+pub mod topic;

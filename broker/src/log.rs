@@ -1,0 +1,47 @@
+//! The storage half of the broker: partition logs of record batches, in Kafka's formats.
+//!
+//! ```text
+//! batch bytes --PartitionLog::append--> check (header, CRC, producer) --> offset stamped in place --> one write
+//!                                                                                                       |
+//! batch bytes <--PartitionLog::read---- trimmed to whole batches <-- one pread <-- sparse index <-- segment file
+//! ```
+//!
+//! Reading order: [`batch`](BatchHeader) and `record`, the format; `builder`, writing it; `partition`, the log
+//! itself; `producer_state`, retries and transactions; `segment` and its indexes, the files; `recovery`, what a
+//! start does with them. No sockets, no clock, no threads: a log is a function of its state, the input and
+//! the time it is given.
+
+pub(crate) mod batch;
+pub(crate) mod builder;
+mod checkpoint;
+pub(crate) mod compression;
+pub(crate) mod config;
+pub(crate) mod error;
+pub(crate) mod files;
+mod index;
+pub(crate) mod partition;
+mod producer_snapshot;
+mod producer_state;
+mod read;
+mod record;
+mod recovery;
+mod retention;
+mod segment;
+mod transaction_index;
+mod varint;
+
+pub use batch::{
+    BATCH_HEADER_BYTES, BatchError, BatchHeader, BatchView, Batches, Compression, MAGIC, NO_PRODUCER_EPOCH,
+    NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP,
+};
+pub use builder::{BatchBuilder, ControlType, MAX_BATCH_BYTES, ProducerStamp, transaction_marker};
+pub use config::{CleanupPolicy, ConfigError, LogConfig, TimestampType};
+pub use error::{AppendError, LogError, ReadError, RecordError};
+pub use partition::{AppendInfo, AppendOptions, AppendOrigin, PartitionLog};
+pub use read::{Isolation, ReadInfo};
+pub use record::{Headers, RecordIter, RecordView};
+pub use recovery::{RecoveryReport, TruncatedTail};
+pub use transaction_index::AbortedTransaction;
+
+#[cfg(test)]
+mod tests;

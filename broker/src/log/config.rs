@@ -1,0 +1,223 @@
+//! The configuration of one partition's log, with Kafka's names and defaults. A topic's overrides arrive
+//! as text and are parsed here once; the log then reads plain fields.
+
+use std::collections::BTreeMap;
+
+/// What happens to old records: `cleanup.policy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CleanupPolicy {
+    /// Old segments are deleted by time and size.
+    pub delete: bool,
+    /// Only the latest record of each key is kept; records need a key.
+    pub compact: bool,
+}
+
+/// Who sets the timestamp of records: `message.timestamp.type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimestampType {
+    /// The producer.
+    CreateTime,
+    /// The broker, when it appends.
+    LogAppendTime,
+}
+
+/// A topic's configuration as far as its logs use it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `cleanup.policy`, default delete.
+    pub cleanup_policy: CleanupPolicy,
+    /// `segment.bytes`, default 1 GiB. At most 2147483647: positions in a segment are 32 bits.
+    pub segment_bytes: u64,
+    /// `segment.ms`, default 7 days.
+    pub segment_ms: i64,
+    /// `index.interval.bytes`, default 4096.
+    pub index_interval_bytes: u32,
+    /// `max.message.bytes`, default 1048588: the largest batch a client may send.
+    pub max_message_bytes: usize,
+    /// `retention.ms`, default 7 days; -1 is forever.
+    pub retention_ms: i64,
+    /// `retention.bytes`, default -1: no limit.
+    pub retention_bytes: i64,
+    /// `flush.messages`, default never: records after which an append is followed by an fsync.
+    pub flush_messages: i64,
+    /// `flush.ms`, default never: how long written records may wait for an fsync.
+    pub flush_ms: i64,
+    /// `message.timestamp.type`, default CreateTime.
+    pub message_timestamp_type: TimestampType,
+    /// `message.timestamp.before.max.ms`, default no limit: how far timestamps may lie in the past.
+    pub message_timestamp_before_max_ms: i64,
+    /// `message.timestamp.after.max.ms`, default 1 hour: how far timestamps may lie in the future.
+    pub message_timestamp_after_max_ms: i64,
+    /// `producer.id.expiration.ms`, default 1 day: how long an idle producer is remembered. A broker
+    /// setting in Kafka, hence not among a topic's overrides.
+    pub producer_id_expiration_ms: i64,
+}
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+const MAX_SEGMENT_BYTES: i64 = i32::MAX as i64;
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            cleanup_policy: CleanupPolicy {
+                delete: true,
+                compact: false,
+            },
+            segment_bytes: 1 << 30,
+            segment_ms: 7 * DAY_MS,
+            index_interval_bytes: 4096,
+            max_message_bytes: 1_048_588,
+            retention_ms: 7 * DAY_MS,
+            retention_bytes: -1,
+            flush_messages: i64::MAX,
+            flush_ms: i64::MAX,
+            message_timestamp_type: TimestampType::CreateTime,
+            message_timestamp_before_max_ms: i64::MAX,
+            message_timestamp_after_max_ms: 60 * 60 * 1000,
+            producer_id_expiration_ms: DAY_MS,
+        }
+    }
+}
+
+/// A configuration that no topic can have: Kafka's error 40 INVALID_CONFIG.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// No topic configuration has this name.
+    #[error("unknown topic config {0}")]
+    UnknownName(String),
+    /// The value is not of the config's type or range.
+    #[error("invalid value {value:?} for topic config {name}: expected {expected}")]
+    InvalidValue {
+        /// Name of the config.
+        name: String,
+        /// The value given.
+        value: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+}
+
+/// Names that Kafka knows and this log stores and describes, but does not act on.
+const ACCEPTED_NAMES: [&str; 24] = [
+    "compression.type",
+    "compression.gzip.level",
+    "compression.lz4.level",
+    "compression.zstd.level",
+    "delete.retention.ms",
+    "file.delete.delay.ms",
+    "follower.replication.throttled.replicas",
+    "leader.replication.throttled.replicas",
+    "local.retention.bytes",
+    "local.retention.ms",
+    "max.compaction.lag.ms",
+    "message.downconversion.enable",
+    "message.format.version",
+    "message.timestamp.difference.max.ms",
+    "min.cleanable.dirty.ratio",
+    "min.compaction.lag.ms",
+    "min.insync.replicas",
+    "preallocate",
+    "remote.log.copy.disable",
+    "remote.log.delete.on.disable",
+    "remote.storage.enable",
+    "segment.index.bytes",
+    "segment.jitter.ms",
+    "unclean.leader.election.enable",
+];
+
+impl LogConfig {
+    /// These defaults with a topic's overrides applied.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first name or value that is not valid.
+    ///
+    /// ```
+    /// use broker::log::LogConfig;
+    ///
+    /// let overrides = [("cleanup.policy".to_owned(), "compact".to_owned())].into();
+    /// let config = LogConfig::default().with_overrides(&overrides).unwrap();
+    /// assert!(config.cleanup_policy.compact && !config.cleanup_policy.delete);
+    /// ```
+    pub fn with_overrides(&self, overrides: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        let mut config = self.clone();
+        for (name, value) in overrides {
+            config.set(name, value)?;
+        }
+        Ok(config)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
+        match name {
+            "cleanup.policy" => self.cleanup_policy = cleanup_policy(value)?,
+            "segment.bytes" => self.segment_bytes = number(name, value, 14, MAX_SEGMENT_BYTES)? as u64,
+            "segment.ms" => self.segment_ms = number(name, value, 1, i64::MAX)?,
+            "index.interval.bytes" => {
+                self.index_interval_bytes = number(name, value, 0, i64::from(i32::MAX))? as u32;
+            }
+            "max.message.bytes" => {
+                self.max_message_bytes = number(name, value, 0, i64::from(i32::MAX))? as usize;
+            }
+            "retention.ms" => self.retention_ms = number(name, value, -1, i64::MAX)?,
+            "retention.bytes" => self.retention_bytes = number(name, value, i64::MIN, i64::MAX)?,
+            "flush.messages" => self.flush_messages = number(name, value, 1, i64::MAX)?,
+            "flush.ms" => self.flush_ms = number(name, value, 0, i64::MAX)?,
+            "message.timestamp.type" => self.message_timestamp_type = timestamp_type(value)?,
+            "message.timestamp.before.max.ms" => {
+                self.message_timestamp_before_max_ms = number(name, value, 0, i64::MAX)?;
+            }
+            "message.timestamp.after.max.ms" => {
+                self.message_timestamp_after_max_ms = number(name, value, 0, i64::MAX)?;
+            }
+            _ if ACCEPTED_NAMES.contains(&name) => {}
+            _ => return Err(ConfigError::UnknownName(name.to_owned())),
+        }
+        Ok(())
+    }
+}
+
+fn number(name: &str, value: &str, least: i64, most: i64) -> Result<i64, ConfigError> {
+    value
+        .trim()
+        .parse()
+        .ok()
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| ConfigError::InvalidValue {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            expected: "a whole number in the range of this config",
+        })
+}
+
+fn cleanup_policy(value: &str) -> Result<CleanupPolicy, ConfigError> {
+    let mut policy = CleanupPolicy {
+        delete: false,
+        compact: false,
+    };
+    for word in value.split(',').map(str::trim) {
+        match word {
+            "delete" => policy.delete = true,
+            "compact" => policy.compact = true,
+            "" if value.trim().is_empty() => {}
+            _ => {
+                return Err(ConfigError::InvalidValue {
+                    name: "cleanup.policy".to_owned(),
+                    value: value.to_owned(),
+                    expected: "delete, compact, or both separated by a comma",
+                });
+            }
+        }
+    }
+    Ok(policy)
+}
+
+fn timestamp_type(value: &str) -> Result<TimestampType, ConfigError> {
+    match value {
+        "CreateTime" => Ok(TimestampType::CreateTime),
+        "LogAppendTime" => Ok(TimestampType::LogAppendTime),
+        _ => Err(ConfigError::InvalidValue {
+            name: "message.timestamp.type".to_owned(),
+            value: value.to_owned(),
+            expected: "CreateTime or LogAppendTime",
+        }),
+    }
+}

@@ -1,0 +1,404 @@
+//! One segment of a partition log: a file of whole record batches, one behind the other, with its indexes.
+//! All reading and writing of batches on disk happens here, at explicit positions (pread, pwrite), so that
+//! readers need no lock on the file. What must stay true: `size` never covers a batch that was not written
+//! completely; bytes behind it do not exist for anyone.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use bytes::Bytes;
+
+use crate::log::batch::{BATCH_HEADER_BYTES, BatchError, BatchHeader, BatchView};
+use crate::log::error::LogError;
+use crate::log::files::{self, Durability, offset_file};
+use crate::log::index::SegmentIndex;
+use crate::log::transaction_index::TransactionIndex;
+
+/// Bytes read at once to find a batch near its index entry.
+const LOCATE_CHUNK_BYTES: usize = 8 * 1024;
+/// Bytes read at once when all batches of a segment are walked.
+const SCAN_CHUNK_BYTES: usize = 1024 * 1024;
+/// The kinds of files a segment has.
+pub(crate) const EXTENSIONS: [&str; 4] = ["log", "index", "timeindex", "txnindex"];
+
+/// A segment file, its indexes, and how far it is written.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) base_offset: i64,
+    dir: PathBuf,
+    path: PathBuf,
+    file: Arc<File>,
+    size: u64,
+    pub(crate) index: SegmentIndex,
+    pub(crate) aborted: TransactionIndex,
+    /// Largest timestamp of the first batch: the age of the segment counts from it.
+    first_timestamp: Option<i64>,
+    /// Broker time of the last append, or of the last change of the file.
+    pub(crate) last_append_ms: i64,
+}
+
+/// Reading failed: the disk, or what is on it.
+#[derive(Debug)]
+pub(crate) enum SegmentError {
+    Storage(LogError),
+    Damaged { position: u64, reason: BatchError },
+}
+
+impl From<LogError> for SegmentError {
+    fn from(error: LogError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+/// Whole batches of one segment.
+#[derive(Debug)]
+pub(crate) struct SegmentRead {
+    pub(crate) records: Bytes,
+    /// The offset behind the last batch of `records`.
+    pub(crate) next_offset: i64,
+}
+
+impl Segment {
+    /// A new, empty segment.
+    pub(crate) fn create(dir: &Path, base_offset: i64, now_ms: i64) -> Result<Self, LogError> {
+        let path = offset_file(dir, base_offset, "log");
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .map_err(LogError::io("create", &path))?;
+        Ok(Self {
+            base_offset,
+            dir: dir.to_owned(),
+            path,
+            file: Arc::new(file),
+            size: 0,
+            index: SegmentIndex::new(base_offset),
+            aborted: TransactionIndex::default(),
+            first_timestamp: None,
+            last_append_ms: now_ms,
+        })
+    }
+
+    /// An existing segment without its indexes, which the caller loads or rebuilds.
+    pub(crate) fn open(dir: &Path, base_offset: i64) -> Result<Self, LogError> {
+        let path = offset_file(dir, base_offset, "log");
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(LogError::io("open", &path))?;
+        let metadata = file.metadata().map_err(LogError::io("look at", &path))?;
+        let modified = metadata
+            .modified()
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let mut segment = Self {
+            base_offset,
+            dir: dir.to_owned(),
+            path,
+            file: Arc::new(file),
+            size: metadata.len(),
+            index: SegmentIndex::new(base_offset),
+            aborted: TransactionIndex::default(),
+            first_timestamp: None,
+            last_append_ms: modified.map_or(0, |age| age.as_millis() as i64),
+        };
+        let mut header = [0; BATCH_HEADER_BYTES];
+        if segment.size >= header.len() as u64 {
+            segment.read_exact(&mut header, 0)?;
+            segment.first_timestamp = BatchHeader::parse(&header)
+                .ok()
+                .map(|header| header.max_timestamp);
+        }
+        Ok(segment)
+    }
+
+    /// Takes the indexes from their files; `false` if they are missing or do not fit.
+    pub(crate) fn load_indexes(&mut self) -> Result<bool, LogError> {
+        let Some(offsets) = files::read_if_present(&self.file_path("index"))? else {
+            return Ok(false);
+        };
+        let Some(times) = files::read_if_present(&self.file_path("timeindex"))? else {
+            return Ok(false);
+        };
+        let aborted = files::read_if_present(&self.file_path("txnindex"))?.unwrap_or_default();
+        let (Some(mut index), Some(aborted)) = (
+            SegmentIndex::decode(self.base_offset, &offsets, &times, self.size),
+            TransactionIndex::decode(&aborted),
+        ) else {
+            return Ok(false);
+        };
+        index.set_bytes_since_entry(self.size - index.last_position());
+        self.index = index;
+        self.aborted = aborted;
+        Ok(true)
+    }
+
+    /// Writes the index files. The offset index comes last: where it is, the others are.
+    pub(crate) fn write_indexes(&mut self) -> Result<(), LogError> {
+        self.index.seal();
+        let aborted = self.file_path("txnindex");
+        if self.aborted.is_empty() {
+            files::remove_if_present(&aborted)?;
+        } else {
+            files::replace(&aborted, &self.aborted.encode(), Durability::Process)?;
+        }
+        files::replace(
+            &self.file_path("timeindex"),
+            &self.index.encode_times(),
+            Durability::Process,
+        )?;
+        files::replace(
+            &self.file_path("index"),
+            &self.index.encode_offsets(),
+            Durability::Process,
+        )
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The timestamp that `segment.ms` counts from.
+    pub(crate) fn first_timestamp(&self) -> Option<i64> {
+        self.first_timestamp
+    }
+
+    /// The newest thing in the segment, for retention: its largest timestamp, or when it was written.
+    pub(crate) fn newest_timestamp(&self) -> i64 {
+        let newest = self.index.max_timestamp();
+        if newest >= 0 { newest } else { self.last_append_ms }
+    }
+
+    /// Writes a batch behind the others. After an error nothing of it is left, or the second error says
+    /// that even that could not be done.
+    pub(crate) fn append(
+        &mut self,
+        header: &BatchHeader,
+        batch: &[u8],
+        interval_bytes: u32,
+        now_ms: i64,
+    ) -> Result<(), (LogError, Option<LogError>)> {
+        if let Err(error) = self.file.write_all_at(batch, self.size) {
+            let undo = self
+                .file
+                .set_len(self.size)
+                .err()
+                .map(LogError::io("truncate", &self.path));
+            return Err((LogError::io("write to", &self.path)(error), undo));
+        }
+        self.account(header, self.size, interval_bytes);
+        self.size += batch.len() as u64;
+        self.last_append_ms = now_ms;
+        Ok(())
+    }
+
+    /// Adds a batch that is in the file to the index.
+    pub(crate) fn account(&mut self, header: &BatchHeader, position: u64, interval_bytes: u32) {
+        if position == 0 {
+            self.first_timestamp = Some(header.max_timestamp);
+        }
+        self.index.add(
+            header.last_offset(),
+            header.max_timestamp,
+            position,
+            header.size_bytes(),
+            interval_bytes,
+        );
+    }
+
+    /// Cuts the file: everything from `position` on is gone.
+    pub(crate) fn truncate(&mut self, position: u64) -> Result<(), LogError> {
+        self.file
+            .set_len(position)
+            .map_err(LogError::io("truncate", &self.path))?;
+        self.size = position;
+        Ok(())
+    }
+
+    /// Reads whole batches from the one that contains `offset` on, at most `max_bytes`, none that starts
+    /// at `upper_bound` or later. The first may exceed `max_bytes` if `at_least_one_batch`. `None` if the
+    /// segment has no batch in that range.
+    pub(crate) fn read(
+        &self,
+        offset: i64,
+        upper_bound: i64,
+        max_bytes: usize,
+        at_least_one_batch: bool,
+    ) -> Result<Option<SegmentRead>, SegmentError> {
+        let Some((position, first)) = self.locate(offset)? else {
+            return Ok(None);
+        };
+        if first.base_offset >= upper_bound {
+            return Ok(None);
+        }
+        if first.size_bytes() > max_bytes && !at_least_one_batch {
+            return Ok(Some(SegmentRead {
+                records: Bytes::new(),
+                next_offset: offset,
+            }));
+        }
+        let available = self.size - position;
+        let length = (max_bytes.max(first.size_bytes()) as u64).min(available) as usize;
+        let mut buffer = vec![0; length];
+        self.read_exact(&mut buffer, position)?;
+        let mut whole = first.size_bytes();
+        let mut next_offset = first.next_offset();
+        while let Ok(header) = BatchHeader::parse(&buffer[whole..]) {
+            let end = whole + header.size_bytes();
+            if header.base_offset >= upper_bound || end > length {
+                break;
+            }
+            whole = end;
+            next_offset = header.next_offset();
+        }
+        buffer.truncate(whole);
+        Ok(Some(SegmentRead {
+            records: Bytes::from(buffer),
+            next_offset,
+        }))
+    }
+
+    /// The first batch whose last offset is at least `offset`, and its position.
+    pub(crate) fn locate(&self, offset: i64) -> Result<Option<(u64, BatchHeader)>, SegmentError> {
+        let mut chunk = [0; LOCATE_CHUNK_BYTES];
+        let mut position = self.index.position_before(offset);
+        while position < self.size {
+            let length = (self.size - position).min(LOCATE_CHUNK_BYTES as u64) as usize;
+            let chunk = &mut chunk[..length];
+            self.read_exact(chunk, position)?;
+            let mut at = 0;
+            while at < length {
+                match BatchHeader::parse(&chunk[at..]) {
+                    Ok(header) if header.size_bytes() as u64 > self.size - position - at as u64 => {
+                        return Err(SegmentError::Damaged {
+                            position: position + at as u64,
+                            reason: BatchError::InvalidLength(header.batch_length),
+                        });
+                    }
+                    Ok(header) if header.last_offset() >= offset => {
+                        return Ok(Some((position + at as u64, header)));
+                    }
+                    Ok(header) => at += header.size_bytes(),
+                    // The header goes on behind the chunk: read again from where it starts.
+                    Err(BatchError::Incomplete { .. }) if at > 0 => break,
+                    Err(reason) => {
+                        return Err(SegmentError::Damaged {
+                            position: position + at as u64,
+                            reason,
+                        });
+                    }
+                }
+            }
+            position += at as u64;
+        }
+        Ok(None)
+    }
+
+    /// Walks all batches from `position`, which must be the start of one.
+    pub(crate) fn scan(&self, position: u64) -> Scanner<'_> {
+        Scanner {
+            segment: self,
+            position,
+            buffer: Vec::new(),
+            buffer_start: position,
+        }
+    }
+
+    /// All bytes from `position` to the end.
+    pub(crate) fn read_from(&self, position: u64) -> Result<Vec<u8>, LogError> {
+        let mut rest = vec![0; (self.size - position) as usize];
+        self.read_exact(&mut rest, position)?;
+        Ok(rest)
+    }
+
+    fn read_exact(&self, target: &mut [u8], position: u64) -> Result<(), LogError> {
+        self.file
+            .read_exact_at(target, position)
+            .map_err(LogError::io("read", &self.path))
+    }
+
+    /// Deletes all files of the segment. Readers that hold the file can finish.
+    pub(crate) fn remove(&self) -> Result<(), LogError> {
+        fs::remove_file(&self.path).map_err(LogError::io("delete", &self.path))?;
+        for extension in &EXTENSIONS[1..] {
+            files::remove_if_present(&self.file_path(extension))?;
+        }
+        Ok(())
+    }
+
+    fn file_path(&self, extension: &str) -> PathBuf {
+        offset_file(&self.dir, self.base_offset, extension)
+    }
+}
+
+/// Walks the batches of a segment through a large buffer.
+#[derive(Debug)]
+pub(crate) struct Scanner<'a> {
+    segment: &'a Segment,
+    position: u64,
+    buffer: Vec<u8>,
+    buffer_start: u64,
+}
+
+impl Scanner<'_> {
+    /// The next batch and its position; `None` at the end of the file.
+    pub(crate) fn next(&mut self) -> Result<Option<(u64, BatchView<'_>)>, SegmentError> {
+        let position = self.position;
+        let available = self.segment.size - position;
+        if available == 0 {
+            return Ok(None);
+        }
+        let damaged = |reason| SegmentError::Damaged { position, reason };
+        let incomplete = |needed| {
+            damaged(BatchError::Incomplete {
+                needed,
+                available: available.try_into().unwrap_or(usize::MAX),
+            })
+        };
+        if available < BATCH_HEADER_BYTES as u64 {
+            return Err(incomplete(BATCH_HEADER_BYTES));
+        }
+        self.fill(BATCH_HEADER_BYTES)?;
+        let header = BatchHeader::parse(self.rest()).map_err(damaged)?;
+        let size = header.size_bytes();
+        if size as u64 > available {
+            return Err(incomplete(size));
+        }
+        self.fill(size)?;
+        self.position += size as u64;
+        let start = (position - self.buffer_start) as usize;
+        let view = BatchView::parse(&self.buffer[start..]).map_err(damaged)?;
+        Ok(Some((position, view)))
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.buffer[(self.position - self.buffer_start) as usize..]
+    }
+
+    /// Makes sure that the buffer holds `needed` bytes from the position on; the file has them.
+    fn fill(&mut self, needed: usize) -> Result<(), LogError> {
+        if self.rest().len() >= needed {
+            return Ok(());
+        }
+        let available = self.segment.size - self.position;
+        let length = (needed.max(SCAN_CHUNK_BYTES) as u64).min(available) as usize;
+        self.buffer.resize(length, 0);
+        self.buffer_start = self.position;
+        self.segment.read_exact(&mut self.buffer, self.position)
+    }
+}
