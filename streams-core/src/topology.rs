@@ -204,6 +204,15 @@ impl TopologyBuilder {
         }
     }
 
+    /// The handle of a node that was added, for those who kept only its id. Types are checked when a task is made live.
+    #[must_use]
+    pub fn node<K, V>(&self, id: NodeId) -> Node<K, V> {
+        Node {
+            id,
+            types: PhantomData,
+        }
+    }
+
     /// Declares an internal topic between two sub-topologies. `partitions`: as many as the input of whoever writes to it
     /// has, if `None`.
     pub fn add_repartition_topic(&mut self, name: &str, partitions: Option<u32>) {

@@ -114,7 +114,11 @@ impl<K, V> Sink<K, V> {
         )?;
         let partition = match (&self.options.partitioner, key) {
             (Some(partitioner), _) => partitioner(&record.key, &record.value, self.handle.partitions),
-            (None, Some(key)) => partition_for_key(key, self.handle.partitions),
+            (None, Some(key)) if self.handle.partitions > 1 => partition_for_key(
+                self.options.key_serde.partition_bytes(key),
+                self.handle.partitions,
+            ),
+            (None, Some(_)) => 0,
             (None, None) => self.keyless_partition(),
         };
         let view = RecordView {

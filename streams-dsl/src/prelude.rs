@@ -1,0 +1,19 @@
+//! What an application imports: `use streams_dsl::prelude::*`.
+
+pub use streams_core::error::{LogError, StreamsError};
+pub use streams_core::metrics::DropReason;
+pub use streams_core::runtime::{ProcessingGuarantee, Streams, StreamsConfig};
+pub use streams_core::serde::{DefaultSerde, Json, JsonSerde, Serde};
+pub use streams_core::store::StoreKind;
+pub use streams_core::testing::TopologyTestDriver;
+pub use streams_core::topology::Topology;
+pub use streams_core::{Record, json_serde};
+
+pub use crate::branched::BranchedKStream;
+pub use crate::builder::StreamsBuilder;
+pub use crate::grouped::{KGroupedStream, TimeWindowedKStream};
+pub use crate::options::{Consumed, Grouped, Joined, Materialized, Produced, Repartitioned};
+pub use crate::stream::KStream;
+pub use crate::table::KTable;
+pub use crate::windowed::{TimeWindowedSerde, Windowed};
+pub use crate::windows::{TimeWindows, Window};
