@@ -47,7 +47,7 @@ pub(super) fn decode(
             let mut control = batch.records(&mut scratch)?;
             let key = control.next().transpose()?.and_then(|record| record.key);
             if key.and_then(ControlType::from_key) == Some(ControlType::Abort) {
-                filter.ended(header.producer_id);
+                filter.ended(&header);
             }
             continue;
         }
@@ -127,16 +127,19 @@ impl AbortFilter {
     }
 
     fn hides(&mut self, header: &BatchHeader) -> bool {
-        while let Some(next) = self
-            .to_come
-            .pop_if(|next| next.first_offset <= header.last_offset())
-        {
-            self.open.insert(next.producer_id);
-        }
+        self.advance(header);
         header.is_transactional() && self.open.contains(&header.producer_id)
     }
 
-    fn ended(&mut self, producer_id: i64) {
-        self.open.remove(&producer_id);
+    /// At the marker of an aborted transaction, which may be all of it that is in these records.
+    fn ended(&mut self, marker: &BatchHeader) {
+        self.advance(marker);
+        self.open.remove(&marker.producer_id);
+    }
+
+    fn advance(&mut self, header: &BatchHeader) {
+        while let Some(next) = self.to_come.pop_if(|next| next.first_offset <= header.last_offset()) {
+            self.open.insert(next.producer_id);
+        }
     }
 }
