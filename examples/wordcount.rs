@@ -59,7 +59,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let workspace = Workspace::open(arguments.data_dir.as_deref())?;
     workspace.check_input(&name, &text)?;
     workspace.create_topics(&["lines", "word-counts"])?;
-    let lines: Vec<Input> = common::lines(&text)
+    let lines: Vec<Input> = lines_of(&text)
         .map(|line| (None, text_of(line, tabular), 0))
         .collect();
     workspace.load("lines", &lines)?;
@@ -91,6 +91,15 @@ fn topology() -> Result<Topology, StreamsError> {
         .to_stream()
         .to("word-counts");
     builder.build()
+}
+
+/// Lines of text; bytes that are not UTF-8 become replacement characters rather than stop the program.
+fn lines_of(text: &[u8]) -> impl Iterator<Item = String> + '_ {
+    let lines = text
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii_end)
+        .filter(|line| !line.is_empty());
+    lines.map(|line| String::from_utf8_lossy(line).into_owned())
 }
 
 /// Runs of ASCII letters, in lower case.

@@ -216,14 +216,6 @@ pub(crate) fn unpack(bundled: &[u8]) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// Lines of text; bytes that are not UTF-8 become replacement characters rather than stop the program.
-pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = String> + '_ {
-    bytes
-        .split(|byte| *byte == b'\n')
-        .map(|line| String::from_utf8_lossy(line.trim_ascii_end()).into_owned())
-        .filter(|line| !line.is_empty())
-}
-
 /// Waits until all input is processed and committed, with progress on a terminal.
 pub(crate) fn wait_for_the_end(streams: &Streams, total: u64, what: &str) -> Result<(), Failure> {
     let bar = ProgressBar::new(total);

@@ -1,5 +1,7 @@
 //! Streams grouped by key, before they are aggregated; and the same in windows.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use streams_core::serde::Serde;
@@ -24,6 +26,9 @@ pub struct KGroupedStream<K, V> {
     pub(crate) key_serde: Arc<dyn Serde<K>>,
     pub(crate) value_serde: Arc<dyn Serde<V>>,
     pub(crate) name: Option<String>,
+    /// The stream behind its repartition topic. A topic with a name is shared by all aggregations of this grouping; without
+    /// one each has its own, named after its store.
+    pub(crate) repartitioned: Rc<RefCell<Option<KStream<K, V>>>>,
 }
 
 impl<K: Clone + 'static, V: Clone + 'static> KGroupedStream<K, V> {
@@ -135,6 +140,9 @@ impl<K: Clone + 'static, V: Clone + 'static> KGroupedStream<K, V> {
         if !self.stream.key_changed {
             return self.stream.clone();
         }
+        if let Some(repartitioned) = &*self.repartitioned.borrow() {
+            return repartitioned.clone();
+        }
         let through = Through {
             name: self.name.clone().unwrap_or_else(|| store.to_owned()),
             key_serde: Arc::clone(&self.key_serde),
@@ -142,7 +150,11 @@ impl<K: Clone + 'static, V: Clone + 'static> KGroupedStream<K, V> {
             partitions: None,
             keep_null_keys: false,
         };
-        through.apply(&self.stream)
+        let stream = through.apply(&self.stream);
+        if self.name.is_some() {
+            *self.repartitioned.borrow_mut() = Some(stream.clone());
+        }
+        stream
     }
 }
 

@@ -138,7 +138,10 @@ impl AbortFilter {
     }
 
     fn advance(&mut self, header: &BatchHeader) {
-        while let Some(next) = self.to_come.pop_if(|next| next.first_offset <= header.last_offset()) {
+        while let Some(next) = self
+            .to_come
+            .pop_if(|next| next.first_offset <= header.last_offset())
+        {
             self.open.insert(next.producer_id);
         }
     }
