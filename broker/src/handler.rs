@@ -19,6 +19,8 @@ mod metadata;
 mod offsets;
 mod parked;
 mod produce;
+#[cfg(test)]
+mod tests;
 mod topics;
 mod transactions;
 

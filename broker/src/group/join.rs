@@ -389,7 +389,8 @@ impl Group {
                 .get_mut(&member_id)
                 .expect("no member is removed here");
             member.assignment = Bytes::new();
-            member.owes_sync = true;
+            // A static member that did not rejoin has its session to come back in.
+            member.owes_sync = member.join.is_some();
             if let Some(token) = member.join.take() {
                 self.answer_join(&member_id, token, outbox, now_ms);
             }
