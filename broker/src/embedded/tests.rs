@@ -127,10 +127,10 @@ fn a_closed_broker_says_so_and_its_directory_can_be_opened_again_at_once() {
     );
 }
 
-/// Takes a copy of the data directory at every append of a transaction with records in two partitions and an input offset,
-/// by cutting every log of the finished directory back in the reverse order of the appends.
+/// Copies the data directory of a running broker after every step of a transaction with records in two partitions and an
+/// input offset, and starts over from the copy.
 #[test]
-fn a_crash_at_any_append_of_a_transaction_leaves_all_of_it_or_nothing() {
+fn a_crash_after_any_step_of_a_transaction_leaves_all_of_it_or_nothing() {
     let clock = Arc::new(ManualClock::new(1_000));
     let mut outcomes = Vec::new();
     for steps in 0..=6 {
