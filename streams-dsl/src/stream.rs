@@ -373,6 +373,7 @@ impl<K: Clone + 'static, V: Clone + 'static> KStream<K, V> {
             key_serde,
             value_serde,
             name,
+            repartitioned: Rc::default(),
         }
     }
 
