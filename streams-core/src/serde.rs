@@ -41,6 +41,12 @@ pub trait Serde<T>: Send + Sync + Debug {
     fn null(&self) -> Option<T> {
         None
     }
+
+    /// Which bytes of a key decide its partition in a user's topic: all of them, but for windowed keys, whose windows
+    /// lie on the partition of the inner key.
+    fn partition_key<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        bytes
+    }
 }
 
 /// The serde of a type when the program names none.

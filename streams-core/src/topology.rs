@@ -45,6 +45,16 @@ impl<K, V> Clone for Node<K, V> {
 impl<K, V> Copy for Node<K, V> {}
 
 impl<K, V> Node<K, V> {
+    /// A handle to the node at this place, for code that keeps nodes of many types as data. If the types are not the
+    /// node's, making the topology live fails and says so.
+    #[must_use]
+    pub fn at(id: NodeId) -> Self {
+        Self {
+            id,
+            types: PhantomData,
+        }
+    }
+
     /// The node's place in the topology.
     #[must_use]
     pub fn id(&self) -> NodeId {

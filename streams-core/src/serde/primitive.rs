@@ -191,6 +191,10 @@ impl<T: 'static> Serde<Option<T>> for NullableSerde<T> {
     fn null(&self) -> Option<Option<T>> {
         Some(None)
     }
+
+    fn partition_key<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        self.inner.partition_key(bytes)
+    }
 }
 
 impl<T: DefaultSerde> DefaultSerde for Option<T> {

@@ -60,6 +60,14 @@ impl<K, V> KeyValueStore<K, V> {
         self.with(key, |cached, slot| cached.value(slot).cloned())
     }
 
+    /// Looks at the value of `key` without cloning it. `look` must not use this store.
+    ///
+    /// # Errors
+    /// If the key cannot be written, or the store not be read.
+    pub fn read<R>(&self, key: &K, look: impl FnOnce(Option<&ValueAndTimestamp<V>>) -> R) -> StoreResult<R> {
+        self.with(key, |cached, slot| look(cached.value(slot)))
+    }
+
     /// Sets the value of `key`; `None` deletes it. Returns what was there.
     ///
     /// # Errors
