@@ -1,0 +1,211 @@
+//! `KGroupedStream`: a stream by key, to be aggregated into a table.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use streams_core::edge::Edge;
+use streams_core::topology::Wiring;
+
+use crate::lower::operator_of;
+use crate::names::prefix;
+use crate::operators::aggregate::{Aggregate, Aggregator, Reducer, Step};
+use crate::options::Materialized;
+use crate::plan::{KeyEffect, Plan, PlanId, PlanNode, SharedPlan, TableState};
+use crate::repartition::{self, Serdes};
+use crate::windowed::TimeWindowedKStream;
+use crate::windows::TimeWindows;
+use crate::{Change, Data, KTable, stores, view};
+
+/// A stream grouped by key (Kafka's `KGroupedStream`).
+///
+/// An aggregation of it is a table with one row per key, updated by each record. The result's timestamp is the largest that
+/// went into it. Records whose key or value is null are dropped and counted.
+pub struct KGroupedStream<K, V> {
+    pub(crate) plan: SharedPlan,
+    node: PlanId,
+    pub(crate) serdes: Serdes<K, V>,
+    /// Names the repartition topic.
+    name: Option<String>,
+}
+
+impl<K, V> Clone for KGroupedStream<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            plan: Rc::clone(&self.plan),
+            node: self.node,
+            serdes: self.serdes.clone(),
+            name: self.name.clone(),
+        }
+    }
+}
+
+impl<K, V> std::fmt::Debug for KGroupedStream<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KGroupedStream")
+            .field("node", &self.node)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K, V> KGroupedStream<K, V> {
+    pub(crate) fn new(plan: SharedPlan, node: PlanId, serdes: Serdes<K, V>, name: Option<String>) -> Self {
+        Self {
+            plan,
+            node,
+            serdes,
+            name,
+        }
+    }
+}
+
+impl<K: Data, V: Data> KGroupedStream<K, V> {
+    /// How many records each key has.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// clicks.count(Materialized::named("clicks-by-user")).to_stream().to("counts");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for page in ["home", "about"] {
+    ///     driver.input("clicks").pipe("ada".to_string(), page.to_string())?;
+    /// }
+    /// let counts = driver.output::<String, i64>("counts").read_key_values();
+    /// assert_eq!(counts, [("ada".into(), 1), ("ada".into(), 2)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn count(&self, materialized: Materialized<i64>) -> KTable<K, i64> {
+        if materialized.name.is_none() {
+            // Kafka takes a store name here and then another one.
+            self.plan.borrow_mut().names.burn();
+        }
+        self.aggregate(|| 0, |_, _, count| count + 1, materialized)
+    }
+
+    /// All values of a key reduced to one: `reduce(so far, value)`. The first value is the first result.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let readings = builder.stream::<String, i64>("readings").group_by_key();
+    /// readings.reduce(i64::max, Materialized::named("highest")).to_stream().to("highest");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for n in [3_i64, 1] {
+    ///     driver.input("readings").pipe("a".to_string(), n)?;
+    /// }
+    /// let highest = driver.output::<String, i64>("highest").read_key_values();
+    /// assert_eq!(highest, [("a".into(), 3), ("a".into(), 3)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn reduce(
+        &self,
+        reduce: impl Fn(V, V) -> V + Send + Sync + 'static,
+        materialized: Materialized<V>,
+    ) -> KTable<K, V> {
+        let mut materialized = materialized;
+        let serde = materialized.value_serde.resolve(Some(&self.serdes.value));
+        materialized.value_serde = crate::options::SerdeOf::Given(serde);
+        self.stepped(prefix::REDUCE, Reducer(reduce), materialized)
+    }
+
+    /// All values of a key folded into one of another type, from `initial()` on. A null result deletes the row.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders = builder.stream::<String, i64>("orders").group_by_key();
+    /// let list = orders.aggregate(String::new, |_, n, list| format!("{list}{n};"), Materialized::named("lists"));
+    /// list.to_stream().to("lists");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for n in [3_i64, 1] {
+    ///     driver.input("orders").pipe("a".to_string(), n)?;
+    /// }
+    /// let lists = driver.output::<String, String>("lists").read_key_values();
+    /// assert_eq!(lists, [("a".into(), "3;".into()), ("a".into(), "3;1;".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn aggregate<A: Data>(
+        &self,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        add: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
+        materialized: Materialized<A>,
+    ) -> KTable<K, A> {
+        self.stepped(prefix::AGGREGATE, Aggregator { initial, add }, materialized)
+    }
+
+    /// Groups by time windows too: see [`TimeWindowedKStream`].
+    #[must_use]
+    pub fn windowed_by(&self, windows: TimeWindows) -> TimeWindowedKStream<K, V> {
+        TimeWindowedKStream::new(self.clone(), windows)
+    }
+
+    fn stepped<A: Data>(
+        &self,
+        prefix: &str,
+        step: impl Step<K, V, A>,
+        materialized: Materialized<A>,
+    ) -> KTable<K, A> {
+        let mut plan = self.plan.borrow_mut();
+        let store = plan.names.store_or(materialized.name.as_deref(), prefix);
+        let name = plan.names.processor(prefix);
+        let parent = self.partitioned(&mut plan, &store);
+        let Serdes { key, value } = self.serdes.clone();
+        let result_serde = materialized.value_serde.clone().resolve(None);
+        plan.stores.push(stores::key_value(
+            materialized,
+            &store,
+            Arc::clone(&key),
+            Arc::clone(&result_serde),
+        ));
+        let (key_serde, result) = (Arc::clone(&key), Arc::clone(&result_serde));
+        let (step, store_name) = (Arc::new(step), store.clone());
+        let lower = operator_of(move |node| {
+            let (node, send_old) = (node.name.clone(), node.send_old_values);
+            move |wiring: &mut Wiring<'_>, next: Edge<K, Change<A>>| {
+                Ok(Box::new(Aggregate {
+                    node: node.clone(),
+                    step: Arc::clone(&step),
+                    key_serde: Arc::clone(&key_serde),
+                    value_serde: Arc::clone(&value),
+                    result_serde: Arc::clone(&result),
+                    store: wiring.key_value_store(&store_name)?,
+                    send_old,
+                    next,
+                }) as Edge<K, V>)
+            }
+        });
+        let node = plan.add(aggregation(name, parent, &store, lower));
+        KTable::new(
+            Rc::clone(&self.plan),
+            node,
+            key,
+            Some(result_serde),
+            view::key_value(&store),
+        )
+    }
+
+    /// Where equal keys are together: here, or after a repartition that is named after the group or the store.
+    pub(crate) fn partitioned(&self, plan: &mut Plan, store: &str) -> PlanId {
+        if !plan.repartition_required(self.node) {
+            return self.node;
+        }
+        let prefix = self.name.as_deref().unwrap_or(store);
+        repartition::shared(plan, self.node, prefix, self.serdes.clone())
+    }
+}
+
+/// The node of an aggregation, which owns its store.
+pub(crate) fn aggregation(name: String, parent: PlanId, store: &str, lower: crate::lower::Lower) -> PlanNode {
+    let mut node = PlanNode::new(name, vec![parent], lower);
+    node.key = KeyEffect::Settles;
+    node.stores.push(store.to_owned());
+    node.table = TableState::Stored(store.to_owned());
+    node
+}

@@ -1,0 +1,49 @@
+//! `map_values` on a table: deletions pass, values are mapped.
+
+use std::sync::Arc;
+
+use streams_core::edge::{Edge, Process};
+use streams_core::error::ProcessResult;
+use streams_core::store::KeyValueStore;
+use streams_core::{Record, TaskContext};
+
+use super::place;
+use crate::change::Change;
+
+pub(crate) struct TableMap<K, W, F> {
+    pub(crate) node: String,
+    /// The value to be, of key and value; `None` deletes.
+    pub(crate) map: Arc<F>,
+    pub(crate) store: Option<KeyValueStore<K, W>>,
+    pub(crate) send_old: bool,
+    pub(crate) next: Edge<K, Change<W>>,
+}
+
+impl<K, V, W: Clone, F: Fn(&K, V) -> Option<W>> Process<K, Change<V>> for TableMap<K, W, F> {
+    fn process(&mut self, record: Record<K, Change<V>>, task: &mut TaskContext<'_>) -> ProcessResult {
+        let Record {
+            key,
+            value: change,
+            timestamp_ms,
+            headers,
+        } = record;
+        let new = change.new.and_then(|value| (self.map)(&key, value));
+        let old = match &self.store {
+            Some(store) => {
+                let before = store
+                    .put(&key, new.clone(), timestamp_ms)
+                    .map_err(|cause| place(cause, &self.node, task))?;
+                before.filter(|_| self.send_old).map(|row| row.value)
+            }
+            None if self.send_old => change.old.and_then(|value| (self.map)(&key, value)),
+            None => None,
+        };
+        let update = Record {
+            key,
+            value: Change { new, old },
+            timestamp_ms,
+            headers,
+        };
+        self.next.process(update, task)
+    }
+}

@@ -1,0 +1,56 @@
+//! Where a table begins: each record sets the value of its key, a null deletes it.
+//!
+//! Updates are applied in the order of offsets, even if their timestamps say otherwise, and all are passed on, even if
+//! nothing changes: both as in Kafka. There is a store only if somebody looks the table up or needs old values.
+
+use std::sync::Arc;
+
+use streams_core::edge::{Edge, Process};
+use streams_core::error::ProcessResult;
+use streams_core::metrics::DropReason;
+use streams_core::serde::Serde;
+use streams_core::store::KeyValueStore;
+use streams_core::{Record, TaskContext};
+
+use super::place;
+use crate::change::Change;
+
+pub(crate) struct TableSource<K, V, F> {
+    pub(crate) node: String,
+    pub(crate) key_serde: Arc<dyn Serde<K>>,
+    /// The table's value of a record's; `None` deletes.
+    pub(crate) value: F,
+    pub(crate) store: Option<KeyValueStore<K, V>>,
+    pub(crate) send_old: bool,
+    pub(crate) next: Edge<K, Change<V>>,
+}
+
+impl<K, U, V: Clone, F: Fn(U) -> Option<V>> Process<K, U> for TableSource<K, V, F> {
+    fn process(&mut self, record: Record<K, U>, task: &mut TaskContext<'_>) -> ProcessResult {
+        if self.key_serde.is_null(&record.key) {
+            task.count_dropped(DropReason::NullKey);
+            return Ok(());
+        }
+        let Record {
+            key,
+            value,
+            timestamp_ms,
+            headers,
+        } = record;
+        let new = (self.value)(value);
+        let mut old = None;
+        if let Some(store) = &self.store {
+            let before = store
+                .put(&key, new.clone(), timestamp_ms)
+                .map_err(|cause| place(cause, &self.node, task))?;
+            old = before.filter(|_| self.send_old).map(|row| row.value);
+        }
+        let update = Record {
+            key,
+            value: Change { new, old },
+            timestamp_ms,
+            headers,
+        };
+        self.next.process(update, task)
+    }
+}

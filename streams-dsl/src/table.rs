@@ -1,0 +1,407 @@
+//! `KTable`: a handle to a table in the plan: for each key its latest value.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use streams_core::edge::Edge;
+use streams_core::serde::{NullableSerde, Serde};
+use streams_core::topology::Wiring;
+
+use crate::lower::{operator, operator_of};
+use crate::names::prefix;
+use crate::operators::table_filter::TableFilter;
+use crate::operators::table_map::TableMap;
+use crate::operators::to_stream::ToStream;
+use crate::options::Materialized;
+use crate::plan::{PlanId, PlanNode, SharedPlan, TableState};
+use crate::view::{self, OpenView};
+use crate::{Change, Data, KStream, stores};
+
+/// A table: for each key its latest value, and a stream of its updates (Kafka's `KTable`).
+///
+/// Each update is passed on as it happens. `V` is never null: that a row is deleted is said by the table, not by a value.
+/// A cheap handle: clones are the same table.
+pub struct KTable<K, V> {
+    pub(crate) plan: SharedPlan,
+    pub(crate) node: PlanId,
+    key_serde: Arc<dyn Serde<K>>,
+    value_serde: Option<Arc<dyn Serde<V>>>,
+    pub(crate) view: OpenView<K, V>,
+}
+
+impl<K, V> Clone for KTable<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            plan: Rc::clone(&self.plan),
+            node: self.node,
+            key_serde: Arc::clone(&self.key_serde),
+            value_serde: self.value_serde.clone(),
+            view: Arc::clone(&self.view),
+        }
+    }
+}
+
+impl<K, V> std::fmt::Debug for KTable<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KTable")
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K, V> KTable<K, V> {
+    pub(crate) fn new(
+        plan: SharedPlan,
+        node: PlanId,
+        key_serde: Arc<dyn Serde<K>>,
+        value_serde: Option<Arc<dyn Serde<V>>>,
+        view: OpenView<K, V>,
+    ) -> Self {
+        Self {
+            plan,
+            node,
+            key_serde,
+            value_serde,
+            view,
+        }
+    }
+
+    /// Names the processor of the last operator, instead of a generated name. Stores are named by `Materialized`.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        self.plan.borrow_mut().rename(self.node, name);
+        self
+    }
+
+    /// Name of the store the table is kept in; `None` if it has none of its own.
+    #[must_use]
+    pub fn store_name(&self) -> Option<String> {
+        match &self.plan.borrow().node(self.node).table {
+            TableState::Stored(store) => Some(store.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl<K: Data, V: Data> KTable<K, V> {
+    /// The table's updates as a stream. `None` says that a row was deleted.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let updates: KStream<String, Option<i64>> = builder.table::<String, i64>("table").to_stream();
+    /// updates.to("updates");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("table").pipe("a".to_string(), None::<i64>)?;
+    /// let updates = driver.output::<String, Option<i64>>("updates").read_key_values();
+    /// assert_eq!(updates, [("a".into(), None)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn to_stream(&self) -> KStream<K, Option<V>> {
+        let value_serde = self
+            .value_serde
+            .clone()
+            .map(|serde| Arc::new(NullableSerde::new(serde)) as Arc<dyn Serde<Option<V>>>);
+        self.streamed(|new| new, value_serde)
+    }
+
+    fn streamed<R: Data>(
+        &self,
+        value: impl Fn(Option<V>) -> R + Copy + Send + Sync + 'static,
+        value_serde: Option<Arc<dyn Serde<R>>>,
+    ) -> KStream<K, R> {
+        let lower = operator::<K, Change<V>, K, R>(move |_, next| Ok(Box::new(ToStream { value, next })));
+        let mut plan = self.plan.borrow_mut();
+        let name = plan.names.processor(prefix::TO_STREAM);
+        let node = plan.add(PlanNode::new(name, vec![self.node], lower));
+        KStream::new(
+            Rc::clone(&self.plan),
+            node,
+            Some(Arc::clone(&self.key_serde)),
+            value_serde,
+        )
+    }
+
+    /// The rows for which `keep` holds. Computed where it is needed, not stored.
+    ///
+    /// A row that does not pass is sent as a deletion, even if it had never passed, unless old values are known.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.table::<String, i64>("stock").filter(|_, n| *n > 0).to_stream().to("in-stock");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for n in [3_i64, 0] {
+    ///     driver.input("stock").pipe("tea".to_string(), n)?;
+    /// }
+    /// let updates = driver.output::<String, Option<i64>>("in-stock").read_key_values();
+    /// assert_eq!(updates, [("tea".into(), Some(3)), ("tea".into(), None)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KTable<K, V> {
+        self.filtered(keep, None)
+    }
+
+    /// The rows for which `keep` holds, in a store if `materialized` has a name.
+    #[must_use]
+    pub fn filter_with(
+        &self,
+        keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
+        materialized: Materialized<V>,
+    ) -> KTable<K, V> {
+        self.filtered(keep, Some(materialized))
+    }
+
+    /// The rows for which `drop` does not hold. As [`filter`](Self::filter).
+    #[must_use]
+    pub fn filter_not(&self, drop: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KTable<K, V> {
+        self.filtered(move |key, value| !drop(key, value), None)
+    }
+
+    /// The rows for which `drop` does not hold, in a store if `materialized` has a name.
+    #[must_use]
+    pub fn filter_not_with(
+        &self,
+        drop: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
+        materialized: Materialized<V>,
+    ) -> KTable<K, V> {
+        self.filtered(move |key, value| !drop(key, value), Some(materialized))
+    }
+
+    fn filtered(
+        &self,
+        keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
+        materialized: Option<Materialized<V>>,
+    ) -> KTable<K, V> {
+        let old_values = self.plan.borrow_mut().enable_old_values(self.node);
+        let keep = Arc::new(keep);
+        let shown = Arc::clone(&keep);
+        let computed = view::derived(Arc::clone(&self.view), move |key, value: &V| {
+            shown(key, value).then(|| value.clone())
+        });
+        let derivation = self.derive(
+            prefix::TABLE_FILTER,
+            materialized,
+            self.value_serde.as_ref(),
+            computed,
+        );
+        let store = derivation.store.clone();
+        let lower = operator_of(move |node| {
+            let (node, send_old) = (node.name.clone(), node.send_old_values);
+            move |wiring: &mut Wiring<'_>, next: Edge<K, Change<V>>| {
+                let store = open::<K, V>(wiring, store.as_deref())?;
+                let (node, keep) = (node.clone(), Arc::clone(&keep));
+                Ok(Box::new(TableFilter {
+                    node,
+                    keep,
+                    store,
+                    send_old,
+                    next,
+                }) as Edge<K, Change<V>>)
+            }
+        });
+        self.add_derived(derivation, lower, old_values)
+    }
+
+    /// A new value for each row. Computed where it is needed, not stored.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.table::<String, i64>("cents").map_values(|n| n as f64 / 100.0).to_stream().to("euros");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("cents").pipe("tea".to_string(), 250_i64)?;
+    /// let euros = driver.output::<String, Option<f64>>("euros").read_key_values();
+    /// assert_eq!(euros, [("tea".into(), Some(2.5))]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn map_values<W: Data>(&self, map: impl Fn(V) -> W + Send + Sync + 'static) -> KTable<K, W> {
+        self.mapped(move |_, value| Some(map(value)), None)
+    }
+
+    /// A new value for each row, in a store if `materialized` has a name.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let doubled = builder.table::<String, i64>("in").map_values_with(|n| n * 2, Materialized::named("doubled"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("a".to_string(), 7_i64)?;
+    /// let row = driver.key_value_store::<String, i64>("doubled")?.get(&"a".into()).unwrap().unwrap();
+    /// assert_eq!(row.value, 14);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn map_values_with<W: Data>(
+        &self,
+        map: impl Fn(V) -> W + Send + Sync + 'static,
+        materialized: Materialized<W>,
+    ) -> KTable<K, W> {
+        self.mapped(move |_, value| Some(map(value)), Some(materialized))
+    }
+
+    /// A new value for each row, made of key and value; `None` deletes the row. This is Kafka's `mapValues` with a mapper
+    /// that may return null.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let numbers = builder.table::<String, String>("texts").filter_map_values(|_, text| text.parse::<i64>().ok());
+    /// numbers.to_stream().to("numbers");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("texts").pipe("a".to_string(), "seven".to_string())?;
+    /// assert_eq!(driver.output::<String, Option<i64>>("numbers").read().unwrap().value, None);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn filter_map_values<W: Data>(
+        &self,
+        map: impl Fn(&K, V) -> Option<W> + Send + Sync + 'static,
+    ) -> KTable<K, W> {
+        self.mapped(map, None)
+    }
+
+    /// As [`filter_map_values`](Self::filter_map_values), in a store if `materialized` has a name.
+    #[must_use]
+    pub fn filter_map_values_with<W: Data>(
+        &self,
+        map: impl Fn(&K, V) -> Option<W> + Send + Sync + 'static,
+        materialized: Materialized<W>,
+    ) -> KTable<K, W> {
+        self.mapped(map, Some(materialized))
+    }
+
+    fn mapped<W: Data>(
+        &self,
+        map: impl Fn(&K, V) -> Option<W> + Send + Sync + 'static,
+        materialized: Option<Materialized<W>>,
+    ) -> KTable<K, W> {
+        let map = Arc::new(map);
+        let shown = Arc::clone(&map);
+        let computed = view::derived(Arc::clone(&self.view), move |key, value: &V| {
+            shown(key, value.clone())
+        });
+        let derivation = self.derive(prefix::TABLE_MAP_VALUES, materialized, None, computed);
+        let store = derivation.store.clone();
+        let lower = operator_of(move |node| {
+            let (node, send_old) = (node.name.clone(), node.send_old_values);
+            move |wiring: &mut Wiring<'_>, next: Edge<K, Change<W>>| {
+                let store = open::<K, W>(wiring, store.as_deref())?;
+                let (node, map) = (node.clone(), Arc::clone(&map));
+                Ok(Box::new(TableMap {
+                    node,
+                    map,
+                    store,
+                    send_old,
+                    next,
+                }) as Edge<K, Change<V>>)
+            }
+        });
+        self.add_derived(derivation, lower, false)
+    }
+
+    /// Takes names and declares the store of a table made of this one. Options without a name take a number that nothing
+    /// is named by, as in Kafka.
+    fn derive<W: Data>(
+        &self,
+        prefix: &str,
+        materialized: Option<Materialized<W>>,
+        carried: Option<&Arc<dyn Serde<W>>>,
+        computed: OpenView<K, W>,
+    ) -> Derivation<K, W> {
+        let mut plan = self.plan.borrow_mut();
+        let mut value_serde = carried.cloned();
+        let mut store = None;
+        if let Some(mut materialized) = materialized {
+            let serde = materialized.value_serde.clone().resolve(carried);
+            value_serde = Some(Arc::clone(&serde));
+            match materialized.name.take() {
+                None => plan.names.burn(),
+                Some(name) => {
+                    let key_serde = Arc::clone(&self.key_serde);
+                    plan.stores
+                        .push(stores::key_value(materialized, &name, key_serde, serde));
+                    store = Some(name);
+                }
+            }
+        }
+        let view = store.as_deref().map_or(computed, view::key_value);
+        Derivation {
+            name: plan.names.processor(prefix),
+            store,
+            value_serde,
+            view,
+        }
+    }
+
+    fn add_derived<W>(
+        &self,
+        derivation: Derivation<K, W>,
+        lower: crate::lower::Lower,
+        old_values: bool,
+    ) -> KTable<K, W> {
+        let mut node = PlanNode::new(derivation.name, vec![self.node], lower);
+        node.send_old_values = old_values;
+        node.table = match derivation.store {
+            Some(store) => {
+                node.stores.push(store.clone());
+                TableState::Stored(store)
+            }
+            None => TableState::Computed,
+        };
+        let node = self.plan.borrow_mut().add(node);
+        let key_serde = Arc::clone(&self.key_serde);
+        KTable::new(
+            Rc::clone(&self.plan),
+            node,
+            key_serde,
+            derivation.value_serde,
+            derivation.view,
+        )
+    }
+}
+
+impl<K: Data, V: Data> KTable<K, Option<V>> {
+    /// The updates of a table whose values are `Option` themselves: a null value and a deleted row are the same on the
+    /// wire, and here. Otherwise as [`to_stream`](Self::to_stream).
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let stream = builder.stream::<String, Option<i64>>("in");
+    /// let updates: KStream<String, Option<i64>> = stream.to_table(Materialized::default()).to_nullable_stream();
+    /// updates.to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("a".to_string(), None::<i64>)?;
+    /// assert_eq!(driver.output::<String, Option<i64>>("out").read().unwrap().value, None);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn to_nullable_stream(&self) -> KStream<K, Option<V>> {
+        self.streamed(Option::flatten, self.value_serde.clone())
+    }
+}
+
+/// What a table made of another is, before its node is added.
+struct Derivation<K, W> {
+    name: String,
+    store: Option<String>,
+    value_serde: Option<Arc<dyn Serde<W>>>,
+    view: OpenView<K, W>,
+}
+
+fn open<K: 'static, V: 'static>(
+    wiring: &Wiring<'_>,
+    store: Option<&str>,
+) -> streams_core::error::Result<Option<streams_core::store::KeyValueStore<K, V>>> {
+    store.map(|store| wiring.key_value_store(store)).transpose()
+}
