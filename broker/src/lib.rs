@@ -1,4 +1,43 @@
 //! A Kafka-compatible broker as a function of requests, state and time.
+//!
+//! ```text
+//!   embedded (streams-core's seams, no sockets)      TCP clients (frames to requests)
+//!                        \                             /
+//!                         handler: Request, time --> Response            (and Parked, for who must wait for others)
+//!                        /            |             \
+//!   transaction: who may commit   group: who reads   topic: which logs there are
+//!                        \            |             /
+//!                         log: record batches, offsets, segments
+//! ```
+//!
+//! Reading order: [`log`], what is stored; [`topic`], the data directory; [`transaction`] and [`group`], the coordinators as
+//! pure state machines (event and time in, actions out); [`handler`], which performs their actions on the logs and serves
+//! requests; [`embedded`], the broker inside of an application, which is also how to start one in a test:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use broker::{BrokerConfig, EmbeddedBroker};
+//! use streams_core::log::{Log, NewTopic};
+//! use streams_core::time::ManualClock;
+//!
+//! let data = tempfile::tempdir().unwrap();
+//! let broker = EmbeddedBroker::open(data.path(), BrokerConfig::embedded(), Arc::new(ManualClock::new(0))).unwrap();
+//! broker.admin().unwrap().create_topic(&NewTopic::new("words", 3)).unwrap();
+//! ```
+//!
+//! What it is: topics, idempotent and transactional produce, fetch with both isolations, committed offsets, classic groups, in
+//! Kafka's protocol and formats. What it is not yet: replicated, compacted, or reachable over TCP; those come on top of the
+//! same handler.
 
+pub mod coordinator_records;
+pub mod embedded;
+pub mod group;
+pub mod handler;
+pub mod ids;
 pub mod log;
+pub mod producer_ids;
 pub mod topic;
+pub mod transaction;
+
+pub use embedded::EmbeddedBroker;
+pub use handler::{Broker, BrokerConfig, BrokerError};

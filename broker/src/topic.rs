@@ -130,7 +130,7 @@ pub struct Topics {
     new_id: Mutex<IdSource>,
     recovery: Vec<(String, RecoveryReport)>,
     /// Locked as long as this lives.
-    _lock: File,
+    lock: File,
 }
 
 impl std::fmt::Debug for Topics {
@@ -193,7 +193,7 @@ impl Topics {
             progress: Arc::default(),
             new_id: Mutex::new(new_id),
             recovery: Vec::new(),
-            _lock: lock,
+            lock,
         };
         let mut registry = Registry::default();
         for metadata in live {
@@ -419,21 +419,22 @@ impl Topics {
         errors
     }
 
-    /// Closes all logs, so that the next start needs no recovery.
+    /// Closes all logs, so that the next start needs no recovery, and lets go of the directory. Handles that
+    /// somebody kept answer errors from now on.
     ///
     /// # Errors
     /// The first failure; the next start then recovers as after a crash.
-    pub fn close(self) -> Result<(), TopicError> {
+    pub fn close(&self) -> Result<(), TopicError> {
         for topic in self.list()? {
             for partition in 0..topic.metadata.partition_count {
                 topic.lock(partition)?.close()?;
             }
         }
-        Ok(files::replace(
-            &self.dir.join(CLEAN_SHUTDOWN_FILE),
-            b"",
-            Durability::Disk,
-        )?)
+        files::replace(&self.dir.join(CLEAN_SHUTDOWN_FILE), b"", Durability::Disk)?;
+        Ok(self
+            .lock
+            .unlock()
+            .map_err(LogError::io("unlock", &self.dir.join(LOCK_FILE)))?)
     }
 
     fn check_new_topic(

@@ -36,16 +36,16 @@ pub trait Serde<T>: Send + Sync + Debug {
         false
     }
 
+    /// The part of a key's bytes that decides its partition. All of them, but for windowed keys: windows of one key stay
+    /// together.
+    fn partition_bytes<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        bytes
+    }
+
     /// The value that a null on the wire becomes, or `None` if the type has no null. A null where the type has none is
     /// dropped and counted by whoever reads it.
     fn null(&self) -> Option<T> {
         None
-    }
-
-    /// Which bytes of a key decide its partition in a user's topic: all of them, but for windowed keys, whose windows
-    /// lie on the partition of the inner key.
-    fn partition_key<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        bytes
     }
 }
 

@@ -45,16 +45,6 @@ impl<K, V> Clone for Node<K, V> {
 impl<K, V> Copy for Node<K, V> {}
 
 impl<K, V> Node<K, V> {
-    /// A handle to the node at this place, for code that keeps nodes of many types as data. If the types are not the
-    /// node's, making the topology live fails and says so.
-    #[must_use]
-    pub fn at(id: NodeId) -> Self {
-        Self {
-            id,
-            types: PhantomData,
-        }
-    }
-
     /// The node's place in the topology.
     #[must_use]
     pub fn id(&self) -> NodeId {
@@ -211,6 +201,15 @@ impl TopologyBuilder {
         let stores = &mut self.graph.nodes[node.id.0].stores;
         if !stores.iter().any(|name| name == store) {
             stores.push(store.to_owned());
+        }
+    }
+
+    /// The handle of a node that was added, for those who kept only its id. Types are checked when a task is made live.
+    #[must_use]
+    pub fn node<K, V>(&self, id: NodeId) -> Node<K, V> {
+        Node {
+            id,
+            types: PhantomData,
         }
     }
 

@@ -134,13 +134,14 @@ impl StreamsBuilder {
 
     /// A topic as a table: each record sets the value of its key, a null deletes it.
     ///
-    /// There is no store unless the table is looked up (a join) or asked for old values. A null key is dropped and counted.
+    /// Without a name there is no store unless the table is looked up (a join) or asked for old values. A null key is dropped
+    /// and counted.
     ///
     /// ```
     /// use streams_dsl::prelude::*;
     ///
     /// let builder = StreamsBuilder::new();
-    /// builder.table::<String, i64>("prices").to_stream().to("price-changes");
+    /// builder.table::<String, i64>("prices", Materialized::default()).to_stream().to("price-changes");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// let prices = driver.input::<String, Option<i64>>("prices");
     /// prices.pipe("tea".into(), Some(3))?;
@@ -150,17 +151,21 @@ impl StreamsBuilder {
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
-    pub fn table<K: Data + DefaultSerde, V: Data + DefaultSerde>(&self, topic: &str) -> KTable<K, V> {
-        self.table_with(topic, Consumed::default(), Materialized::default())
+    pub fn table<K: Data + DefaultSerde, V: Data + DefaultSerde>(
+        &self,
+        topic: &str,
+        materialized: Materialized<V>,
+    ) -> KTable<K, V> {
+        self.table_with(topic, Consumed::default(), materialized)
     }
 
-    /// A topic as a table, read and stored as said; always stored if `materialized` has a name.
+    /// A topic as a table, read as `consumed` says.
     ///
     /// ```
     /// use streams_dsl::prelude::*;
     ///
     /// let builder = StreamsBuilder::new();
-    /// let prices = builder.table_with::<String, i64>("prices", Consumed::default(), Materialized::named("prices"));
+    /// let prices = builder.table_with("prices", Consumed::<String, i64>::default(), Materialized::named("prices"));
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("prices").pipe("tea".to_string(), 3_i64)?;
     /// let store = driver.key_value_store::<String, i64>("prices")?;

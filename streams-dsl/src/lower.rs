@@ -34,7 +34,7 @@ pub(crate) struct Lowered {
 impl Lowering<'_> {
     /// The parents, with the types that the handles were typed with.
     pub(crate) fn parents<K, V>(&self) -> Vec<Node<K, V>> {
-        self.parents.iter().map(|&id| Node::at(id)).collect()
+        self.parents.iter().map(|&id| self.builder.node(id)).collect()
     }
 }
 

@@ -1,10 +1,15 @@
-//! The names an application imports.
+//! What an application imports: `use streams_dsl::prelude::*`.
+
+pub use streams_core::error::{LogError, StreamsError};
+pub use streams_core::metrics::DropReason;
+pub use streams_core::runtime::{ProcessingGuarantee, Streams, StreamsConfig};
+pub use streams_core::serde::{DefaultSerde, Json, JsonSerde, Serde};
+pub use streams_core::store::StoreKind;
+pub use streams_core::testing::TopologyTestDriver;
+pub use streams_core::topology::Topology;
+pub use streams_core::{Record, json_serde};
 
 pub use crate::{
-    Consumed, Grouped, Joined, KStream, KTable, Materialized, Produced, Repartitioned, StreamsBuilder,
-    TimeWindows, Windowed,
+    BranchedKStream, Consumed, Grouped, Joined, KGroupedStream, KStream, KTable, Materialized, Produced,
+    Repartitioned, StreamsBuilder, TimeWindowedKStream, TimeWindowedSerde, TimeWindows, Window, Windowed,
 };
-pub use streams_core::Record;
-pub use streams_core::runtime::{Streams, StreamsConfig};
-pub use streams_core::serde::{DefaultSerde, Json, Serde};
-pub use streams_core::testing::TopologyTestDriver;

@@ -774,7 +774,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// use streams_dsl::prelude::*;
     ///
     /// let builder = StreamsBuilder::new();
-    /// let names = builder.table::<i64, String>("names");
+    /// let names = builder.table::<i64, String>("names", Materialized::default());
     /// let visits = builder.stream::<i64, String>("visits");
     /// visits.join(&names, |page, name| format!("{name} saw {page}")).to("out");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
@@ -815,7 +815,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// use streams_dsl::prelude::*;
     ///
     /// let builder = StreamsBuilder::new();
-    /// let names = builder.table::<i64, String>("names");
+    /// let names = builder.table::<i64, String>("names", Materialized::default());
     /// let visits = builder.stream::<i64, String>("visits");
     /// let known = visits.left_join(&names, |page, name| {
     ///     format!("{} saw {page}", name.map_or("somebody", String::as_str))

@@ -90,7 +90,7 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// use streams_dsl::prelude::*;
     ///
     /// let builder = StreamsBuilder::new();
-    /// let updates: KStream<String, Option<i64>> = builder.table::<String, i64>("table").to_stream();
+    /// let updates: KStream<String, Option<i64>> = builder.table::<String, i64>("table", Materialized::default()).to_stream();
     /// updates.to("updates");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("table").pipe("a".to_string(), None::<i64>)?;
@@ -132,7 +132,7 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// use streams_dsl::prelude::*;
     ///
     /// let builder = StreamsBuilder::new();
-    /// builder.table::<String, i64>("stock").filter(|_, n| *n > 0).to_stream().to("in-stock");
+    /// builder.table::<String, i64>("stock", Materialized::default()).filter(|_, n| *n > 0).to_stream().to("in-stock");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// for n in [3_i64, 0] {
     ///     driver.input("stock").pipe("tea".to_string(), n)?;
@@ -213,7 +213,7 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// use streams_dsl::prelude::*;
     ///
     /// let builder = StreamsBuilder::new();
-    /// builder.table::<String, i64>("cents").map_values(|n| n as f64 / 100.0).to_stream().to("euros");
+    /// builder.table::<String, i64>("cents", Materialized::default()).map_values(|n| n as f64 / 100.0).to_stream().to("euros");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("cents").pipe("tea".to_string(), 250_i64)?;
     /// let euros = driver.output::<String, Option<f64>>("euros").read_key_values();
@@ -231,7 +231,7 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// use streams_dsl::prelude::*;
     ///
     /// let builder = StreamsBuilder::new();
-    /// let doubled = builder.table::<String, i64>("in").map_values_with(|n| n * 2, Materialized::named("doubled"));
+    /// let doubled = builder.table::<String, i64>("in", Materialized::default()).map_values_with(|n| n * 2, Materialized::named("doubled"));
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("in").pipe("a".to_string(), 7_i64)?;
     /// let row = driver.key_value_store::<String, i64>("doubled")?.get(&"a".into()).unwrap().unwrap();
@@ -254,7 +254,7 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// use streams_dsl::prelude::*;
     ///
     /// let builder = StreamsBuilder::new();
-    /// let numbers = builder.table::<String, String>("texts").filter_map_values(|_, text| text.parse::<i64>().ok());
+    /// let numbers = builder.table::<String, String>("texts", Materialized::default()).filter_map_values(|_, text| text.parse::<i64>().ok());
     /// numbers.to_stream().to("numbers");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("texts").pipe("a".to_string(), "seven".to_string())?;

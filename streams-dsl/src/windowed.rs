@@ -30,7 +30,7 @@ use crate::{Change, Data, KGroupedStream, KTable, stores, view};
 ///
 /// let builder = StreamsBuilder::new();
 /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
-/// let per_second = clicks.windowed_by(TimeWindows::of_size(Duration::from_secs(1)));
+/// let per_second = clicks.windowed_by(TimeWindows::of_size_with_no_grace(Duration::from_secs(1)));
 /// per_second.count(Materialized::named("per-second")).to_stream().to("counts");
 /// let driver = TopologyTestDriver::new(&builder.build()?)?;
 /// let input = driver.input::<String, String>("clicks");
@@ -70,7 +70,7 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
     /// use streams_dsl::prelude::*;
     ///
     /// let builder = StreamsBuilder::new();
-    /// let minutes = TimeWindows::of_size(Duration::from_secs(60));
+    /// let minutes = TimeWindows::of_size_with_no_grace(Duration::from_secs(60));
     /// let readings = builder.stream::<String, i64>("in").group_by_key().windowed_by(minutes);
     /// readings.reduce(i64::max, Materialized::named("highest")).to_stream().to("highest");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
@@ -100,7 +100,7 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
     /// use streams_dsl::prelude::*;
     ///
     /// let builder = StreamsBuilder::new();
-    /// let minutes = TimeWindows::of_size(Duration::from_secs(60));
+    /// let minutes = TimeWindows::of_size_with_no_grace(Duration::from_secs(60));
     /// let readings = builder.stream::<String, i64>("in").group_by_key().windowed_by(minutes);
     /// readings.aggregate(|| 0_i64, |_, n, sum| sum + n, Materialized::named("sums"));
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;

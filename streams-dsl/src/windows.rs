@@ -25,18 +25,18 @@ pub struct Windowed<K> {
 
 /// Windows of a fixed size, aligned to the epoch: tumbling, or hopping if they advance by less than their size.
 ///
-/// There is no grace unless given: a record is late as soon as an operator has seen a timestamp at or after its window's
+/// There is no implicit grace, so say which you want. Without, a record is late as soon as an operator has seen a timestamp at or after its window's
 /// end. Grace keeps windows open for that much longer.
 ///
 /// ```
 /// use std::time::Duration;
 /// use streams_dsl::TimeWindows;
 ///
-/// let hourly = TimeWindows::of_size(Duration::from_secs(3_600)).grace(Duration::from_secs(60));
+/// let hourly = TimeWindows::of_size_and_grace(Duration::from_secs(3_600), Duration::from_secs(60));
 /// let starts: Vec<i64> = hourly.windows_for(3_600_000 + 5).map(|window| window.start_ms).collect();
 /// assert_eq!(starts, [3_600_000]);
 ///
-/// let overlapping = TimeWindows::of_size(Duration::from_millis(100)).advance_by(Duration::from_millis(50));
+/// let overlapping = TimeWindows::of_size_with_no_grace(Duration::from_millis(100)).advance_by(Duration::from_millis(50));
 /// let starts: Vec<i64> = overlapping.windows_for(120).map(|window| window.start_ms).collect();
 /// assert_eq!(starts, [50, 100]);
 /// ```
@@ -48,14 +48,20 @@ pub struct TimeWindows {
 }
 
 impl TimeWindows {
-    /// Tumbling windows of this size, without grace. At least a millisecond; smaller parts are dropped.
+    /// Tumbling windows of this size, which close as soon as they end. At least a millisecond; smaller parts are dropped.
     #[must_use]
-    pub fn of_size(size: Duration) -> Self {
+    pub fn of_size_with_no_grace(size: Duration) -> Self {
+        Self::of_size_and_grace(size, Duration::ZERO)
+    }
+
+    /// Tumbling windows of this size, which stay open for `grace` after they end, by event time.
+    #[must_use]
+    pub fn of_size_and_grace(size: Duration, grace: Duration) -> Self {
         let size_ms = millis(size);
         Self {
             size_ms,
             advance_ms: size_ms,
-            grace_ms: 0,
+            grace_ms: millis(grace),
         }
     }
 
@@ -63,13 +69,6 @@ impl TimeWindows {
     #[must_use]
     pub fn advance_by(mut self, advance: Duration) -> Self {
         self.advance_ms = millis(advance);
-        self
-    }
-
-    /// Keeps windows open for this much longer, by event time.
-    #[must_use]
-    pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace_ms = millis(grace);
         self
     }
 
@@ -186,7 +185,7 @@ impl<K> Serde<Windowed<K>> for TimeWindowedSerde<K> {
         self.inner.is_null(&value.key)
     }
 
-    fn partition_key<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+    fn partition_bytes<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         &bytes[..bytes.len().saturating_sub(START_BYTES)]
     }
 }

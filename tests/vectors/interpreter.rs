@@ -104,11 +104,9 @@ impl Interpreter {
         if op.number("history_ms").is_some() {
             return unsupported("table with history");
         }
-        Ok(Made::Table(self.builder.table_with(
-            text(op, "topic")?,
-            Consumed::default(),
-            materialized(op),
-        )))
+        Ok(Made::Table(
+            self.builder.table(text(op, "topic")?, materialized(op)),
+        ))
     }
 
     fn split(&mut self, op: &Op) -> Answer<()> {
@@ -257,7 +255,7 @@ fn windows(window: &Op) -> Answer<TimeWindows> {
         let number = window.number(member).unwrap_or_default();
         Duration::from_millis(u64::try_from(number).unwrap_or_default())
     };
-    let windows = TimeWindows::of_size(millis("size_ms")).grace(millis("grace_ms"));
+    let windows = TimeWindows::of_size_and_grace(millis("size_ms"), millis("grace_ms"));
     Ok(match kind {
         "hopping" => windows.advance_by(millis("advance_ms")),
         _ => windows,

@@ -192,8 +192,8 @@ impl<T: 'static> Serde<Option<T>> for NullableSerde<T> {
         Some(None)
     }
 
-    fn partition_key<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        self.inner.partition_key(bytes)
+    fn partition_bytes<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        self.inner.partition_bytes(bytes)
     }
 }
 

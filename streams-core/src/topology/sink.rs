@@ -22,8 +22,7 @@ pub struct SinkOptions<K, V> {
     pub key_serde: Arc<dyn Serde<K>>,
     /// Writes values.
     pub value_serde: Arc<dyn Serde<V>>,
-    /// Chooses the partition. Default: Kafka's, by the key's bytes ([`Serde::partition_key`] of them in topics of the
-    /// user's); null keys stay on one partition for a while, then move on.
+    /// Chooses the partition. Default: Kafka's, by the key's bytes; null keys stay on one partition for a while, then move on.
     pub partitioner: Option<Partitioner<K, V>>,
 }
 
@@ -57,12 +56,10 @@ pub(super) fn builder<K: 'static, V: 'static>(topic: TopicName, options: SinkOpt
     let options = Arc::new(options);
     Arc::new(move |wiring, _children| {
         let node = wiring.node_name().to_owned();
-        let internal = matches!(topic, TopicName::Internal(_));
         let (topic, handle) = wiring.topic(&topic)?;
         Ok(ErasedEdge::new(Box::new(Sink {
             node,
             topic,
-            internal,
             handle,
             options: Arc::clone(&options),
             keyless: 0,
@@ -76,8 +73,6 @@ const KEYLESS_RUN: u32 = 1_000;
 struct Sink<K, V> {
     node: String,
     topic: Arc<str>,
-    /// Repartition topics are partitioned by whole keys, as Kafka Streams does.
-    internal: bool,
     handle: TopicHandle,
     options: Arc<SinkOptions<K, V>>,
     /// Records without a key so far.
@@ -119,11 +114,11 @@ impl<K, V> Sink<K, V> {
         )?;
         let partition = match (&self.options.partitioner, key) {
             (Some(partitioner), _) => partitioner(&record.key, &record.value, self.handle.partitions),
-            (None, Some(key)) if self.internal => partition_for_key(key, self.handle.partitions),
-            (None, Some(key)) => {
-                let key = self.options.key_serde.partition_key(key);
-                partition_for_key(key, self.handle.partitions)
-            }
+            (None, Some(key)) if self.handle.partitions > 1 => partition_for_key(
+                self.options.key_serde.partition_bytes(key),
+                self.handle.partitions,
+            ),
+            (None, Some(_)) => 0,
             (None, None) => self.keyless_partition(),
         };
         let view = RecordView {

@@ -112,7 +112,7 @@ impl<K, V, A: Clone, S: Step<K, V, A>> Process<K, V> for Aggregate<K, V, A, S> {
             headers,
         } = record;
         let is_null = |aggregate: &A| self.result_serde.is_null(aggregate);
-        let updated = self.store.update(&key, |stored| {
+        let updated = self.store.update(&key, timestamp_ms, |stored| {
             advance(
                 &*self.step,
                 is_null,

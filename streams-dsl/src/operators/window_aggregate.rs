@@ -74,7 +74,7 @@ impl<K, A: Clone, S> WindowAggregate<K, A, S> {
             headers,
         } = record;
         let is_null = |aggregate: &A| self.result_serde.is_null(aggregate);
-        let updated = self.store.update(&key, window.start_ms, |stored| {
+        let updated = self.store.update(&key, window.start_ms, timestamp_ms, |stored| {
             advance(
                 &*self.step,
                 is_null,

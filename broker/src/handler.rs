@@ -1,0 +1,463 @@
+//! The whole broker as a function: a decoded request and the time in, a response out. No sockets, no clock, no threads.
+//!
+//! ```text
+//!  Request --handle--> partition logs (each behind its own lock)          --> Response
+//!              |------> group and transaction coordinators (state machines) --> Response, or Parked until others join
+//!  tick ---------------> timeouts, expiry, retention
+//! ```
+//!
+//! The TCP server and the embedded client call the same [`Broker::handle`]. Locks are taken in one order, and only this one:
+//! **transactions, groups, one partition**. Produce and fetch of different partitions share no lock. The coordinators'
+//! appends and markers are written while their lock is held, so that an answered EndTxn has all of its markers in the logs
+//! and no late record can slip in between (KIP-890).
+
+mod coordinators;
+mod fetch;
+mod groups;
+mod internal_topics;
+mod metadata;
+mod offsets;
+mod parked;
+mod produce;
+#[cfg(test)]
+mod tests;
+mod topics;
+mod transactions;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages as m;
+use kafka_protocol::protocol::StrBytes;
+
+pub use parked::Parked;
+pub(crate) use produce::AppendContext;
+
+use crate::coordinator_records::{
+    EMBEDDED_COORDINATOR_PARTITIONS, OFFSETS_TOPIC, RecordError, SERVER_COORDINATOR_PARTITIONS,
+    TRANSACTION_STATE_TOPIC,
+};
+use crate::group::{Client, GroupConfig, GroupCoordinator};
+use crate::ids::{Ids, SharedIds};
+use crate::log::{AppendError, LogConfig, ReadError};
+use crate::producer_ids::FileProducerIdBlocks;
+use crate::topic::{TopicError, Topics};
+use crate::transaction::{TransactionConfig, TransactionCoordinator};
+use parked::Groups;
+
+/// Settings of a broker, with Kafka's names and defaults.
+#[derive(Debug, Clone)]
+pub struct BrokerConfig {
+    /// `node.id`. 0.
+    pub node_id: i32,
+    /// Host of `advertised.listeners`. `localhost`.
+    pub host: String,
+    /// Port of `advertised.listeners`. 9092.
+    pub port: i32,
+    /// Defaults of topic configs.
+    pub log: LogConfig,
+    /// `auto.create.topics.enable`: whether asking for a topic's metadata creates it. True for a server, false embedded.
+    pub auto_create_topics: bool,
+    /// `num.partitions` of topics that do not say. 1.
+    pub default_partitions: i32,
+    /// `fetch.max.bytes`: most bytes of one Fetch response, but for a single larger batch. 55 MiB.
+    pub max_fetch_bytes: usize,
+    /// How often retention, idle producers and due syncs are looked after, in milliseconds. 5 s.
+    pub maintenance_interval_ms: i64,
+    /// The transaction coordinator's.
+    pub transaction: TransactionConfig,
+    /// The group coordinator's.
+    pub group: GroupConfig,
+}
+
+impl BrokerConfig {
+    /// Kafka's defaults.
+    pub fn server() -> Self {
+        Self::with_coordinator_partitions(SERVER_COORDINATOR_PARTITIONS)
+    }
+
+    /// For a broker inside of an application: few files, topics only on demand, groups that do not wait for more members than
+    /// there are, and no retention unless a topic sets `retention.ms`. Retention goes by the records' timestamps, which in an
+    /// application are event times: with Kafka's 7 days, input from last month would be deleted before it is read.
+    pub fn embedded() -> Self {
+        let mut config = Self::with_coordinator_partitions(EMBEDDED_COORDINATOR_PARTITIONS);
+        config.auto_create_topics = false;
+        config.group.initial_rebalance_delay_ms = 0;
+        config.log.retention_ms = -1;
+        config
+    }
+
+    fn with_coordinator_partitions(count: i32) -> Self {
+        Self {
+            node_id: 0,
+            host: "localhost".to_owned(),
+            port: 9092,
+            log: LogConfig::default(),
+            auto_create_topics: true,
+            default_partitions: 1,
+            max_fetch_bytes: 55 * 1024 * 1024,
+            maintenance_interval_ms: 5_000,
+            transaction: TransactionConfig::new(count),
+            group: GroupConfig::new(count),
+        }
+    }
+}
+
+/// Why a broker could not be opened or closed.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The data directory or a log in it.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// A log could not be read while the coordinators' state was loaded.
+    #[error("cannot load {topic}-{partition}: {source}")]
+    Load {
+        /// The internal topic.
+        topic: &'static str,
+        /// Its partition.
+        partition: i32,
+        /// Why.
+        source: ReadError,
+    },
+    /// A record of an internal topic does not make sense.
+    #[error(
+        "cannot load {topic}-{partition}: the record at offset {offset} is not readable: {source}. If a newer broker wrote it, \
+         start that one again; otherwise restore the partition from a backup"
+    )]
+    Record {
+        /// The internal topic.
+        topic: &'static str,
+        /// Its partition.
+        partition: i32,
+        /// Offset of the record.
+        offset: i64,
+        /// What is wrong with it.
+        source: RecordError,
+    },
+    /// The reservation of producer ids.
+    #[error("cannot reserve producer ids: {0}")]
+    ProducerIds(std::io::Error),
+    /// A thread panicked while it held a coordinator.
+    #[error("a thread panicked while it held the {0} coordinator; restart the process")]
+    Poisoned(&'static str),
+}
+
+/// What is known of a request beside its body.
+#[derive(Debug, Clone)]
+pub struct RequestContext {
+    /// Version of the request: some rules and fields depend on it.
+    pub version: i16,
+    /// Who asks.
+    pub client: Client,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The answer.
+    Ready(Response),
+    /// The answer comes later: a member waits for the rest of its group.
+    Parked(Parked),
+}
+
+macro_rules! apis {
+    ($($name:ident($request:ident, $response:ident)),* $(,)?) => {
+        /// A request, decoded.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Request {
+            $(#[doc = concat!("A ", stringify!($request), ".")] $name(m::$request),)*
+        }
+
+        /// A response, to be encoded.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Response {
+            $(#[doc = concat!("A ", stringify!($response), ".")] $name(m::$response),)*
+        }
+
+        $(
+            impl From<m::$request> for Request {
+                fn from(request: m::$request) -> Self {
+                    Self::$name(request)
+                }
+            }
+
+            impl TryFrom<Response> for m::$response {
+                type Error = Response;
+
+                fn try_from(response: Response) -> Result<Self, Response> {
+                    match response {
+                        Response::$name(response) => Ok(response),
+                        other => Err(other),
+                    }
+                }
+            }
+        )*
+    };
+}
+
+apis! {
+    Produce(ProduceRequest, ProduceResponse),
+    Fetch(FetchRequest, FetchResponse),
+    ListOffsets(ListOffsetsRequest, ListOffsetsResponse),
+    Metadata(MetadataRequest, MetadataResponse),
+    CreateTopics(CreateTopicsRequest, CreateTopicsResponse),
+    DeleteTopics(DeleteTopicsRequest, DeleteTopicsResponse),
+    CreatePartitions(CreatePartitionsRequest, CreatePartitionsResponse),
+    DeleteRecords(DeleteRecordsRequest, DeleteRecordsResponse),
+    InitProducerId(InitProducerIdRequest, InitProducerIdResponse),
+    AddPartitionsToTxn(AddPartitionsToTxnRequest, AddPartitionsToTxnResponse),
+    AddOffsetsToTxn(AddOffsetsToTxnRequest, AddOffsetsToTxnResponse),
+    TxnOffsetCommit(TxnOffsetCommitRequest, TxnOffsetCommitResponse),
+    EndTxn(EndTxnRequest, EndTxnResponse),
+    FindCoordinator(FindCoordinatorRequest, FindCoordinatorResponse),
+    OffsetCommit(OffsetCommitRequest, OffsetCommitResponse),
+    OffsetFetch(OffsetFetchRequest, OffsetFetchResponse),
+    JoinGroup(JoinGroupRequest, JoinGroupResponse),
+    SyncGroup(SyncGroupRequest, SyncGroupResponse),
+    Heartbeat(HeartbeatRequest, HeartbeatResponse),
+    LeaveGroup(LeaveGroupRequest, LeaveGroupResponse),
+    ListGroups(ListGroupsRequest, ListGroupsResponse),
+    DescribeGroups(DescribeGroupsRequest, DescribeGroupsResponse),
+    DeleteGroups(DeleteGroupsRequest, DeleteGroupsResponse),
+    ListTransactions(ListTransactionsRequest, ListTransactionsResponse),
+    DescribeTransactions(DescribeTransactionsRequest, DescribeTransactionsResponse),
+}
+
+/// The broker. See the top of this file.
+#[derive(Debug)]
+pub struct Broker {
+    config: BrokerConfig,
+    topics: Topics,
+    transactions: Mutex<TransactionCoordinator>,
+    groups: Mutex<Groups>,
+    next_token: AtomicU64,
+    next_maintenance_ms: AtomicI64,
+    closed: AtomicBool,
+}
+
+impl Broker {
+    /// Opens a data directory and loads the coordinators from their topics. Transactions that were decided are completed
+    /// before this returns; members of this process's former life are dropped from their groups.
+    ///
+    /// # Errors
+    /// The directory is in use, damaged, or cannot be read. Nothing is changed then but what recovery of a log does.
+    pub fn open(
+        data_dir: &Path,
+        mut config: BrokerConfig,
+        ids: impl Ids + 'static,
+        now_ms: i64,
+    ) -> Result<Self, BrokerError> {
+        let ids = SharedIds::new(ids);
+        let topics = Topics::open_with_ids(data_dir, config.log.clone(), now_ms, ids.source())?;
+        // Where records already lie decides, whatever the configuration says now.
+        if let Ok(topic) = topics.topic(OFFSETS_TOPIC) {
+            config.group.partition_count = topic.partitions().len() as i32;
+        }
+        if let Ok(topic) = topics.topic(TRANSACTION_STATE_TOPIC) {
+            config.transaction.partition_count = topic.partitions().len() as i32;
+        }
+        let blocks = FileProducerIdBlocks::open(data_dir).map_err(BrokerError::ProducerIds)?;
+        let maintenance_interval_ms = config.maintenance_interval_ms;
+        let broker = Self {
+            transactions: Mutex::new(TransactionCoordinator::new(
+                config.transaction.clone(),
+                Box::new(blocks),
+            )),
+            groups: Mutex::new(Groups::new(GroupCoordinator::new(
+                config.group.clone(),
+                Box::new(ids),
+            ))),
+            config,
+            topics,
+            next_token: AtomicU64::new(0),
+            next_maintenance_ms: AtomicI64::new(now_ms.saturating_add(maintenance_interval_ms)),
+            closed: AtomicBool::new(false),
+        };
+        broker.load_coordinators(now_ms)?;
+        Ok(broker)
+    }
+
+    /// Serves one request. Never waits: a Fetch without records is answered at once (wait for [`progress`](Self::progress)
+    /// and ask again), and a member that must wait for others gets [`Outcome::Parked`].
+    pub fn handle(&self, context: &RequestContext, request: Request, now_ms: i64) -> Outcome {
+        let version = context.version;
+        Outcome::Ready(match request {
+            Request::Produce(request) => Response::Produce(self.produce(version, request, now_ms)),
+            Request::Fetch(request) => Response::Fetch(self.fetch(version, &request)),
+            Request::ListOffsets(request) => Response::ListOffsets(self.list_offsets(version, &request)),
+            Request::Metadata(request) => Response::Metadata(self.metadata(version, &request, now_ms)),
+            Request::CreateTopics(request) => Response::CreateTopics(self.create_topics(&request, now_ms)),
+            Request::DeleteTopics(request) => {
+                Response::DeleteTopics(self.delete_topics(version, &request, now_ms))
+            }
+            Request::CreatePartitions(request) => {
+                Response::CreatePartitions(self.create_partitions(&request, now_ms))
+            }
+            Request::DeleteRecords(request) => Response::DeleteRecords(self.delete_records(&request)),
+            Request::InitProducerId(request) => {
+                Response::InitProducerId(self.init_producer_id(version, &request, now_ms))
+            }
+            Request::AddPartitionsToTxn(request) => {
+                Response::AddPartitionsToTxn(self.add_partitions_to_txn(version, &request, now_ms))
+            }
+            Request::AddOffsetsToTxn(request) => {
+                Response::AddOffsetsToTxn(self.add_offsets_to_txn(version, &request, now_ms))
+            }
+            Request::TxnOffsetCommit(request) => {
+                Response::TxnOffsetCommit(self.txn_offset_commit(context, request, now_ms))
+            }
+            Request::EndTxn(request) => Response::EndTxn(self.end_txn(version, &request, now_ms)),
+            Request::FindCoordinator(request) => {
+                Response::FindCoordinator(self.find_coordinator(version, &request))
+            }
+            Request::OffsetCommit(request) => {
+                Response::OffsetCommit(self.offset_commit(context, request, now_ms))
+            }
+            Request::OffsetFetch(request) => Response::OffsetFetch(self.offset_fetch(version, &request)),
+            Request::ListGroups(request) => Response::ListGroups(self.list_groups(&request)),
+            Request::DescribeGroups(request) => {
+                Response::DescribeGroups(self.describe_groups(version, &request))
+            }
+            Request::DeleteGroups(request) => {
+                Response::DeleteGroups(self.delete_groups(context, request, now_ms))
+            }
+            Request::ListTransactions(request) => {
+                Response::ListTransactions(self.list_transactions(&request))
+            }
+            Request::DescribeTransactions(request) => {
+                Response::DescribeTransactions(self.describe_transactions(&request))
+            }
+            Request::JoinGroup(_)
+            | Request::SyncGroup(_)
+            | Request::Heartbeat(_)
+            | Request::LeaveGroup(_) => {
+                return self.group_membership(context, request, now_ms);
+            }
+        })
+    }
+
+    /// Drives all that depends on time: transaction and session timeouts, expiry, retention. To be called about every
+    /// 100 ms; more often does no harm.
+    ///
+    /// # Errors
+    /// What maintenance could not do, place and reason in each. The broker goes on.
+    pub fn tick(&self, now_ms: i64) -> Vec<TopicError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        self.tick_coordinators(now_ms);
+        if now_ms < self.next_maintenance_ms.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let next_ms = now_ms.saturating_add(self.config.maintenance_interval_ms);
+        self.next_maintenance_ms.store(next_ms, Ordering::Relaxed);
+        self.topics.maintain(now_ms)
+    }
+
+    /// Counts up whenever any partition has more to read, see [`Topics::wait_for_progress`].
+    pub fn progress(&self) -> u64 {
+        self.topics.progress()
+    }
+
+    /// The topics and their logs.
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    /// The settings, with the numbers of coordinator partitions that are really there.
+    pub fn config(&self) -> &BrokerConfig {
+        &self.config
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Flushes and closes every log, so that the next start needs no recovery. Requests are refused from then on, parked ones
+    /// are answered with COORDINATOR_NOT_AVAILABLE. A second call does nothing.
+    ///
+    /// # Errors
+    /// A log that could not be closed; the next start then recovers as after a crash.
+    pub fn close(&self) -> Result<(), BrokerError> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        // In the order of the locks, so that no step of a coordinator is cut in two.
+        let transactions = self.lock_transactions();
+        if let Ok(mut groups) = self.lock_groups() {
+            groups.refuse_parked();
+            self.topics.close()?;
+        }
+        drop(transactions);
+        Ok(())
+    }
+
+    fn lock_transactions(&self) -> Result<MutexGuard<'_, TransactionCoordinator>, ResponseError> {
+        self.transactions.lock().map_err(|_| poisoned("transaction"))
+    }
+
+    fn lock_groups(&self) -> Result<MutexGuard<'_, Groups>, ResponseError> {
+        self.groups.lock().map_err(|_| poisoned("group"))
+    }
+
+    fn next_token(&self) -> u64 {
+        self.next_token.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// A thread panicked inside of a coordinator: its state may be half of a step, so nobody may use it.
+fn poisoned(coordinator: &'static str) -> ResponseError {
+    let error = BrokerError::Poisoned(coordinator);
+    tracing::error!(%error);
+    ResponseError::CoordinatorNotAvailable
+}
+
+fn text(value: &str) -> StrBytes {
+    StrBytes::from_string(value.to_owned())
+}
+
+/// An error of a partition as a client gets it: Kafka's code, and the whole story in words.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    pub(crate) code: i16,
+    pub(crate) message: String,
+}
+
+impl From<TopicError> for Refusal {
+    fn from(error: TopicError) -> Self {
+        Self {
+            code: error.error_code(),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<AppendError> for Refusal {
+    fn from(error: AppendError) -> Self {
+        Self {
+            code: error.error_code(),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        Self {
+            code: error.error_code(),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<ResponseError> for Refusal {
+    fn from(error: ResponseError) -> Self {
+        Self {
+            code: error.code(),
+            message: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Drives the two coordinators: performs their actions on the partition logs and reports back, until nothing is left to do.
+//!
+//! What must stay true: actions are performed in order and under the coordinator's lock; a failed append is reported as such
+//! and never retried here, because the state machine decides what follows.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kafka_protocol::ResponseError;
+
+use super::parked::Groups;
+use super::{Broker, Refusal};
+use crate::coordinator_records::{OFFSETS_TOPIC, TRANSACTION_STATE_TOPIC};
+use crate::group::{GroupAction, GroupEvent, GroupReply};
+use crate::log::{AppendOptions, BatchBuilder, ProducerStamp};
+use crate::topic::Topic;
+use crate::transaction::{
+    Markers, Token, TopicPartitions, TransactionAction, TransactionCoordinator, TransactionEvent,
+    TransactionReply, TransactionRequest,
+};
+
+impl Broker {
+    /// Runs one request through the transaction coordinator. Everything it leads to, markers included, is done on return.
+    pub(super) fn run_transaction(
+        &self,
+        coordinator: &mut TransactionCoordinator,
+        request: TransactionRequest,
+        now_ms: i64,
+    ) -> Result<TransactionReply, ResponseError> {
+        let token = self.next_token();
+        let actions = coordinator.handle(TransactionEvent::Request { token, request }, now_ms);
+        // Local appends are acknowledged at once, so the reply is there unless the state machine has a bug.
+        self.perform_transactions(coordinator, actions, Some(token), now_ms)
+            .ok_or(ResponseError::CoordinatorNotAvailable)
+    }
+
+    /// Performs actions and what follows from them; answers the reply to `token`.
+    pub(super) fn perform_transactions(
+        &self,
+        coordinator: &mut TransactionCoordinator,
+        actions: Vec<TransactionAction>,
+        token: Option<Token>,
+        now_ms: i64,
+    ) -> Option<TransactionReply> {
+        let mut queue = VecDeque::from(actions);
+        let mut answer = None;
+        while let Some(action) = queue.pop_front() {
+            let event = match action {
+                TransactionAction::Reply {
+                    token: replied,
+                    reply,
+                } => {
+                    if token == Some(replied) {
+                        answer = Some(reply);
+                    }
+                    continue;
+                }
+                TransactionAction::Append {
+                    append,
+                    partition,
+                    key,
+                    value,
+                } => {
+                    let records = [(key, value)];
+                    let result =
+                        self.append_internal(TRANSACTION_STATE_TOPIC, partition, &records, None, now_ms);
+                    TransactionEvent::Appended {
+                        append,
+                        result: result.map(|_| ()),
+                    }
+                }
+                TransactionAction::WriteMarkers(markers) => {
+                    let failed = self.write_markers(&markers, now_ms);
+                    TransactionEvent::MarkersWritten {
+                        transactional_id: markers.transactional_id,
+                        failed,
+                    }
+                }
+            };
+            queue.extend(coordinator.handle(event, now_ms));
+        }
+        answer
+    }
+
+    /// Runs one event through the group coordinator; answers the reply to `token` if it came at once.
+    pub(super) fn run_group(
+        &self,
+        groups: &mut Groups,
+        event: GroupEvent,
+        token: Option<Token>,
+        now_ms: i64,
+    ) -> Option<GroupReply> {
+        let actions = groups.coordinator.handle(event, now_ms);
+        self.perform_group(groups, actions, token, now_ms)
+    }
+
+    pub(super) fn perform_group(
+        &self,
+        groups: &mut Groups,
+        actions: Vec<GroupAction>,
+        token: Option<Token>,
+        now_ms: i64,
+    ) -> Option<GroupReply> {
+        let mut queue = VecDeque::from(actions);
+        let mut answer = None;
+        while let Some(action) = queue.pop_front() {
+            match action {
+                GroupAction::Reply {
+                    token: replied,
+                    reply,
+                } if token == Some(replied) => answer = Some(reply),
+                GroupAction::Reply { token, reply } => groups.answer(token, reply),
+                GroupAction::Append {
+                    append,
+                    partition,
+                    records,
+                    transaction,
+                } => {
+                    let result =
+                        self.append_internal(OFFSETS_TOPIC, partition, &records, transaction, now_ms);
+                    let event = GroupEvent::Appended { append, result };
+                    queue.extend(groups.coordinator.handle(event, now_ms));
+                }
+            }
+        }
+        answer
+    }
+
+    pub(super) fn tick_coordinators(&self, now_ms: i64) {
+        if let Ok(mut coordinator) = self.lock_transactions() {
+            let actions = coordinator.handle(TransactionEvent::Tick, now_ms);
+            self.perform_transactions(&mut coordinator, actions, None, now_ms);
+        }
+        if let Ok(mut groups) = self.lock_groups() {
+            self.run_group(&mut groups, GroupEvent::Tick, None, now_ms);
+        }
+    }
+
+    /// Appends records of a coordinator as one batch; answers the offset of the first, or the error that clients get.
+    fn append_internal(
+        &self,
+        topic: &'static str,
+        partition: i32,
+        records: &[(Bytes, Option<Bytes>)],
+        transaction: Option<(i64, i16)>,
+        now_ms: i64,
+    ) -> Result<i64, ResponseError> {
+        let appended = self.try_append_internal(topic, partition, records, transaction, now_ms);
+        appended.map_err(|refusal| {
+            tracing::error!(
+                topic,
+                partition,
+                error = refusal.message,
+                "a coordinator could not write its log"
+            );
+            coordinator_error(refusal.code)
+        })
+    }
+
+    fn try_append_internal(
+        &self,
+        topic: &'static str,
+        partition: i32,
+        records: &[(Bytes, Option<Bytes>)],
+        transaction: Option<(i64, i16)>,
+        now_ms: i64,
+    ) -> Result<i64, Refusal> {
+        let topic = self.internal_topic(topic, now_ms)?;
+        let mut builder = BatchBuilder::new();
+        for (key, value) in records {
+            let added = builder.append(now_ms, Some(key), value.as_deref(), &[]);
+            added.map_err(|error| Refusal {
+                code: ResponseError::MessageTooLarge.code(),
+                message: error.to_string(),
+            })?;
+        }
+        let stamp = transaction.map_or(ProducerStamp::NONE, |(producer_id, producer_epoch)| {
+            ProducerStamp {
+                producer_id,
+                producer_epoch,
+                base_sequence: ProducerStamp::NONE.base_sequence,
+                transactional: true,
+            }
+        });
+        let batch = builder
+            .finish(stamp)
+            .expect("coordinators append at least one record");
+        Ok(topic
+            .lock(partition)?
+            .append(batch, AppendOptions::COORDINATOR, now_ms)?
+            .base_offset)
+    }
+
+    /// Writes the markers of a decided transaction; answers the partitions to be tried again.
+    fn write_markers(&self, markers: &Markers, now_ms: i64) -> TopicPartitions {
+        let mut failed = TopicPartitions::new();
+        for (name, partitions) in &markers.partitions {
+            // A topic that was deleted meanwhile has nothing left to mark.
+            let Ok(topic) = self.topics.topic(name) else {
+                continue;
+            };
+            for partition in partitions {
+                if let Err(refusal) = self.write_marker(&topic, *partition, markers, now_ms) {
+                    let code = refusal.code;
+                    tracing::warn!(
+                        topic = name,
+                        partition,
+                        code,
+                        error = refusal.message,
+                        "cannot write a marker"
+                    );
+                    // Of these, trying again can only mend storage.
+                    if code == ResponseError::KafkaStorageError.code() {
+                        failed.entry(name.clone()).or_default().insert(*partition);
+                    }
+                }
+            }
+        }
+        failed
+    }
+
+    fn write_marker(
+        &self,
+        topic: &Arc<Topic>,
+        partition: i32,
+        markers: &Markers,
+        now_ms: i64,
+    ) -> Result<(), Refusal> {
+        let append = || -> Result<(), Refusal> {
+            topic.lock(partition)?.append_marker(
+                markers.producer_id,
+                markers.producer_epoch,
+                markers.commit,
+                markers.coordinator_epoch,
+                now_ms,
+            )?;
+            Ok(())
+        };
+        if topic.name() != OFFSETS_TOPIC {
+            return append();
+        }
+        // Offsets become visible in the same step as their marker is written.
+        let mut groups = self.lock_groups()?;
+        append()?;
+        let (producer_id, committed) = (markers.producer_id, markers.commit);
+        let event = GroupEvent::TransactionEnded {
+            partition,
+            producer_id,
+            committed,
+        };
+        self.run_group(&mut groups, event, None, now_ms);
+        Ok(())
+    }
+}
+
+/// What a client is told when a coordinator cannot write its own log, as in Kafka.
+fn coordinator_error(code: i16) -> ResponseError {
+    match ResponseError::try_from_code(code) {
+        Some(ResponseError::UnknownTopicOrPartition) => ResponseError::CoordinatorNotAvailable,
+        Some(ResponseError::KafkaStorageError) => ResponseError::NotCoordinator,
+        Some(error @ (ResponseError::InvalidProducerEpoch | ResponseError::InvalidTxnState)) => error,
+        _ => ResponseError::UnknownServerError,
+    }
+}

@@ -1,0 +1,201 @@
+//! Fetch and ListOffsets: the reading side. A Fetch never waits here; whoever serves it waits for progress and asks again.
+
+use bytes::Bytes;
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::fetch_request::FetchPartition;
+use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
+use kafka_protocol::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
+use kafka_protocol::messages::{
+    FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, ProducerId,
+};
+
+use super::{Broker, Refusal};
+use crate::log::{Batches, Compression, Isolation, ReadInfo};
+use crate::topic::Topic;
+
+/// Every leader epoch of a broker without replicas.
+pub(super) const LEADER_EPOCH: i32 = 0;
+/// First version that may carry zstd.
+const ZSTD_VERSION: i16 = 10;
+/// First version that names topics by id.
+const TOPIC_ID_VERSION: i16 = 13;
+
+const LATEST_TIMESTAMP: i64 = -1;
+const EARLIEST_TIMESTAMP: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+const EARLIEST_LOCAL_TIMESTAMP: i64 = -4;
+const LATEST_TIERED_TIMESTAMP: i64 = -5;
+
+impl Broker {
+    pub(super) fn fetch(&self, version: i16, request: &FetchRequest) -> FetchResponse {
+        if request.session_id != 0 {
+            // Sessions are never granted, so whoever names one means another broker.
+            return FetchResponse::default().with_error_code(ResponseError::FetchSessionIdNotFound.code());
+        }
+        let isolation = isolation(request.isolation_level);
+        let mut remaining = usize::try_from(request.max_bytes)
+            .unwrap_or(0)
+            .min(self.config.max_fetch_bytes);
+        let mut nothing_yet = true;
+        let mut response = FetchResponse::default();
+        for topic in &request.topics {
+            let found = if version >= TOPIC_ID_VERSION {
+                self.topics.topic_by_id(topic.topic_id).map_err(|error| Refusal {
+                    code: ResponseError::UnknownTopicId.code(),
+                    message: error.to_string(),
+                })
+            } else {
+                self.topics.topic(&topic.topic).map_err(Refusal::from)
+            };
+            let mut answered = FetchableTopicResponse::default()
+                .with_topic(topic.topic.clone())
+                .with_topic_id(topic.topic_id);
+            for partition in &topic.partitions {
+                let max_bytes = usize::try_from(partition.partition_max_bytes)
+                    .unwrap_or(0)
+                    .min(remaining);
+                let read = found.as_ref().map_err(Clone::clone).and_then(|topic| {
+                    check_epoch(partition.current_leader_epoch)?;
+                    let read = self.read_partition(topic, partition, max_bytes, isolation, nothing_yet)?;
+                    if version < ZSTD_VERSION && has_zstd(&read.records) {
+                        return Err(ResponseError::UnsupportedCompressionType.into());
+                    }
+                    Ok(read)
+                });
+                if let Ok(read) = &read {
+                    nothing_yet &= read.records.is_empty();
+                    remaining = remaining.saturating_sub(read.records.len());
+                }
+                answered
+                    .partitions
+                    .push(partition_data(partition.partition, read));
+            }
+            response.responses.push(answered);
+        }
+        response
+    }
+
+    fn read_partition(
+        &self,
+        topic: &Topic,
+        partition: &FetchPartition,
+        max_bytes: usize,
+        isolation: Isolation,
+        at_least_one_batch: bool,
+    ) -> Result<ReadInfo, Refusal> {
+        let log = topic.lock(partition.partition)?;
+        Ok(log.read(partition.fetch_offset, max_bytes, isolation, at_least_one_batch)?)
+    }
+
+    pub(super) fn list_offsets(&self, version: i16, request: &ListOffsetsRequest) -> ListOffsetsResponse {
+        let isolation = isolation(request.isolation_level);
+        let mut response = ListOffsetsResponse::default();
+        for topic in &request.topics {
+            let mut answered = ListOffsetsTopicResponse::default().with_name(topic.name.clone());
+            for partition in &topic.partitions {
+                let found = self.list_offset(&topic.name, partition, isolation, version);
+                let mut listed =
+                    ListOffsetsPartitionResponse::default().with_partition_index(partition.partition_index);
+                match found {
+                    Ok((offset, timestamp)) => {
+                        listed.offset = offset;
+                        listed.timestamp = timestamp;
+                        listed.leader_epoch = if offset >= 0 { LEADER_EPOCH } else { -1 };
+                    }
+                    Err(refusal) => {
+                        listed.error_code = refusal.code;
+                        listed.offset = -1;
+                        listed.timestamp = -1;
+                        listed.leader_epoch = -1;
+                    }
+                }
+                answered.partitions.push(listed);
+            }
+            response.topics.push(answered);
+        }
+        response
+    }
+
+    /// An offset and its timestamp; both -1 if there is none.
+    fn list_offset(
+        &self,
+        topic: &str,
+        partition: &ListOffsetsPartition,
+        isolation: Isolation,
+        version: i16,
+    ) -> Result<(i64, i64), Refusal> {
+        check_epoch(partition.current_leader_epoch)?;
+        let first_version = match partition.timestamp {
+            MAX_TIMESTAMP => 7,
+            EARLIEST_LOCAL_TIMESTAMP => 8,
+            LATEST_TIERED_TIMESTAMP => 9,
+            _ => 0,
+        };
+        if version < first_version {
+            return Err(ResponseError::UnsupportedVersion.into());
+        }
+        let topic = self.topics.topic(topic)?;
+        let log = topic.lock(partition.partition_index)?;
+        let none = (-1, -1);
+        Ok(match partition.timestamp {
+            LATEST_TIMESTAMP if isolation == Isolation::ReadCommitted => (log.last_stable_offset(), -1),
+            LATEST_TIMESTAMP => (log.high_watermark(), -1),
+            EARLIEST_TIMESTAMP | EARLIEST_LOCAL_TIMESTAMP => (log.log_start_offset(), -1),
+            MAX_TIMESTAMP => log.max_timestamp_offset()?.unwrap_or(none),
+            LATEST_TIERED_TIMESTAMP => none,
+            timestamp => log.offset_for_timestamp(timestamp, isolation)?.unwrap_or(none),
+        })
+    }
+}
+
+fn isolation(level: i8) -> Isolation {
+    if level == 1 {
+        Isolation::ReadCommitted
+    } else {
+        Isolation::ReadUncommitted
+    }
+}
+
+pub(super) fn check_epoch(current_leader_epoch: i32) -> Result<(), Refusal> {
+    if current_leader_epoch > LEADER_EPOCH {
+        Err(ResponseError::UnknownLeaderEpoch.into())
+    } else {
+        Ok(())
+    }
+}
+
+fn has_zstd(records: &Bytes) -> bool {
+    Batches::new(records)
+        .flatten()
+        .any(|batch| batch.header().compression() == Compression::Zstd)
+}
+
+fn partition_data(index: i32, read: Result<ReadInfo, Refusal>) -> PartitionData {
+    let data = PartitionData::default().with_partition_index(index);
+    match read {
+        Ok(read) => {
+            let aborted = read.aborted.map(|aborted| {
+                let entry = |entry: crate::log::AbortedTransaction| {
+                    AbortedTransaction::default()
+                        .with_producer_id(ProducerId(entry.producer_id))
+                        .with_first_offset(entry.first_offset)
+                };
+                aborted.into_iter().map(entry).collect()
+            });
+            data.with_high_watermark(read.high_watermark)
+                .with_last_stable_offset(read.last_stable_offset)
+                .with_log_start_offset(read.log_start_offset)
+                .with_aborted_transactions(aborted)
+                .with_records(Some(read.records))
+        }
+        Err(refusal) => data
+            .with_error_code(refusal.code)
+            .with_high_watermark(-1)
+            .with_last_stable_offset(-1)
+            .with_log_start_offset(-1)
+            .with_records(Some(Bytes::new())),
+    }
+}

@@ -1,0 +1,176 @@
+//! The APIs of group membership. JoinGroup and SyncGroup may be parked until other members have come.
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
+use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
+use kafka_protocol::messages::list_groups_response::ListedGroup;
+use kafka_protocol::messages::{
+    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, GroupId,
+    HeartbeatResponse, JoinGroupResponse, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse,
+    SyncGroupResponse,
+};
+
+use super::parked::{ParkedApi, into_response};
+use super::{Broker, Outcome, Request, RequestContext, Response, text};
+use crate::group::{Group, GroupEvent, GroupReply, GroupRequest, GroupState};
+
+/// "Not requested" in `authorized_operations`.
+const OPERATIONS_NOT_REQUESTED: i32 = i32::MIN;
+/// First version of DescribeGroups that knows GROUP_ID_NOT_FOUND.
+const GROUP_ID_NOT_FOUND_VERSION: i16 = 6;
+
+impl Broker {
+    pub(super) fn group_membership(
+        &self,
+        context: &RequestContext,
+        request: Request,
+        now_ms: i64,
+    ) -> Outcome {
+        let (request, parks) = match request {
+            Request::JoinGroup(request) => (GroupRequest::Join(request), Some(ParkedApi::Join)),
+            Request::SyncGroup(request) => (GroupRequest::Sync(request), Some(ParkedApi::Sync)),
+            Request::Heartbeat(request) => (GroupRequest::Heartbeat(request), None),
+            Request::LeaveGroup(request) => (GroupRequest::Leave(request), None),
+            other => unreachable!("{other:?} is not about membership"),
+        };
+        let unavailable = refusal_of(&request, ResponseError::CoordinatorNotAvailable);
+        let Ok(mut groups) = self.lock_groups() else {
+            return Outcome::Ready(unavailable);
+        };
+        if self.is_closed() {
+            return Outcome::Ready(unavailable);
+        }
+        let token = self.next_token();
+        let client = context.client.clone();
+        let event = GroupEvent::Request {
+            token,
+            client,
+            version: context.version,
+            request,
+        };
+        match (self.run_group(&mut groups, event, Some(token), now_ms), parks) {
+            (Some(reply), _) => Outcome::Ready(into_response(reply)),
+            (None, Some(api)) => Outcome::Parked(groups.park(token, api)),
+            (None, None) => Outcome::Ready(unavailable),
+        }
+    }
+
+    pub(super) fn list_groups(&self, request: &ListGroupsRequest) -> ListGroupsResponse {
+        let groups = match self.lock_groups() {
+            Ok(groups) => groups,
+            Err(error) => return ListGroupsResponse::default().with_error_code(error.code()),
+        };
+        let among = |filter: &[kafka_protocol::protocol::StrBytes], name: &str| {
+            filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
+        };
+        let listed = groups
+            .coordinator
+            .groups()
+            .filter(|group| {
+                among(&request.states_filter, group.state().name()) && among(&request.types_filter, "classic")
+            })
+            .map(|group| {
+                ListedGroup::default()
+                    .with_group_id(GroupId(text(group.group_id())))
+                    .with_protocol_type(text(group.protocol_type()))
+                    .with_group_state(text(group.state().name()))
+                    .with_group_type(text("classic"))
+            });
+        ListGroupsResponse::default().with_groups(listed.collect())
+    }
+
+    pub(super) fn describe_groups(
+        &self,
+        version: i16,
+        request: &DescribeGroupsRequest,
+    ) -> DescribeGroupsResponse {
+        let groups = self.lock_groups();
+        let described = request.groups.iter().map(|group_id| {
+            let described = DescribedGroup::default()
+                .with_group_id(group_id.clone())
+                .with_authorized_operations(OPERATIONS_NOT_REQUESTED);
+            match groups.as_ref().map(|groups| groups.coordinator.group(group_id)) {
+                Err(error) => described.with_error_code(error.code()),
+                Ok(Some(group)) => describe(described, group),
+                Ok(None) => {
+                    let dead = described.with_group_state(text(GroupState::Dead.name()));
+                    // Older clients take a group that is not there for a dead one.
+                    let known = version >= GROUP_ID_NOT_FOUND_VERSION;
+                    dead.with_error_code(if known {
+                        ResponseError::GroupIdNotFound.code()
+                    } else {
+                        0
+                    })
+                }
+            }
+        });
+        DescribeGroupsResponse::default().with_groups(described.collect())
+    }
+
+    pub(super) fn delete_groups(
+        &self,
+        context: &RequestContext,
+        request: DeleteGroupsRequest,
+        now_ms: i64,
+    ) -> DeleteGroupsResponse {
+        let delete = |group_id: &GroupId| -> Result<(), ResponseError> {
+            let mut groups = self.lock_groups()?;
+            let token = self.next_token();
+            let request = GroupRequest::Delete {
+                group_id: group_id.to_string(),
+            };
+            let (client, version) = (context.client.clone(), context.version);
+            let event = GroupEvent::Request {
+                token,
+                client,
+                version,
+                request,
+            };
+            match self.run_group(&mut groups, event, Some(token), now_ms) {
+                Some(GroupReply::Delete(result)) => result,
+                _ => Err(ResponseError::CoordinatorNotAvailable),
+            }
+        };
+        let results = request.groups_names.into_iter().map(|group_id| {
+            let error_code = delete(&group_id).err().map_or(0, |error| error.code());
+            DeletableGroupResult::default()
+                .with_group_id(group_id)
+                .with_error_code(error_code)
+        });
+        DeleteGroupsResponse::default().with_results(results.collect())
+    }
+}
+
+fn refusal_of(request: &GroupRequest, error: ResponseError) -> Response {
+    let error_code = error.code();
+    match request {
+        GroupRequest::Join(_) => {
+            Response::JoinGroup(JoinGroupResponse::default().with_error_code(error_code))
+        }
+        GroupRequest::Sync(_) => {
+            Response::SyncGroup(SyncGroupResponse::default().with_error_code(error_code))
+        }
+        GroupRequest::Heartbeat(_) => {
+            Response::Heartbeat(HeartbeatResponse::default().with_error_code(error_code))
+        }
+        _ => Response::LeaveGroup(LeaveGroupResponse::default().with_error_code(error_code)),
+    }
+}
+
+fn describe(described: DescribedGroup, group: &Group) -> DescribedGroup {
+    let members = group.members().map(|member| {
+        DescribedGroupMember::default()
+            .with_member_id(text(&member.member_id))
+            .with_group_instance_id(member.group_instance_id.as_deref().map(text))
+            .with_client_id(text(&member.client_id))
+            .with_client_host(text(&member.client_host))
+            .with_member_metadata(member.metadata(group.protocol()))
+            .with_member_assignment(member.assignment.clone())
+    });
+    let stable = group.state() == GroupState::Stable;
+    described
+        .with_group_state(text(group.state().name()))
+        .with_protocol_type(text(group.protocol_type()))
+        .with_protocol_data(text(if stable { group.protocol() } else { "" }))
+        .with_members(members.collect())
+}
