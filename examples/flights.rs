@@ -101,20 +101,20 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let carriers = read_table(&workspace, "by-carrier", |key| {
         Ok(String::from_utf8_lossy(key).into_owned())
     })?;
-    print_table("Carrier", &carriers, carriers.len());
+    let mut text = table("Carrier", &carriers, carriers.len());
     let airports = read_table(&workspace, "by-airport", |key| {
         Ok(String::from_utf8_lossy(key).into_owned())
     })?;
-    print_table("From", &airports, airports.len());
-    print_table(
+    text += &table("From", &airports, airports.len());
+    text += &table(
         "Hour and carrier (busiest)",
         &read_table(&workspace, "by-hour", hour_key)?,
         arguments.hours,
     );
     if late > 0 {
-        println!("{late} departures came too late for their hour and are not in the last table");
+        text += &format!("{late} departures came too late for their hour and are not in the last table\n");
     }
-    Ok(())
+    common::print(&text)
 }
 
 fn topology() -> Result<Topology, StreamsError> {
@@ -125,7 +125,7 @@ fn topology() -> Result<Topology, StreamsError> {
         .stream::<String, Flight>("flights")
         .filter(|_, flight| flight.dep_delay.is_some())
         .left_join(&airlines, |flight, airline| {
-            let airline = airline.unwrap_or_else(|| flight.carrier.clone());
+            let airline = airline.cloned().unwrap_or_else(|| flight.carrier.clone());
             let delay_minutes = flight.dep_delay.unwrap_or_default();
             Departure {
                 airline,
@@ -134,7 +134,10 @@ fn topology() -> Result<Topology, StreamsError> {
             }
         })
         .select_key(|_, departure| departure.origin.clone())
-        .join(&airports, |departure, origin| Departure { origin, ..departure });
+        .join(&airports, |departure, origin| Departure {
+            origin: origin.clone(),
+            ..departure
+        });
 
     let by_carrier = departures.group_by_with(|_, d| d.airline.clone(), Grouped::named("by-carrier"));
     by_carrier
@@ -288,10 +291,10 @@ fn read_table(
     Ok(rows)
 }
 
-fn print_table(title: &str, rows: &[(String, Delays)], limit: usize) {
-    println!("{title:<50} {:>10} {:>15}", "Departures", "Mean delay, min");
+fn table(title: &str, rows: &[(String, Delays)], limit: usize) -> String {
+    let mut text = format!("{title:<50} {:>10} {:>15}\n", "Departures", "Mean delay, min");
     for (name, delays) in rows.iter().take(limit) {
-        println!("{name:<50} {:>10} {:>15.1}", delays.departures, delays.mean());
+        text += &format!("{name:<50} {:>10} {:>15.1}\n", delays.departures, delays.mean());
     }
-    println!();
+    text + "\n"
 }

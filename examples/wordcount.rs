@@ -72,9 +72,13 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     streams.close()?;
 
     let counts = read_counts(&workspace)?;
-    report(&counts, arguments.top);
     let rate = counted as f64 / seconds;
-    println!("{counted} words counted in {seconds:.2} s: {rate:.0} words per second");
+    let mut text = report(&counts, arguments.top);
+    writeln!(
+        text,
+        "{counted} words counted in {seconds:.2} s: {rate:.0} words per second"
+    )?;
+    common::print(&text)?;
     match &arguments.output {
         Some(path) => write_counts(path, &counts),
         None => Ok(()),
@@ -139,14 +143,19 @@ fn read_counts(workspace: &Workspace) -> Result<Vec<(String, i64)>, Failure> {
     Ok(counts)
 }
 
-fn report(counts: &[(String, i64)], top: usize) {
+fn report(counts: &[(String, i64)], top: usize) -> String {
     let total: i64 = counts.iter().map(|(_, count)| count).sum();
-    println!("{total} words, {} distinct", counts.len());
     let mut by_count: Vec<&(String, i64)> = counts.iter().collect();
     by_count.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    for (word, count) in by_count.into_iter().take(top) {
-        println!("{count:>9}  {word}");
-    }
+    let lines = by_count
+        .into_iter()
+        .take(top)
+        .map(|(word, count)| format!("{count:>9}  {word}\n"));
+    format!(
+        "{total} words, {} distinct\n{}",
+        counts.len(),
+        lines.collect::<String>()
+    )
 }
 
 fn write_counts(path: &Path, counts: &[(String, i64)]) -> Result<(), Failure> {

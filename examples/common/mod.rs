@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fs::{self, File};
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -228,6 +228,14 @@ pub(crate) fn wait_for_the_end(streams: &Streams, total: u64, what: &str) -> Res
     }
     bar.finish_and_clear();
     Ok(())
+}
+
+/// Prints; a reader that has seen enough and closed the pipe is no error.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Runs a program; an error is one line on standard error and exit code 1.

@@ -1,163 +1,301 @@
-//! Where a program begins: topics become streams and tables.
+//! Where a topology begins: streams and tables from topics, and stores for processors.
 
+use std::any::{TypeId, type_name};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use streams_core::error::{Result, StreamsError};
-use streams_core::serde::{DefaultSerde, NullableSerde};
+use streams_core::Record;
+use streams_core::edge::Edge;
+use streams_core::error::Result;
+use streams_core::serde::{DefaultSerde, NullableSerde, Serde};
 use streams_core::store::StoreBuilder;
-use streams_core::topology::{SourceOptions, TopicName, Topology};
+use streams_core::topology::{SourceOptions, TimestampExtractor, TopicName, Topology, Wiring};
 
+use crate::lower::{Lower, Lowered, lower};
 use crate::names::prefix;
-use crate::operators::table_source;
+use crate::operators::table_source::TableSource;
 use crate::options::{Consumed, Materialized};
-use crate::plan::{Plan, SharedPlan};
-use crate::stream::KStream;
-use crate::table::KTable;
+use crate::plan::{KeyEffect, Kind, Plan, PlanNode, PlanStore, SharedPlan, TableState};
+use crate::{Change, Data, KStream, KTable, stores, view};
 
-/// Declares a topology with the DSL (Kafka's `StreamsBuilder`).
+/// Builds a topology from streams and tables (Kafka's `StreamsBuilder`).
+///
+/// What is wrong with it is found by [`build`](Self::build), so that the calls before need no handling.
 ///
 /// ```
 /// use streams_dsl::prelude::*;
 ///
 /// let builder = StreamsBuilder::new();
-/// builder.stream::<String, String>("in").map_values(|text| text.to_uppercase()).to("out");
+/// builder.stream::<String, i64>("numbers").map_values(|n| n * 2).to("doubled");
 /// let topology = builder.build()?;
 ///
 /// let driver = TopologyTestDriver::new(&topology)?;
-/// driver.input::<String, String>("in").pipe("a".into(), "hello".into())?;
-/// assert_eq!(driver.output::<String, String>("out").read_key_values(), [("a".into(), "HELLO".into())]);
-/// # Ok::<(), StreamsError>(())
+/// driver.input("numbers").pipe("a".to_string(), 21_i64)?;
+/// assert_eq!(driver.output::<String, i64>("doubled").read_key_values(), [("a".into(), 42)]);
+/// # Ok::<(), streams_dsl::error::StreamsError>(())
 /// ```
 #[derive(Debug, Default)]
 pub struct StreamsBuilder {
     plan: SharedPlan,
 }
 
+/// One topic, or several that are read as one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topics(Vec<String>);
+
+impl From<&str> for Topics {
+    fn from(topic: &str) -> Self {
+        Self(vec![topic.to_owned()])
+    }
+}
+
+impl From<String> for Topics {
+    fn from(topic: String) -> Self {
+        Self(vec![topic])
+    }
+}
+
+impl<T: Into<String>> From<Vec<T>> for Topics {
+    fn from(topics: Vec<T>) -> Self {
+        Self(topics.into_iter().map(Into::into).collect())
+    }
+}
+
+impl<T: Into<String>, const N: usize> From<[T; N]> for Topics {
+    fn from(topics: [T; N]) -> Self {
+        Self(topics.into_iter().map(Into::into).collect())
+    }
+}
+
 impl StreamsBuilder {
-    /// A program that does nothing yet.
+    /// An empty topology.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The records of a topic as a stream, read with the types' default serdes. Null keys and values need `Option` types: a
-    /// null where the type has none is dropped and counted.
-    #[must_use]
-    pub fn stream<K, V>(&self, topic: &str) -> KStream<K, V>
-    where
-        K: DefaultSerde + Clone,
-        V: DefaultSerde + Clone,
-    {
-        self.stream_with(topic, Consumed::new())
-    }
-
-    /// The records of a topic as a stream.
-    #[must_use]
-    pub fn stream_with<K, V>(&self, topic: &str, consumed: Consumed<K, V>) -> KStream<K, V>
-    where
-        K: Clone + 'static,
-        V: Clone + 'static,
-    {
-        let Consumed {
-            key_serde,
-            value_serde,
-            timestamp_extractor,
-            name,
-        } = consumed;
-        let options = SourceOptions {
-            key_serde: Arc::clone(&key_serde),
-            value_serde: Arc::clone(&value_serde),
-            timestamp_extractor,
-        };
-        let topic = TopicName::external(topic);
-        let mut plan = self.plan.borrow_mut();
-        let generated = plan.names.processor(prefix::STREAM_SOURCE);
-        let node = plan.add(name.unwrap_or(generated), &[], move |builder, name, _| {
-            builder.add_source(name, [topic], options).id()
-        });
-        drop(plan);
-        let source = vec![node];
-        KStream::new(
-            Rc::clone(&self.plan),
-            node,
-            source,
-            Some(key_serde),
-            Some(value_serde),
-            false,
-        )
-    }
-
-    /// The latest value of each key of a topic, as a table. A null value deletes its key; records with null keys are dropped
-    /// and counted. An update with an older timestamp replaces a newer one: the order of the topic decides.
+    /// The records of a topic, or of several, with the types' default serdes.
     ///
-    /// The table has a store if it is given a name, or something looks values up in it.
+    /// A null key or value on the wire is `None` if the type is an `Option`; where it is not, the record is dropped and
+    /// counted. Several streams of the same topics share one source.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<Option<String>, String>(["lines", "more-lines"]).to("all-lines");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("more-lines").pipe(None::<String>, "hello".to_string())?;
+    /// let lines = driver.output::<Option<String>, String>("all-lines");
+    /// assert_eq!(lines.read_key_values(), [(None, "hello".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
-    pub fn table<K, V>(&self, topic: &str, materialized: Materialized<V>) -> KTable<K, V>
-    where
-        K: DefaultSerde + Clone,
-        V: Clone + 'static,
-    {
-        let value_serde = Arc::new(NullableSerde::new(Arc::clone(&materialized.value_serde)));
-        self.table_with(
-            topic,
-            Consumed::with(K::default_serde(), value_serde),
-            materialized,
-        )
+    pub fn stream<K: Data + DefaultSerde, V: Data + DefaultSerde>(
+        &self,
+        topics: impl Into<Topics>,
+    ) -> KStream<K, V> {
+        self.stream_with(topics, Consumed::default())
     }
 
-    /// As [`table`](Self::table), with serdes, timestamps and name of its source.
+    /// The records of a topic, or of several, read as `consumed` says: see [`Consumed`] for an example.
     #[must_use]
-    pub fn table_with<K, V>(
+    pub fn stream_with<K: Data, V: Data>(
+        &self,
+        topics: impl Into<Topics>,
+        consumed: Consumed<K, V>,
+    ) -> KStream<K, V> {
+        let Topics(topics) = topics.into();
+        let key_serde = consumed.key_serde.resolve(None);
+        let value_serde = consumed.value_serde.resolve(None);
+        let mut options = SourceOptions::new(Arc::clone(&key_serde), Arc::clone(&value_serde));
+        options.timestamp_extractor = consumed.timestamp_extractor;
+        let names: Vec<TopicName> = topics
+            .iter()
+            .map(|topic| TopicName::external(topic.as_str()))
+            .collect();
+        let lower: Lower = Box::new(move |lowering| {
+            let name = lowering.node.name.as_str();
+            let source = lowering.builder.add_source(name, names, options);
+            Lowered::source(source.id(), source)
+        });
+        let mut plan = self.plan.borrow_mut();
+        let name = plan.names.processor(prefix::SOURCE);
+        let mut node = PlanNode::new(name, Vec::new(), lower);
+        node.kind = Kind::Source {
+            topics,
+            types: (TypeId::of::<(K, V)>(), type_name::<(K, V)>()),
+        };
+        node.key = KeyEffect::Settles;
+        let node = plan.add(node);
+        KStream::new(Rc::clone(&self.plan), node, Some(key_serde), Some(value_serde))
+    }
+
+    /// A topic as a table: each record sets the value of its key, a null deletes it.
+    ///
+    /// Without a name there is no store unless the table is looked up (a join) or asked for old values. A null key is dropped
+    /// and counted.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.table::<String, i64>("prices", Materialized::default()).to_stream().to("price-changes");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// let prices = driver.input::<String, Option<i64>>("prices");
+    /// prices.pipe("tea".into(), Some(3))?;
+    /// prices.pipe("tea".into(), None)?;
+    /// let changes = driver.output::<String, Option<i64>>("price-changes").read_key_values();
+    /// assert_eq!(changes, [("tea".into(), Some(3)), ("tea".into(), None)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn table<K: Data + DefaultSerde, V: Data + DefaultSerde>(
         &self,
         topic: &str,
-        consumed: Consumed<K, Option<V>>,
         materialized: Materialized<V>,
-    ) -> KTable<K, V>
-    where
-        K: Clone + 'static,
-        V: Clone + 'static,
-    {
-        let store = match &materialized.name {
-            Some(name) => name.clone(),
-            None => self.plan.borrow_mut().names.store(&format!("{topic}-")),
-        };
-        let needed = materialized.name.is_some();
-        let processor_name = consumed.name.clone();
-        let consumed = match consumed.name.clone() {
-            Some(name) => consumed.named(format!("{name}-source")),
-            None => consumed,
-        };
-        let table = table_source::table(
-            &self.stream_with(topic, consumed),
-            store,
-            needed,
+    ) -> KTable<K, V> {
+        self.table_with(topic, Consumed::default(), materialized)
+    }
+
+    /// A topic as a table, read as `consumed` says.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let prices = builder.table_with("prices", Consumed::<String, i64>::default(), Materialized::named("prices"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("prices").pipe("tea".to_string(), 3_i64)?;
+    /// let store = driver.key_value_store::<String, i64>("prices")?;
+    /// assert_eq!(store.get(&"tea".into()).unwrap().unwrap().value, 3);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn table_with<K: Data, V: Data>(
+        &self,
+        topic: &str,
+        consumed: Consumed<K, V>,
+        materialized: Materialized<V>,
+    ) -> KTable<K, V> {
+        let mut plan = self.plan.borrow_mut();
+        let store = plan
+            .names
+            .store_or(materialized.name.as_deref(), &format!("{topic}-"));
+        let source_name = plan.names.processor(prefix::SOURCE);
+        let name = plan.names.processor(prefix::TABLE_SOURCE);
+        let key_serde = consumed.key_serde.resolve(None);
+        let value_serde = consumed.value_serde.resolve(None);
+        let named = materialized.name.is_some();
+        let stored_serde = materialized.value_serde.clone().resolve(Some(&value_serde));
+        plan.stores.push(stores::key_value(
             materialized,
-            prefix::TABLE_SOURCE,
+            &store,
+            Arc::clone(&key_serde),
+            Arc::clone(&stored_serde),
+        ));
+        let mut options = SourceOptions::<K, Option<V>>::new(
+            Arc::clone(&key_serde),
+            Arc::new(NullableSerde::new(Arc::clone(&value_serde))),
         );
-        match processor_name {
-            Some(name) => table.named(&name),
-            None => table,
+        options.timestamp_extractor = consumed.timestamp_extractor.map(of_values);
+        let topic = TopicName::external(topic);
+        let lower = lower_table(topic, options, Arc::clone(&key_serde), store.clone());
+        let mut node = PlanNode::new(name, Vec::new(), lower);
+        node.kind = Kind::TableSource { source_name };
+        node.key = KeyEffect::Settles;
+        if named {
+            node.stores.push(store.clone());
+            node.table = TableState::Stored(store.clone());
+        } else {
+            node.table = TableState::OnDemand(store.clone());
         }
+        let node = plan.add(node);
+        let view = view::key_value(&store);
+        KTable::new(Rc::clone(&self.plan), node, key_serde, Some(stored_serde), view)
     }
 
-    /// Adds a store for processors of [`KStream::process`] to use.
-    pub fn add_store(&self, store: impl StoreBuilder + 'static) {
-        // No processor: the store is part of the topology where a processor names it.
-        self.plan.borrow_mut().add_store(store);
+    /// Declares a store for [`KStream::process`], which connects it by its name.
+    pub fn add_state_store(&self, name: &str, store: impl StoreBuilder + 'static) {
+        self.plan.borrow_mut().stores.push(PlanStore {
+            name: name.to_owned(),
+            add: Box::new(move |builder| builder.add_store(store)),
+        });
     }
 
-    /// Checks and finishes the topology. The builder's handles must not be used any more.
+    /// Checks and finishes the topology. Streams and tables made by this builder cannot be used afterwards.
     ///
     /// # Errors
-    /// [`StreamsError::Topology`] with all that is wrong.
+    /// [`StreamsError::Topology`](streams_core::error::StreamsError::Topology) with all that is wrong.
     pub fn build(self) -> Result<Topology> {
-        let plan: Plan = self.plan.take();
-        if plan.is_empty() {
-            return Err(StreamsError::Topology(
-                "there is no source: nothing would ever be processed".to_owned(),
-            ));
-        }
-        plan.lower()
+        let plan: Plan = RefCell::take(&self.plan);
+        lower(plan)
     }
+}
+
+fn lower_table<K: Data, V: Data>(
+    topic: TopicName,
+    options: SourceOptions<K, Option<V>>,
+    key_serde: Arc<dyn Serde<K>>,
+    store: String,
+) -> Lower {
+    Box::new(move |lowering| {
+        let node = lowering.node;
+        let Kind::TableSource { source_name } = &node.kind else {
+            unreachable!("made as a table source, and kinds do not change");
+        };
+        let source = lowering
+            .builder
+            .add_source(source_name.as_str(), [topic], options);
+        let build = table_source(node, key_serde, store, |value: Option<V>| value);
+        let table = lowering
+            .builder
+            .add_operator(node.name.as_str(), &[source], &node.stores(), build);
+        Lowered::source(source.id(), table)
+    })
+}
+
+/// The live node of a table's beginning.
+pub(crate) fn table_source<K: Data, U: Data, V: Data, F>(
+    node: &PlanNode,
+    key_serde: Arc<dyn Serde<K>>,
+    store: String,
+    value: F,
+) -> impl Fn(&mut Wiring<'_>, Edge<K, Change<V>>) -> Result<Edge<K, U>> + Send + Sync + use<K, U, V, F>
+where
+    F: Fn(U) -> Option<V> + Clone + Send + Sync + 'static,
+{
+    let (name, send_old) = (node.name.clone(), node.send_old_values);
+    let stored = node.stores.contains(&store);
+    move |wiring, next| {
+        let store = if stored {
+            Some(wiring.key_value_store::<K, V>(&store)?)
+        } else {
+            None
+        };
+        Ok(Box::new(TableSource {
+            node: name.clone(),
+            key_serde: Arc::clone(&key_serde),
+            value: value.clone(),
+            store,
+            send_old,
+            next,
+        }))
+    }
+}
+
+/// The extractor of a table's values, for its records, which may be deletions; those keep their own timestamps.
+fn of_values<K: Data, V: Data>(
+    extractor: Arc<dyn TimestampExtractor<K, V>>,
+) -> Arc<dyn TimestampExtractor<K, Option<V>>> {
+    Arc::new(
+        move |record: &Record<K, Option<V>>, partition_time_ms: i64| match &record.value {
+            None => record.timestamp_ms,
+            Some(value) => {
+                let record = record.clone().with_value(value.clone());
+                extractor.extract(&record, partition_time_ms)
+            }
+        },
+    )
 }

@@ -1,250 +1,211 @@
-//! Streams grouped by key, before they are aggregated; and the same in windows.
+//! `KGroupedStream`: a stream by key, to be aggregated into a table.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use streams_core::serde::Serde;
+use streams_core::edge::Edge;
+use streams_core::topology::Wiring;
 
+use crate::lower::operator_of;
 use crate::names::prefix;
-use crate::operators::repartition::Through;
-use crate::operators::{aggregate, window_aggregate};
+use crate::operators::aggregate::{Aggregate, Aggregator, Reducer, Step};
 use crate::options::Materialized;
-use crate::stream::KStream;
-use crate::table::KTable;
-use crate::windowed::Windowed;
+use crate::plan::{KeyEffect, Plan, PlanId, PlanNode, SharedPlan, TableState};
+use crate::repartition::{self, Serdes};
+use crate::windowed::TimeWindowedKStream;
 use crate::windows::TimeWindows;
+use crate::{Change, Data, KTable, stores, view};
 
-/// A stream grouped by its key (Kafka's `KGroupedStream`). If the key was changed on the way, the records go through a
-/// repartition topic first, so that all of a key meet in one task.
+/// A stream grouped by key (Kafka's `KGroupedStream`).
 ///
-/// Every record makes one update of the result. Its timestamp is the largest of the records that went into the row. Records
-/// with null keys or null values are dropped and counted.
-#[derive(Clone, Debug)]
+/// An aggregation of it is a table with one row per key, updated by each record. The result's timestamp is the largest that
+/// went into it. Records whose key or value is null are dropped and counted.
 pub struct KGroupedStream<K, V> {
-    pub(crate) stream: KStream<K, V>,
-    pub(crate) key_serde: Arc<dyn Serde<K>>,
-    pub(crate) value_serde: Arc<dyn Serde<V>>,
-    pub(crate) name: Option<String>,
-    /// The stream behind its repartition topic. A topic with a name is shared by all aggregations of this grouping; without
-    /// one each has its own, named after its store.
-    pub(crate) repartitioned: Rc<RefCell<Option<KStream<K, V>>>>,
+    pub(crate) plan: SharedPlan,
+    node: PlanId,
+    pub(crate) serdes: Serdes<K, V>,
+    /// Names the repartition topic.
+    name: Option<String>,
 }
 
-impl<K: Clone + 'static, V: Clone + 'static> KGroupedStream<K, V> {
-    /// Number of records of each key.
+impl<K, V> Clone for KGroupedStream<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            plan: Rc::clone(&self.plan),
+            node: self.node,
+            serdes: self.serdes.clone(),
+            name: self.name.clone(),
+        }
+    }
+}
+
+impl<K, V> std::fmt::Debug for KGroupedStream<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KGroupedStream")
+            .field("node", &self.node)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K, V> KGroupedStream<K, V> {
+    pub(crate) fn new(plan: SharedPlan, node: PlanId, serdes: Serdes<K, V>, name: Option<String>) -> Self {
+        Self {
+            plan,
+            node,
+            serdes,
+            name,
+        }
+    }
+}
+
+impl<K: Data, V: Data> KGroupedStream<K, V> {
+    /// How many records each key has.
     ///
     /// ```
-    /// # use streams_dsl::prelude::*;
+    /// use streams_dsl::prelude::*;
+    ///
     /// let builder = StreamsBuilder::new();
-    /// let clicks = builder.stream::<String, String>("clicks");
-    /// clicks.group_by_key().count(Materialized::named("clicks-by-user")).to_stream().to("counts");
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// clicks.count(Materialized::named("clicks-by-user")).to_stream().to("counts");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// let input = driver.input::<String, String>("clicks");
-    /// input.pipe("ada".into(), "/home".into())?;
-    /// input.pipe("ada".into(), "/cart".into())?;
-    /// let counts = driver.output::<String, Option<i64>>("counts").read_key_values();
-    /// assert_eq!(counts, [("ada".into(), Some(1)), ("ada".into(), Some(2))]);
-    /// # Ok::<(), StreamsError>(())
+    /// for page in ["home", "about"] {
+    ///     driver.input("clicks").pipe("ada".to_string(), page.to_string())?;
+    /// }
+    /// let counts = driver.output::<String, i64>("counts").read_key_values();
+    /// assert_eq!(counts, [("ada".into(), 1), ("ada".into(), 2)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
     pub fn count(&self, materialized: Materialized<i64>) -> KTable<K, i64> {
-        self.burn_for_count(&materialized);
-        aggregate::table(self, prefix::STREAM_AGGREGATE, materialized, |_, _, count| {
-            Some(count.unwrap_or(0) + 1)
-        })
+        if materialized.name.is_none() {
+            // Kafka takes a store name here and then another one.
+            self.plan.borrow_mut().names.burn();
+        }
+        self.aggregate(|| 0, |_, _, count| count + 1, materialized)
     }
 
-    /// The values of each key combined two by two; the first stands as it is.
+    /// All values of a key reduced to one: `reduce(so far, value)`. The first value is the first result.
     ///
     /// ```
-    /// # use streams_dsl::prelude::*;
+    /// use streams_dsl::prelude::*;
+    ///
     /// let builder = StreamsBuilder::new();
-    /// let bids = builder.stream::<String, i64>("bids");
-    /// bids.group_by_key().reduce(|a, b| a.max(b), Materialized::named("highest")).to_stream().to("highest");
+    /// let readings = builder.stream::<String, i64>("readings").group_by_key();
+    /// readings.reduce(i64::max, Materialized::named("highest")).to_stream().to("highest");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// for bid in [5, 9, 7] {
-    ///     driver.input::<String, i64>("bids").pipe("lot".into(), bid)?;
+    /// for n in [3_i64, 1] {
+    ///     driver.input("readings").pipe("a".to_string(), n)?;
     /// }
-    /// let last = driver.output::<String, Option<i64>>("highest").read_key_values().pop();
-    /// assert_eq!(last, Some(("lot".into(), Some(9))));
-    /// # Ok::<(), StreamsError>(())
+    /// let highest = driver.output::<String, i64>("highest").read_key_values();
+    /// assert_eq!(highest, [("a".into(), 3), ("a".into(), 3)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
     pub fn reduce(
         &self,
-        reducer: impl Fn(V, V) -> V + Send + Sync + 'static,
+        reduce: impl Fn(V, V) -> V + Send + Sync + 'static,
         materialized: Materialized<V>,
     ) -> KTable<K, V> {
-        aggregate::table(self, prefix::STREAM_REDUCE, materialized, reduction(reducer))
+        let mut materialized = materialized;
+        let serde = materialized.value_serde.resolve(Some(&self.serdes.value));
+        materialized.value_serde = crate::options::SerdeOf::Given(serde);
+        self.stepped(prefix::REDUCE, Reducer(reduce), materialized)
     }
 
-    /// An aggregate of each key: begins as `initializer` says, and takes in each value. If the aggregate's type can be null,
-    /// a null one deletes the row.
+    /// All values of a key folded into one of another type, from `initial()` on. A null result deletes the row.
     ///
     /// ```
-    /// # use streams_dsl::prelude::*;
+    /// use streams_dsl::prelude::*;
+    ///
     /// let builder = StreamsBuilder::new();
-    /// let words = builder.stream::<String, String>("words");
-    /// let longest = words.group_by_key().aggregate(
-    ///     || 0_u64,
-    ///     |_, word, longest| longest.max(word.len() as u64),
-    ///     Materialized::named("longest"),
-    /// );
-    /// longest.to_stream().to("longest");
+    /// let orders = builder.stream::<String, i64>("orders").group_by_key();
+    /// let list = orders.aggregate(String::new, |_, n, list| format!("{list}{n};"), Materialized::named("lists"));
+    /// list.to_stream().to("lists");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// driver.input::<String, String>("words").pipe("en".into(), "stream".into())?;
-    /// assert_eq!(driver.output::<String, Option<u64>>("longest").read_key_values(), [("en".into(), Some(6))]);
-    /// # Ok::<(), StreamsError>(())
+    /// for n in [3_i64, 1] {
+    ///     driver.input("orders").pipe("a".to_string(), n)?;
+    /// }
+    /// let lists = driver.output::<String, String>("lists").read_key_values();
+    /// assert_eq!(lists, [("a".into(), "3;".into()), ("a".into(), "3;1;".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
-    pub fn aggregate<A: Clone + 'static>(
+    pub fn aggregate<A: Data>(
         &self,
-        initializer: impl Fn() -> A + Send + Sync + 'static,
-        aggregator: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        add: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
         materialized: Materialized<A>,
     ) -> KTable<K, A> {
-        aggregate::table(
-            self,
-            prefix::STREAM_AGGREGATE,
-            materialized,
-            aggregation(initializer, aggregator),
-        )
+        self.stepped(prefix::AGGREGATE, Aggregator { initial, add }, materialized)
     }
 
-    /// The same, in windows of time.
+    /// Groups by time windows too: see [`TimeWindowedKStream`].
     #[must_use]
     pub fn windowed_by(&self, windows: TimeWindows) -> TimeWindowedKStream<K, V> {
-        TimeWindowedKStream {
-            grouped: self.clone(),
-            windows,
-        }
+        TimeWindowedKStream::new(self.clone(), windows)
     }
 
-    /// Names of the store and the processor, numbered as Kafka Streams numbers them.
-    pub(crate) fn names(&self, prefix: &str, store: Option<&str>) -> (String, String) {
-        let names = &mut self.stream.plan.borrow_mut().names;
-        let store = store.map_or_else(|| names.store(prefix), str::to_owned);
-        (store, names.processor(prefix))
-    }
-
-    /// Kafka Streams takes a number for nothing when a count has no name.
-    fn burn_for_count(&self, materialized: &Materialized<i64>) {
-        if materialized.name.is_none() {
-            self.stream.plan.borrow_mut().names.burn();
-        }
-    }
-
-    /// The stream with its records where their keys belong.
-    pub(crate) fn partitioned(&self, store: &str) -> KStream<K, V> {
-        if !self.stream.key_changed {
-            return self.stream.clone();
-        }
-        if let Some(repartitioned) = &*self.repartitioned.borrow() {
-            return repartitioned.clone();
-        }
-        let through = Through {
-            name: self.name.clone().unwrap_or_else(|| store.to_owned()),
-            key_serde: Arc::clone(&self.key_serde),
-            value_serde: Arc::clone(&self.value_serde),
-            partitions: None,
-            keep_null_keys: false,
-        };
-        let stream = through.apply(&self.stream);
-        if self.name.is_some() {
-            *self.repartitioned.borrow_mut() = Some(stream.clone());
-        }
-        stream
-    }
-}
-
-/// A grouped stream in windows (Kafka's `TimeWindowedKStream`): one row per key and window.
-///
-/// As for [`KGroupedStream`], but late records are dropped and counted too, and null values are not dropped.
-#[derive(Clone, Debug)]
-pub struct TimeWindowedKStream<K, V> {
-    grouped: KGroupedStream<K, V>,
-    windows: TimeWindows,
-}
-
-impl<K: Clone + 'static, V: Clone + 'static> TimeWindowedKStream<K, V> {
-    /// Number of records of each key in each window.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use streams_dsl::prelude::*;
-    /// let builder = StreamsBuilder::new();
-    /// let minutes = TimeWindows::of_size_with_no_grace(Duration::from_secs(60));
-    /// let clicks = builder.stream::<String, String>("clicks");
-    /// clicks.group_by_key().windowed_by(minutes).count(Materialized::named("clicks-a-minute")).to_stream().to("counts");
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// let input = driver.input::<String, String>("clicks");
-    /// for time_ms in [0, 59_999, 60_000] {
-    ///     input.pipe_at("ada".into(), "/".into(), time_ms)?;
-    /// }
-    /// let counts = driver.output::<Windowed<String>, Option<i64>>("counts").read_key_values();
-    /// let counts: Vec<_> = counts.into_iter().map(|(key, count)| (key.window.start_ms, count)).collect();
-    /// assert_eq!(counts, [(0, Some(1)), (0, Some(2)), (60_000, Some(1))]);
-    /// # Ok::<(), StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn count(&self, materialized: Materialized<i64>) -> KTable<Windowed<K>, i64> {
-        self.grouped.burn_for_count(&materialized);
-        let update = |_: &K, _: V, count: Option<i64>| Some(count.unwrap_or(0) + 1);
-        window_aggregate::table(
-            &self.grouped,
-            self.windows,
-            prefix::STREAM_AGGREGATE,
-            materialized,
-            update,
-        )
-    }
-
-    /// The values of each key and window combined two by two; see [`KGroupedStream::reduce`].
-    #[must_use]
-    pub fn reduce(
+    fn stepped<A: Data>(
         &self,
-        reducer: impl Fn(V, V) -> V + Send + Sync + 'static,
-        materialized: Materialized<V>,
-    ) -> KTable<Windowed<K>, V> {
-        window_aggregate::table(
-            &self.grouped,
-            self.windows,
-            prefix::STREAM_REDUCE,
-            materialized,
-            reduction(reducer),
-        )
-    }
-
-    /// An aggregate of each key and window; see [`KGroupedStream::aggregate`].
-    #[must_use]
-    pub fn aggregate<A: Clone + 'static>(
-        &self,
-        initializer: impl Fn() -> A + Send + Sync + 'static,
-        aggregator: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
+        prefix: &str,
+        step: impl Step<K, V, A>,
         materialized: Materialized<A>,
-    ) -> KTable<Windowed<K>, A> {
-        let update = aggregation(initializer, aggregator);
-        window_aggregate::table(
-            &self.grouped,
-            self.windows,
-            prefix::STREAM_AGGREGATE,
+    ) -> KTable<K, A> {
+        let mut plan = self.plan.borrow_mut();
+        let store = plan.names.store_or(materialized.name.as_deref(), prefix);
+        let name = plan.names.processor(prefix);
+        let parent = self.partitioned(&mut plan, &store);
+        let Serdes { key, value } = self.serdes.clone();
+        let result_serde = materialized.value_serde.clone().resolve(None);
+        plan.stores.push(stores::key_value(
             materialized,
-            update,
+            &store,
+            Arc::clone(&key),
+            Arc::clone(&result_serde),
+        ));
+        let (key_serde, result) = (Arc::clone(&key), Arc::clone(&result_serde));
+        let (step, store_name) = (Arc::new(step), store.clone());
+        let lower = operator_of(move |node| {
+            let (node, send_old) = (node.name.clone(), node.send_old_values);
+            move |wiring: &mut Wiring<'_>, next: Edge<K, Change<A>>| {
+                Ok(Box::new(Aggregate {
+                    node: node.clone(),
+                    step: Arc::clone(&step),
+                    key_serde: Arc::clone(&key_serde),
+                    value_serde: Arc::clone(&value),
+                    result_serde: Arc::clone(&result),
+                    store: wiring.key_value_store(&store_name)?,
+                    send_old,
+                    next,
+                }) as Edge<K, V>)
+            }
+        });
+        let node = plan.add(aggregation(name, parent, &store, lower));
+        KTable::new(
+            Rc::clone(&self.plan),
+            node,
+            key,
+            Some(result_serde),
+            view::key_value(&store),
         )
     }
-}
 
-fn reduction<K, V>(reducer: impl Fn(V, V) -> V) -> impl Fn(&K, V, Option<V>) -> Option<V> {
-    move |_, value, reduced| match reduced {
-        Some(reduced) => Some(reducer(reduced, value)),
-        None => Some(value),
+    /// Where equal keys are together: here, or after a repartition that is named after the group or the store.
+    pub(crate) fn partitioned(&self, plan: &mut Plan, store: &str) -> PlanId {
+        if !plan.repartition_required(self.node) {
+            return self.node;
+        }
+        let prefix = self.name.as_deref().unwrap_or(store);
+        repartition::shared(plan, self.node, prefix, self.serdes.clone())
     }
 }
 
-fn aggregation<K, V, A>(
-    initializer: impl Fn() -> A,
-    aggregator: impl Fn(&K, V, A) -> A,
-) -> impl Fn(&K, V, Option<A>) -> Option<A> {
-    move |key, value, aggregate| Some(aggregator(key, value, aggregate.unwrap_or_else(&initializer)))
+/// The node of an aggregation, which owns its store.
+pub(crate) fn aggregation(name: String, parent: PlanId, store: &str, lower: crate::lower::Lower) -> PlanNode {
+    let mut node = PlanNode::new(name, vec![parent], lower);
+    node.key = KeyEffect::Settles;
+    node.stores.push(store.to_owned());
+    node.table = TableState::Stored(store.to_owned());
+    node
 }

@@ -1,59 +1,112 @@
-//! The typed Kafka Streams DSL of Headwater: the crate an application depends on.
+//! The typed Kafka Streams DSL of Headwater: what an application depends on.
 //!
 //! ```text
-//! StreamsBuilder --declares--> plan (data) --build()--> Topology --Streams::start / TopologyTestDriver--> live tasks
+//!   KStream, KTable ...  --each method-->  plan (data)  --build()-->  Topology  -->  TopologyTestDriver, or Streams on a log
+//!   typed handles                          names, stores, edges       checked
 //! ```
 //!
-//! Streams and tables are typed handles; a missing serde, a wrong key type or a join of unlike keys does not compile. Read
-//! [`KStream`] and [`KTable`] first, then [`prelude`].
+//! A word count, and its test:
 //!
 //! ```
 //! use streams_dsl::prelude::*;
 //!
+//! fn words(line: String) -> Vec<String> {
+//!     line.split_whitespace().map(str::to_lowercase).collect()
+//! }
+//!
 //! let builder = StreamsBuilder::new();
 //! builder
 //!     .stream::<Option<String>, String>("lines")
-//!     .flat_map_values(|line| line.split(' ').map(str::to_lowercase).collect::<Vec<_>>())
+//!     .flat_map_values(|line| words(line))
 //!     .group_by(|_, word| word.clone())
 //!     .count(Materialized::named("counts"))
 //!     .to_stream()
 //!     .to("word-counts");
+//! let topology = builder.build()?;
 //!
-//! let driver = TopologyTestDriver::new(&builder.build()?)?;
-//! driver.input::<Option<String>, String>("lines").pipe(None, "to be or not to be".into())?;
-//! let counts = driver.key_value_store::<String, i64>("counts")?;
-//! assert_eq!(counts.get(&"to".into()).unwrap().unwrap().value, 2);
-//! # Ok::<(), StreamsError>(())
+//! let driver = TopologyTestDriver::new(&topology)?;
+//! driver.input("lines").pipe(None::<String>, "To be or not to be".to_string())?;
+//! let counts = driver.output::<String, i64>("word-counts").read_key_values();
+//! assert_eq!(counts[4..], [("to".into(), 2), ("be".into(), 2)]);
+//! # Ok::<(), streams_dsl::error::StreamsError>(())
 //! ```
 //!
-//! | operator | changes the key | needs the key's partition, so repartitions if the key changed |
-//! |---|---|---|
-//! | `filter`, `filter_not`, `peek`, `map_values`, `flat_map_values`, `split`, `merge` | | |
-//! | `map`, `flat_map`, `select_key`, `process` | yes | |
-//! | `group_by` | yes | the aggregation after it |
-//! | `group_by_key` | | the aggregation after it |
-//! | `join`, `left_join` with a table | | yes |
-//! | `to_table` | | yes |
-//! | `repartition` | | always |
+//! # Operators
+//!
+//! | on | operators | what becomes of it | repartitions |
+//! |---|---|---|---|
+//! | [`StreamsBuilder`] | `stream`, `table` | [`KStream`], [`KTable`] | |
+//! | [`KStream`] | `filter`, `filter_not`, `map_values`, `flat_map_values`, `peek`, `merge`, `split`, `require_key` | [`KStream`] | |
+//! | | `map`, `flat_map`, `select_key`, `process` | [`KStream`] | later, where equal keys are needed together |
+//! | | `repartition` | [`KStream`] | always |
+//! | | `group_by_key`, `group_by` | [`KGroupedStream`] | when aggregated: if the key may have changed; `group_by` always |
+//! | | `join`, `left_join` with a [`KTable`] | [`KStream`] | if the key may have changed |
+//! | | `to_table` | [`KTable`] | if the key may have changed |
+//! | | `to`, `for_each` | [`Terminal`] | |
+//! | [`KGroupedStream`] | `count`, `reduce`, `aggregate` | [`KTable`] | |
+//! | | `windowed_by` | [`TimeWindowedKStream`] | |
+//! | [`TimeWindowedKStream`] | `count`, `reduce`, `aggregate` | [`KTable`] of [`Windowed`] keys | |
+//! | [`KTable`] | `filter`, `filter_not`, `map_values`, `filter_map_values` | [`KTable`] | |
+//! | | `to_stream` | [`KStream`] of `Option` values | |
+//!
+//! # Serdes
+//!
+//! An operator that needs a serde asks for [`DefaultSerde`](serde::DefaultSerde) of its types, so one that is missing does
+//! not compile. Its `_with` form takes serdes by way of [`Consumed`], [`Produced`], [`Grouped`], [`Joined`],
+//! [`Repartitioned`] or [`Materialized`], and then asks for nothing. Serdes that were given travel with the stream, and come
+//! before the types' own.
+//!
+//! # Nulls
+//!
+//! Kafka's null keys and values are `Option`s in the types: `stream::<Option<String>, String>` for text without keys,
+//! [`KTable::to_stream`] gives `Option<V>` because tables delete. Grouping, joining and repartitioning drop null keys as
+//! Kafka does, counted by [reason](metrics::DropReason).
+//!
+//! # Names
+//!
+//! Processors, stores and internal topics are named and numbered as Kafka Streams names them, so that an application that
+//! moves over finds its state. `.named(..)` after an operator names its processor; the names in options are those of stores
+//! and topics. [`Topology::describe`](topology::Topology::describe) gives Kafka's text.
+//!
+//! # Reading order
+//!
+//! `builder.rs`, `stream.rs`, `table.rs` (handles), `plan.rs` (what they record), `lower.rs` (what becomes of it),
+//! `operators/` (what runs).
 
-mod branched;
+mod branch;
 mod builder;
+mod change;
 mod grouped;
+mod lower;
 mod names;
 mod operators;
 mod options;
 mod plan;
 pub mod prelude;
+mod repartition;
+mod stores;
 mod stream;
 mod table;
+mod view;
 mod windowed;
 mod windows;
 
-pub use streams_core as core;
+pub use branch::BranchedKStream;
+pub use builder::{StreamsBuilder, Topics};
+pub use grouped::KGroupedStream;
+pub use options::{Consumed, Grouped, Joined, Materialized, Produced, Repartitioned};
+pub use stream::{KStream, Terminal};
+pub use streams_core::{
+    DeserializationHandler, Header, Headers, Record, RecordMetadata, TaskContext, error, json_serde, log,
+    metrics, processor, runtime, serde, store, testing, time, topology,
+};
+pub use table::KTable;
+pub use windowed::TimeWindowedKStream;
+pub use windows::{TimeWindowedSerde, TimeWindows, Window, Windowed};
 
-pub use prelude::*;
+pub(crate) use change::Change;
 
-/// The README's program, compiled and run.
-#[doc = include_str!("../../README.md")]
-#[cfg(doctest)]
-pub struct ReadmeDoctests;
+/// What keys and values of streams must be: owned, and cloneable where a stream is used twice. Every such type is.
+pub trait Data: Clone + 'static {}
+
+impl<T: Clone + 'static> Data for T {}

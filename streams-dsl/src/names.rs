@@ -1,64 +1,152 @@
-//! Names of processors, stores and topics, numbered exactly as Kafka Streams numbers them.
+//! The names of processors, stores and internal topics, numbered as Kafka Streams numbers them.
 //!
-//! One counter for all: an operator takes a number even when it is given a name, so that naming one does not rename the
-//! others.
+//! One counter serves them all, so a number that Kafka takes and does not use must be taken here too: the names of stores
+//! are the names of changelog topics, and an application that moves over finds its state by them.
 
-/// Kafka's prefixes.
+/// Prefixes of generated names.
 pub(crate) mod prefix {
-    pub(crate) const STREAM_SOURCE: &str = "KSTREAM-SOURCE-";
-    pub(crate) const STREAM_SINK: &str = "KSTREAM-SINK-";
-    pub(crate) const STREAM_FILTER: &str = "KSTREAM-FILTER-";
-    pub(crate) const STREAM_MAP: &str = "KSTREAM-MAP-";
-    pub(crate) const STREAM_MAP_VALUES: &str = "KSTREAM-MAPVALUES-";
-    pub(crate) const STREAM_FLAT_MAP: &str = "KSTREAM-FLATMAP-";
-    pub(crate) const STREAM_FLAT_MAP_VALUES: &str = "KSTREAM-FLATMAPVALUES-";
-    pub(crate) const STREAM_KEY_SELECT: &str = "KSTREAM-KEY-SELECT-";
-    pub(crate) const STREAM_PEEK: &str = "KSTREAM-PEEK-";
-    pub(crate) const STREAM_FOR_EACH: &str = "KSTREAM-FOREACH-";
-    pub(crate) const STREAM_PROCESSOR: &str = "KSTREAM-PROCESSOR-";
-    pub(crate) const STREAM_BRANCH: &str = "KSTREAM-BRANCH-";
-    pub(crate) const STREAM_MERGE: &str = "KSTREAM-MERGE-";
-    pub(crate) const STREAM_REPARTITION: &str = "KSTREAM-REPARTITION-";
-    pub(crate) const STREAM_TO_TABLE: &str = "KSTREAM-TOTABLE-";
-    pub(crate) const STREAM_AGGREGATE: &str = "KSTREAM-AGGREGATE-";
-    pub(crate) const STREAM_REDUCE: &str = "KSTREAM-REDUCE-";
-    pub(crate) const STREAM_JOIN: &str = "KSTREAM-JOIN-";
-    pub(crate) const STREAM_LEFT_JOIN: &str = "KSTREAM-LEFTJOIN-";
+    pub(crate) const SOURCE: &str = "KSTREAM-SOURCE-";
+    pub(crate) const SINK: &str = "KSTREAM-SINK-";
+    pub(crate) const FILTER: &str = "KSTREAM-FILTER-";
+    pub(crate) const MAP: &str = "KSTREAM-MAP-";
+    pub(crate) const MAP_VALUES: &str = "KSTREAM-MAPVALUES-";
+    pub(crate) const FLAT_MAP: &str = "KSTREAM-FLATMAP-";
+    pub(crate) const FLAT_MAP_VALUES: &str = "KSTREAM-FLATMAPVALUES-";
+    pub(crate) const KEY_SELECT: &str = "KSTREAM-KEY-SELECT-";
+    pub(crate) const PEEK: &str = "KSTREAM-PEEK-";
+    pub(crate) const FOR_EACH: &str = "KSTREAM-FOREACH-";
+    pub(crate) const PROCESSOR: &str = "KSTREAM-PROCESSOR-";
+    pub(crate) const BRANCH: &str = "KSTREAM-BRANCH-";
+    pub(crate) const MERGE: &str = "KSTREAM-MERGE-";
+    pub(crate) const REPARTITION: &str = "KSTREAM-REPARTITION-";
+    pub(crate) const TO_TABLE: &str = "KSTREAM-TOTABLE-";
+    pub(crate) const AGGREGATE: &str = "KSTREAM-AGGREGATE-";
+    pub(crate) const REDUCE: &str = "KSTREAM-REDUCE-";
+    pub(crate) const JOIN: &str = "KSTREAM-JOIN-";
+    pub(crate) const LEFT_JOIN: &str = "KSTREAM-LEFTJOIN-";
     pub(crate) const TABLE_SOURCE: &str = "KTABLE-SOURCE-";
     pub(crate) const TABLE_FILTER: &str = "KTABLE-FILTER-";
     pub(crate) const TABLE_MAP_VALUES: &str = "KTABLE-MAPVALUES-";
-    pub(crate) const TABLE_TO_STREAM: &str = "KTABLE-TOSTREAM-";
+    pub(crate) const TO_STREAM: &str = "KTABLE-TOSTREAM-";
 }
 
-/// The counter.
+const REPARTITION_SUFFIX: &str = "-repartition";
+
+/// The counter of one builder.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     next: u32,
 }
 
+/// The names around one repartition topic.
+#[derive(Clone, Debug)]
+pub(crate) struct RepartitionNames {
+    /// The topic, without the application id.
+    pub(crate) topic: String,
+    pub(crate) filter: String,
+    pub(crate) sink: String,
+    pub(crate) source: String,
+}
+
 impl Names {
-    /// A processor's name: prefix and ten digits.
     pub(crate) fn processor(&mut self, prefix: &str) -> String {
+        format!("{prefix}{:010}", self.take())
+    }
+
+    /// Takes a number whether or not the user gave a name, as Kafka does.
+    pub(crate) fn processor_or(&mut self, given: Option<&str>, prefix: &str) -> String {
+        let generated = self.processor(prefix);
+        given.map_or(generated, str::to_owned)
+    }
+
+    pub(crate) fn store(&mut self, prefix: &str) -> String {
+        format!("{prefix}STATE-STORE-{:010}", self.take())
+    }
+
+    /// Takes a number only if the user gave no name.
+    pub(crate) fn store_or(&mut self, given: Option<&str>, prefix: &str) -> String {
+        match given {
+            Some(name) => name.to_owned(),
+            None => self.store(prefix),
+        }
+    }
+
+    /// Takes three numbers in any case. The nodes are named after the topic, unless its own name is generated.
+    pub(crate) fn repartition(&mut self, prefix: &str) -> RepartitionNames {
+        let sink = self.processor(prefix::SINK);
+        let filter = self.processor(prefix::FILTER);
+        let source = self.processor(prefix::SOURCE);
+        let topic = if prefix.ends_with(REPARTITION_SUFFIX) {
+            prefix.to_owned()
+        } else {
+            format!("{prefix}{REPARTITION_SUFFIX}")
+        };
+        if is_generated(&topic) {
+            return RepartitionNames {
+                topic,
+                filter,
+                sink,
+                source,
+            };
+        }
+        RepartitionNames {
+            filter: format!("{topic}-filter"),
+            sink: format!("{topic}-sink"),
+            source: format!("{topic}-source"),
+            topic,
+        }
+    }
+
+    /// Takes a number that nothing is named by.
+    pub(crate) fn burn(&mut self) {
+        self.take();
+    }
+
+    fn take(&mut self) -> u32 {
         let number = self.next;
         self.next += 1;
-        format!("{prefix}{number:010}")
-    }
-
-    /// The name of a store that was given none.
-    pub(crate) fn store(&mut self, prefix: &str) -> String {
-        self.processor(&format!("{prefix}STATE-STORE-"))
-    }
-
-    /// Takes a number that Kafka Streams takes too, for nothing.
-    pub(crate) fn burn(&mut self) {
-        self.next += 1;
+        number
     }
 }
 
-/// True for names such as `KSTREAM-AGGREGATE-STATE-STORE-0000000003`, which nobody chose.
-pub(crate) fn is_generated(name: &str) -> bool {
-    name.starts_with("KSTREAM")
-        && name
-            .rsplit_once('-')
-            .is_some_and(|(_, digits)| digits.len() == 10 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+/// `KSTREAM...-0123456789-repartition`
+fn is_generated(topic: &str) -> bool {
+    let Some(stem) = topic.strip_suffix(REPARTITION_SUFFIX) else {
+        return false;
+    };
+    let Some((head, digits)) = stem.rsplit_once('-') else {
+        return false;
+    };
+    head.starts_with("KSTREAM") && digits.len() == 10 && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Names, prefix};
+
+    #[test]
+    fn one_counter_for_all() {
+        let mut names = Names::default();
+        assert_eq!(names.processor(prefix::SOURCE), "KSTREAM-SOURCE-0000000000");
+        assert_eq!(
+            names.store(prefix::AGGREGATE),
+            "KSTREAM-AGGREGATE-STATE-STORE-0000000001"
+        );
+        assert_eq!(names.processor_or(Some("mine"), prefix::MAP), "mine");
+        assert_eq!(names.store_or(Some("counts"), prefix::AGGREGATE), "counts");
+        assert_eq!(names.processor(prefix::MAP), "KSTREAM-MAP-0000000003");
+    }
+
+    #[test]
+    fn repartition_nodes_are_named_after_a_named_topic_only() {
+        let mut names = Names::default();
+        let generated = names.repartition("KSTREAM-KEY-SELECT-0000000007");
+        assert_eq!(generated.topic, "KSTREAM-KEY-SELECT-0000000007-repartition");
+        assert_eq!(generated.sink, "KSTREAM-SINK-0000000000");
+        assert_eq!(generated.filter, "KSTREAM-FILTER-0000000001");
+        assert_eq!(generated.source, "KSTREAM-SOURCE-0000000002");
+        let named = names.repartition("by-word");
+        assert_eq!(named.source, "by-word-repartition-source");
+        assert_eq!(names.processor(prefix::SINK), "KSTREAM-SINK-0000000006");
+    }
 }

@@ -1,14 +1,33 @@
-//! The live side of the DSL: one small struct an operator, with its `process`.
-//!
-//! Each file also has the function that declares the operator in the plan, so that what it is called, what it needs and
-//! what it does stand together. Operators to come have their places here: stream-stream and foreign-key joins, cogroup,
-//! suppress, sliding and session windows.
+//! The live operators: one struct, one `Process`, per kind. They know records, stores and the task, and nothing of plans
+//! or names.
 
 pub(crate) mod aggregate;
 pub(crate) mod branch;
+pub(crate) mod filter;
+pub(crate) mod flat_map;
+pub(crate) mod map;
+pub(crate) mod peek;
 pub(crate) mod repartition;
-pub(crate) mod stateless;
 pub(crate) mod stream_table_join;
+pub(crate) mod table_filter;
 pub(crate) mod table_map;
 pub(crate) mod table_source;
+pub(crate) mod to_stream;
 pub(crate) mod window_aggregate;
+
+use streams_core::TaskContext;
+use streams_core::error::{ProcessCause, ProcessError};
+use streams_core::log::TopicPartition;
+
+/// Says where a store or a serde failed.
+#[cold]
+pub(crate) fn place(cause: ProcessCause, processor: &str, task: &TaskContext<'_>) -> Box<ProcessError> {
+    Box::new(ProcessError {
+        cause,
+        processor: Some(processor.to_owned()),
+        task: Some(task.task_id().to_string()),
+        input: task
+            .record_metadata()
+            .map(|at| (TopicPartition::new(at.topic, at.partition), at.offset)),
+    })
+}

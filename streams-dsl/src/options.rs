@@ -1,116 +1,196 @@
-//! What can be said of an operator beside what it computes: serdes, names, stores. Required things are arguments of the
-//! operators; these are the rest, each with a default.
+//! What operators can be told beside what they do: serdes, names, stores. Required by position, optional by chaining.
+//!
+//! A serde is either given, or taken from the stream it travelled with, or the type's own: [`SerdeOf`] says which, so that
+//! an operator that needs a serde always has one, or does not compile.
 
+use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use streams_core::serde::{DefaultSerde, Serde};
 use streams_core::store::StoreKind;
 use streams_core::topology::{Partitioner, TimestampExtractor};
 
-/// How a source reads its topic.
+use crate::windows::millis;
+
+/// Which serde to use.
+pub(crate) enum SerdeOf<T> {
+    /// This one.
+    Given(Arc<dyn Serde<T>>),
+    /// The one the stream carries, else the type's own.
+    Carried(fn() -> Arc<dyn Serde<T>>),
+}
+
+impl<T> SerdeOf<T> {
+    pub(crate) fn carried() -> Self
+    where
+        T: DefaultSerde,
+    {
+        Self::Carried(T::default_serde)
+    }
+
+    pub(crate) fn resolve(self, carried: Option<&Arc<dyn Serde<T>>>) -> Arc<dyn Serde<T>> {
+        match (self, carried) {
+            (Self::Given(serde), _) => serde,
+            (Self::Carried(_), Some(serde)) => Arc::clone(serde),
+            (Self::Carried(default), None) => default(),
+        }
+    }
+}
+
+impl<T> Clone for SerdeOf<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Given(serde) => Self::Given(Arc::clone(serde)),
+            Self::Carried(default) => Self::Carried(*default),
+        }
+    }
+}
+
+impl<T> Debug for SerdeOf<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Given(serde) => write!(f, "Given({serde:?})"),
+            Self::Carried(_) => write!(f, "Carried"),
+        }
+    }
+}
+
+macro_rules! key_value_options {
+    ($type:ident) => {
+        impl<K: DefaultSerde, V: DefaultSerde> Default for $type<K, V> {
+            fn default() -> Self {
+                Self::of(SerdeOf::carried(), SerdeOf::carried())
+            }
+        }
+
+        impl<K, V> $type<K, V> {
+            /// With these serdes; the types then need no default ones.
+            #[must_use]
+            pub fn with(key_serde: Arc<dyn Serde<K>>, value_serde: Arc<dyn Serde<V>>) -> Self {
+                Self::of(SerdeOf::Given(key_serde), SerdeOf::Given(value_serde))
+            }
+        }
+    };
+}
+
+macro_rules! named_options {
+    ($type:ident, $names:literal) => {
+        impl<K: DefaultSerde, V: DefaultSerde> $type<K, V> {
+            #[doc = concat!("With this name, which ", $names, ", and the serdes of the stream or the types.")]
+            #[must_use]
+            pub fn named(name: impl Into<String>) -> Self {
+                Self::default().with_name(name)
+            }
+        }
+
+        impl<K, V> $type<K, V> {
+            #[doc = concat!("Sets the name, which ", $names, ".")]
+            #[must_use]
+            pub fn with_name(mut self, name: impl Into<String>) -> Self {
+                self.name = Some(name.into());
+                self
+            }
+        }
+    };
+}
+
+macro_rules! debug_options {
+    ($($type:ident),+) => {$(
+        impl<K, V> Debug for $type<K, V> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($type))
+                    .field("key_serde", &self.key_serde)
+                    .field("value_serde", &self.value_serde)
+                    .finish_non_exhaustive()
+            }
+        }
+    )+};
+}
+
+/// How topics are read.
 ///
 /// ```
-/// use streams_dsl::prelude::*;
+/// use std::sync::Arc;
+/// use streams_dsl::serde::{DefaultSerde, JsonSerde};
+/// use streams_dsl::{Consumed, Record, StreamsBuilder};
+///
+/// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+/// struct Reading { celsius: f64, taken_ms: i64 }
 ///
 /// let builder = StreamsBuilder::new();
-/// // Event time is the value itself.
-/// let consumed = Consumed::<String, i64>::new().timestamp_extractor(|record: &Record<String, i64>, _| record.value);
-/// let events = builder.stream_with("events", consumed);
+/// let readings = builder.stream_with(
+///     "readings",
+///     Consumed::with(String::default_serde(), Arc::new(JsonSerde))
+///         .timestamp_extractor(|record: &Record<String, Reading>, _| record.value.taken_ms),
+/// );
+/// # readings.for_each(|_, _| ());
 /// ```
 #[derive(Clone)]
 pub struct Consumed<K, V> {
-    pub(crate) key_serde: Arc<dyn Serde<K>>,
-    pub(crate) value_serde: Arc<dyn Serde<V>>,
+    pub(crate) key_serde: SerdeOf<K>,
+    pub(crate) value_serde: SerdeOf<V>,
     pub(crate) timestamp_extractor: Option<Arc<dyn TimestampExtractor<K, V>>>,
-    pub(crate) name: Option<String>,
-}
-
-impl<K: DefaultSerde, V: DefaultSerde> Consumed<K, V> {
-    /// With the types' default serdes.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::with(K::default_serde(), V::default_serde())
-    }
-}
-
-impl<K: DefaultSerde, V: DefaultSerde> Default for Consumed<K, V> {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl<K, V> Consumed<K, V> {
-    /// With these serdes.
-    pub fn with(key_serde: Arc<dyn Serde<K>>, value_serde: Arc<dyn Serde<V>>) -> Self {
+    fn of(key_serde: SerdeOf<K>, value_serde: SerdeOf<V>) -> Self {
         Self {
             key_serde,
             value_serde,
             timestamp_extractor: None,
-            name: None,
         }
     }
 
-    /// Takes event time from the record. Default: the record's timestamp. A negative answer drops the record.
+    /// Takes event time from this function of a record and its partition's time, both in milliseconds since the Unix
+    /// epoch. Default: the record's own timestamp.
     #[must_use]
     pub fn timestamp_extractor(mut self, extractor: impl TimestampExtractor<K, V> + 'static) -> Self {
         self.timestamp_extractor = Some(Arc::new(extractor));
         self
     }
-
-    /// Names the source.
-    #[must_use]
-    pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
 }
 
-/// How a sink writes to its topic.
+key_value_options!(Consumed);
+
+/// How a topic is written.
 #[derive(Clone)]
 pub struct Produced<K, V> {
-    pub(crate) key_serde: Arc<dyn Serde<K>>,
-    pub(crate) value_serde: Arc<dyn Serde<V>>,
+    pub(crate) key_serde: SerdeOf<K>,
+    pub(crate) value_serde: SerdeOf<V>,
     pub(crate) partitioner: Option<Partitioner<K, V>>,
-    pub(crate) name: Option<String>,
 }
 
 impl<K, V> Produced<K, V> {
-    /// With these serdes.
-    pub fn with(key_serde: Arc<dyn Serde<K>>, value_serde: Arc<dyn Serde<V>>) -> Self {
+    fn of(key_serde: SerdeOf<K>, value_serde: SerdeOf<V>) -> Self {
         Self {
             key_serde,
             value_serde,
             partitioner: None,
-            name: None,
         }
     }
 
-    /// Chooses the partition from key, value and number of partitions. Default: Kafka's, by the key's bytes.
+    /// Chooses the partition from key, value and the number of partitions. Default: Kafka's hash of the key's bytes, of a
+    /// windowed key its inner key's.
     #[must_use]
     pub fn partitioner(mut self, partitioner: impl Fn(&K, &V, u32) -> i32 + Send + Sync + 'static) -> Self {
         self.partitioner = Some(Arc::new(partitioner));
         self
     }
-
-    /// Names the sink.
-    #[must_use]
-    pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
 }
 
-/// How records are grouped: the serdes of key and value, for the repartition topic and the store.
+key_value_options!(Produced);
+
+/// How a grouped stream is keyed and, if it must be, repartitioned.
 #[derive(Clone)]
 pub struct Grouped<K, V> {
-    pub(crate) key_serde: Arc<dyn Serde<K>>,
-    pub(crate) value_serde: Arc<dyn Serde<V>>,
+    pub(crate) key_serde: SerdeOf<K>,
+    pub(crate) value_serde: SerdeOf<V>,
     pub(crate) name: Option<String>,
 }
 
 impl<K, V> Grouped<K, V> {
-    /// With these serdes.
-    pub fn with(key_serde: Arc<dyn Serde<K>>, value_serde: Arc<dyn Serde<V>>) -> Self {
+    fn of(key_serde: SerdeOf<K>, value_serde: SerdeOf<V>) -> Self {
         Self {
             key_serde,
             value_serde,
@@ -119,62 +199,44 @@ impl<K, V> Grouped<K, V> {
     }
 }
 
-impl<K: DefaultSerde, V: DefaultSerde> Grouped<K, V> {
-    /// With the types' default serdes; the name is that of the key selector and of the repartition topic
-    /// (`<application>-<name>-repartition`).
-    pub fn named(name: impl Into<String>) -> Self {
-        let name = Some(name.into());
-        Self {
-            name,
-            ..Self::with(K::default_serde(), V::default_serde())
-        }
-    }
-}
+key_value_options!(Grouped);
+named_options!(
+    Grouped,
+    "names the repartition topic and the processor that selects the key"
+);
 
-/// How a stream is joined with a table: the stream's serdes, for its repartition topic.
+/// How a stream is joined with a table: the stream's serdes, for the repartition that may be needed.
 #[derive(Clone)]
 pub struct Joined<K, V> {
-    pub(crate) key_serde: Arc<dyn Serde<K>>,
-    pub(crate) value_serde: Arc<dyn Serde<V>>,
+    pub(crate) key_serde: SerdeOf<K>,
+    pub(crate) value_serde: SerdeOf<V>,
     pub(crate) name: Option<String>,
 }
 
 impl<K, V> Joined<K, V> {
-    /// With these serdes.
-    pub fn with(key_serde: Arc<dyn Serde<K>>, value_serde: Arc<dyn Serde<V>>) -> Self {
+    fn of(key_serde: SerdeOf<K>, value_serde: SerdeOf<V>) -> Self {
         Self {
             key_serde,
             value_serde,
             name: None,
         }
     }
-
-    /// Names the join, and the repartition topic if the stream needs one (`<application>-<name>-repartition`).
-    #[must_use]
-    pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
 }
+
+key_value_options!(Joined);
+named_options!(Joined, "names the join and the repartition topic");
 
 /// How a stream is repartitioned.
 #[derive(Clone)]
 pub struct Repartitioned<K, V> {
-    pub(crate) key_serde: Arc<dyn Serde<K>>,
-    pub(crate) value_serde: Arc<dyn Serde<V>>,
+    pub(crate) key_serde: SerdeOf<K>,
+    pub(crate) value_serde: SerdeOf<V>,
     pub(crate) name: Option<String>,
     pub(crate) partitions: Option<u32>,
 }
 
-impl<K: DefaultSerde, V: DefaultSerde> Default for Repartitioned<K, V> {
-    fn default() -> Self {
-        Self::with(K::default_serde(), V::default_serde())
-    }
-}
-
 impl<K, V> Repartitioned<K, V> {
-    /// With these serdes.
-    pub fn with(key_serde: Arc<dyn Serde<K>>, value_serde: Arc<dyn Serde<V>>) -> Self {
+    fn of(key_serde: SerdeOf<K>, value_serde: SerdeOf<V>) -> Self {
         Self {
             key_serde,
             value_serde,
@@ -183,104 +245,103 @@ impl<K, V> Repartitioned<K, V> {
         }
     }
 
-    /// Names the topic: `<application>-<name>-repartition`.
+    /// How many partitions the topic has. Default: as many as the input.
     #[must_use]
-    pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// Number of partitions. Default: as many as the input has.
-    #[must_use]
-    pub fn number_of_partitions(mut self, partitions: u32) -> Self {
+    pub fn partitions(mut self, partitions: u32) -> Self {
         self.partitions = Some(partitions);
         self
     }
 }
 
-/// How a table is kept: name and kind of its store, and the serde of its values.
+key_value_options!(Repartitioned);
+named_options!(Repartitioned, "names the topic");
+debug_options!(Consumed, Produced, Grouped, Joined, Repartitioned);
+
+/// How a table is stored. Its keys are written as the table's keys are, so only the value's serde can be given.
 ///
 /// ```
-/// use streams_dsl::prelude::*;
+/// use streams_dsl::store::StoreKind;
+/// use streams_dsl::{Materialized, StreamsBuilder};
 ///
-/// let counts = Materialized::<i64>::named("counts").kind(StoreKind::InMemory);
+/// let builder = StreamsBuilder::new();
+/// let clicks = builder.stream::<String, i64>("clicks").group_by_key();
+/// let by_user = clicks.count(Materialized::named("clicks-by-user").kind(StoreKind::InMemory));
+/// assert_eq!(by_user.store_name().as_deref(), Some("clicks-by-user"));
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Materialized<V> {
     pub(crate) name: Option<String>,
-    pub(crate) value_serde: Arc<dyn Serde<V>>,
+    pub(crate) value_serde: SerdeOf<V>,
     pub(crate) kind: StoreKind,
     pub(crate) logged: bool,
     pub(crate) retention_ms: Option<i64>,
-}
-
-impl<V: DefaultSerde> Materialized<V> {
-    /// A store of this name; its changelog is `<application>-<name>-changelog`. Choose it once: the name is how a later
-    /// version of the application finds its state.
-    pub fn named(name: impl Into<String>) -> Self {
-        Self {
-            name: Some(name.into()),
-            ..Self::default()
-        }
-    }
+    pub(crate) changelog_configs: Vec<(String, String)>,
 }
 
 impl<V: DefaultSerde> Default for Materialized<V> {
-    /// A store whose name is generated, and changes when operators before it are added or removed.
     fn default() -> Self {
-        Self::with(V::default_serde())
+        Self::of(SerdeOf::carried())
+    }
+}
+
+impl<V: DefaultSerde> Materialized<V> {
+    /// In a store of this name, which names the changelog topic too, with the serde of the stream or the type.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self::default().with_name(name)
     }
 }
 
 impl<V> Materialized<V> {
-    /// With this serde and a generated name.
-    pub fn with(value_serde: Arc<dyn Serde<V>>) -> Self {
+    fn of(value_serde: SerdeOf<V>) -> Self {
         Self {
             name: None,
             value_serde,
             kind: StoreKind::Persistent,
             logged: true,
             retention_ms: None,
+            changelog_configs: Vec::new(),
         }
     }
 
-    /// Sets the store's name.
+    /// With this serde; the type then needs no default one.
     #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
+    pub fn with(value_serde: Arc<dyn Serde<V>>) -> Self {
+        Self::of(SerdeOf::Given(value_serde))
+    }
+
+    /// Sets the name of the store and its changelog topic. Default: a generated one.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// On disk or in memory. Default: on disk.
+    /// Where rows are kept. Default: on disk.
     #[must_use]
     pub fn kind(mut self, kind: StoreKind) -> Self {
         self.kind = kind;
         self
     }
 
-    /// Keeps no changelog: state is lost with its disk. Default: with one.
+    /// Without a changelog: the state is lost with its disk. Default: with one.
     #[must_use]
     pub fn logging_disabled(mut self) -> Self {
         self.logged = false;
         self
     }
 
-    /// How long windows are kept, at least size plus grace, which is the default. Without effect on tables without windows.
+    /// For windows: how long rows are kept, by event time. Default, and the least there can be: size and grace.
     #[must_use]
-    pub fn retention(mut self, retention: std::time::Duration) -> Self {
-        self.retention_ms = Some(crate::windows::millis(retention));
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.retention_ms = Some(millis(retention));
+        self
+    }
+
+    /// Sets one config of the changelog topic, over the defaults.
+    #[must_use]
+    pub fn changelog_config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.changelog_configs.push((key.into(), value.into()));
         self
     }
 }
-
-macro_rules! opaque_debug {
-    ($($name:ident<$($parameter:ident),+>),+) => {$(
-        impl<$($parameter),+> std::fmt::Debug for $name<$($parameter),+> {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.debug_struct(stringify!($name)).field("name", &self.name).finish_non_exhaustive()
-            }
-        }
-    )+};
-}
-
-opaque_debug!(Consumed<K, V>, Produced<K, V>, Grouped<K, V>, Joined<K, V>, Repartitioned<K, V>, Materialized<V>);

@@ -1,120 +1,252 @@
-//! The logical plan: what a program declared, as data, until [`build`](crate::StreamsBuilder::build) lowers it.
+//! The logical plan: what the handles record, as data.
 //!
-//! Nodes are in the order of declaration, parents first. Each keeps how it becomes part of the topology, and is only asked
-//! at the end: by then it is known which tables are looked up and need a store, and rewrites (merging repartition topics,
-//! reusing source topics as changelogs) have one place to happen, between the last declaration and [`Plan::lower`].
+//! Names, kinds, parents, stores and what an operator does to the key can be read and rewritten by code that knows no
+//! types; each node also keeps a function that adds it to the topology once all is decided ([`lower`](crate::lower)).
+//! Nodes are in the order of their making, so parents come before children.
 
+use std::any::TypeId;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fmt::{self, Debug};
 use std::rc::Rc;
 
-use streams_core::edge::Edge;
-use streams_core::error::Result;
-use streams_core::store::StoreBuilder;
-use streams_core::topology::{Node, NodeId, Topology, TopologyBuilder, Wiring};
+use streams_core::topology::TopologyBuilder;
 
+use crate::lower::Lower;
 use crate::names::Names;
 
 /// A node's place in the plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct PlanId(usize);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct PlanId(pub(crate) usize);
 
-/// The plan, shared by all handles of one builder.
+/// The plan that all handles of one builder write to.
 pub(crate) type SharedPlan = Rc<RefCell<Plan>>;
 
-/// See the file's top.
-#[derive(Default)]
+/// Nodes, stores and what must hold between them.
+#[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) names: Names,
-    nodes: Vec<PlanNode>,
-    stores: Vec<Box<dyn FnOnce(&mut TopologyBuilder)>>,
-    copartitioned: Vec<Vec<PlanId>>,
+    pub(crate) nodes: Vec<PlanNode>,
+    pub(crate) stores: Vec<PlanStore>,
+    /// Groups of sources whose topics must have equal partition counts.
+    pub(crate) copartitioned: Vec<Vec<PlanId>>,
+    /// What is wrong, to be reported by `build`.
+    pub(crate) problems: Vec<String>,
 }
 
-struct PlanNode {
-    name: String,
-    parents: Vec<PlanId>,
-    lower: Lower,
+pub(crate) struct PlanNode {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) parents: Vec<PlanId>,
+    /// The table it looks up, which is not a parent: it sends nothing.
+    pub(crate) joined: Option<PlanId>,
+    /// Stores it uses, its own and others'.
+    pub(crate) stores: Vec<String>,
+    pub(crate) key: KeyEffect,
+    pub(crate) table: TableState,
+    /// For tables: downstream needs old values.
+    pub(crate) send_old_values: bool,
+    /// A join that takes null keys, which therefore must survive the repartition before it (KIP-962).
+    pub(crate) takes_null_keys: bool,
+    pub(crate) lower: Option<Lower>,
 }
 
-/// Adds a node to the topology, from its name and its parents there.
-type Lower = Box<dyn FnOnce(&mut TopologyBuilder, &str, &[NodeId]) -> NodeId>;
+/// What kind of node, as far as anybody but the node itself needs to know.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// Reads topics. Sources of the same topics become one, so their types must agree.
+    Source {
+        topics: Vec<String>,
+        types: (TypeId, &'static str),
+    },
+    /// Reads a topic as a table: two processors.
+    TableSource { source_name: String },
+    /// Writes to an internal topic and reads it again: three processors.
+    Repartition { topic: String },
+    /// Everything else.
+    Operator,
+}
+
+/// What a node does to the partitioning of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyEffect {
+    /// Leaves the key as it is.
+    Keeps,
+    /// May change the key: who needs equal keys together must repartition.
+    Changes,
+    /// Equal keys are together after it.
+    Settles,
+}
+
+/// How the contents of a table can be looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TableState {
+    /// Not a table.
+    None,
+    /// In a store of this name.
+    Stored(String),
+    /// In a store of this name, which is made once somebody needs it.
+    OnDemand(String),
+    /// From its parent, computed at each look-up.
+    Computed,
+}
+
+/// A store: its name, and how to add it once a node is connected to it.
+pub(crate) struct PlanStore {
+    pub(crate) name: String,
+    pub(crate) add: Box<dyn FnOnce(&mut TopologyBuilder)>,
+}
+
+impl PlanNode {
+    pub(crate) fn new(name: String, parents: Vec<PlanId>, lower: Lower) -> Self {
+        Self {
+            name,
+            kind: Kind::Operator,
+            parents,
+            joined: None,
+            stores: Vec::new(),
+            key: KeyEffect::Keeps,
+            table: TableState::None,
+            send_old_values: false,
+            takes_null_keys: false,
+            lower: Some(lower),
+        }
+    }
+
+    pub(crate) fn stores(&self) -> Vec<&str> {
+        self.stores.iter().map(String::as_str).collect()
+    }
+
+    fn connect(&mut self, store: &str) {
+        if !self.stores.iter().any(|name| name == store) {
+            self.stores.push(store.to_owned());
+        }
+    }
+}
 
 impl Plan {
-    /// Declares a node. Its name is generated; [`rename`](Self::rename) gives it another.
-    pub(crate) fn add(
-        &mut self,
-        name: String,
-        parents: &[PlanId],
-        lower: impl FnOnce(&mut TopologyBuilder, &str, &[NodeId]) -> NodeId + 'static,
-    ) -> PlanId {
-        self.nodes.push(PlanNode {
-            name,
-            parents: parents.to_vec(),
-            lower: Box::new(lower),
-        });
+    pub(crate) fn add(&mut self, node: PlanNode) -> PlanId {
+        self.nodes.push(node);
         PlanId(self.nodes.len() - 1)
     }
 
-    /// Declares an operator without stores that passes records on to all its children.
-    pub(crate) fn add_operator<KI: 'static, VI: 'static, KO: Clone + 'static, VO: Clone + 'static>(
-        &mut self,
-        prefix: &str,
-        parents: &[PlanId],
-        build: impl Fn(&mut Wiring<'_>, Edge<KO, VO>) -> Result<Edge<KI, VI>> + Send + Sync + 'static,
-    ) -> PlanId {
-        let name = self.names.processor(prefix);
-        self.add(name, parents, move |builder, name, parents| {
-            let parents: Vec<Node<KI, VI>> = parents.iter().map(|parent| builder.node(*parent)).collect();
-            builder.add_operator(name, &parents, &[], build).id()
-        })
+    pub(crate) fn node(&self, id: PlanId) -> &PlanNode {
+        &self.nodes[id.0]
     }
 
-    pub(crate) fn rename(&mut self, node: PlanId, name: &str) {
-        name.clone_into(&mut self.nodes[node.0].name);
+    pub(crate) fn node_mut(&mut self, id: PlanId) -> &mut PlanNode {
+        &mut self.nodes[id.0]
     }
 
-    pub(crate) fn name(&self, node: PlanId) -> &str {
-        &self.nodes[node.0].name
-    }
-
-    /// Declares a store that processors name.
-    pub(crate) fn add_store(&mut self, store: impl StoreBuilder + 'static) {
-        self.stores
-            .push(Box::new(move |builder| builder.add_store(store)));
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
-    }
-
-    /// Requires the topics of these sources to have equal partition counts.
-    pub(crate) fn copartition(&mut self, sources: Vec<PlanId>) {
-        self.copartitioned.push(sources);
-    }
-
-    /// Turns the plan into a topology.
-    pub(crate) fn lower(self) -> Result<Topology> {
-        let mut builder = TopologyBuilder::new();
-        for store in self.stores {
-            store(&mut builder);
+    /// True if equal keys may be on different partitions after this node.
+    pub(crate) fn repartition_required(&self, id: PlanId) -> bool {
+        let node = self.node(id);
+        match node.key {
+            KeyEffect::Changes => true,
+            KeyEffect::Settles => false,
+            KeyEffect::Keeps => node
+                .parents
+                .iter()
+                .any(|&parent| self.repartition_required(parent)),
         }
-        let mut lowered: Vec<NodeId> = Vec::with_capacity(self.nodes.len());
-        for node in self.nodes {
-            let parents: Vec<NodeId> = node.parents.iter().map(|parent| lowered[parent.0]).collect();
-            lowered.push((node.lower)(&mut builder, &node.name, &parents));
+    }
+
+    /// The repartition of this topic that hangs on a node already, to be shared.
+    pub(crate) fn repartition_below(&self, parent: PlanId, topic: &str) -> Option<PlanId> {
+        let found = self.nodes.iter().position(|node| {
+            matches!(&node.kind, Kind::Repartition { topic: other } if other == topic)
+                && node.parents == [parent]
+        });
+        found.map(PlanId)
+    }
+
+    /// Gives a node the user's name. Its number is taken already, as in Kafka.
+    pub(crate) fn rename(&mut self, id: PlanId, name: &str) {
+        let node = self.node_mut(id);
+        name.clone_into(&mut node.name);
+        if let Kind::TableSource { source_name } = &mut node.kind {
+            *source_name = format!("{name}-source");
         }
-        for sources in self.copartitioned {
-            let sources: Vec<NodeId> = sources.iter().map(|source| lowered[source.0]).collect();
-            builder.copartition(&sources);
+    }
+
+    /// The sources that a node's records come from, joined tables included.
+    pub(crate) fn sources(&self, id: PlanId) -> BTreeSet<PlanId> {
+        let mut found = BTreeSet::new();
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            let node = self.node(id);
+            match node.kind {
+                Kind::Operator => open.extend(node.parents.iter().chain(&node.joined)),
+                _ => {
+                    found.insert(id);
+                }
+            }
         }
-        builder.build()
+        found
+    }
+
+    /// Requires that what these two nodes read is partitioned alike.
+    pub(crate) fn copartition(&mut self, a: PlanId, b: PlanId) {
+        let mut sources = self.sources(a);
+        sources.append(&mut self.sources(b));
+        if sources.len() > 1 {
+            self.copartitioned.push(sources.into_iter().collect());
+        }
+    }
+
+    /// Makes a table one that can be looked up. Returns the stores that a look-up uses.
+    pub(crate) fn look_up(&mut self, table: PlanId) -> Vec<String> {
+        let node = self.node_mut(table);
+        match node.table.clone() {
+            TableState::Stored(store) => vec![store],
+            TableState::OnDemand(store) => {
+                node.connect(&store);
+                vec![store]
+            }
+            TableState::Computed => {
+                let parents = node.parents.clone();
+                parents
+                    .into_iter()
+                    .flat_map(|parent| self.look_up(parent))
+                    .collect()
+            }
+            TableState::None => Vec::new(),
+        }
+    }
+
+    /// Asks a table to send old values beside new ones; tells if it will. It cannot without a store somewhere.
+    pub(crate) fn enable_old_values(&mut self, table: PlanId) -> bool {
+        let node = self.node(table);
+        let enabled = node.send_old_values
+            || match &node.table {
+                TableState::Stored(_) => true,
+                TableState::OnDemand(store) => node.stores.contains(store),
+                TableState::Computed => {
+                    let parents = node.parents.clone();
+                    parents.into_iter().all(|parent| self.enable_old_values(parent))
+                }
+                TableState::None => false,
+            };
+        self.node_mut(table).send_old_values = enabled;
+        enabled
     }
 }
 
-impl std::fmt::Debug for Plan {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list()
-            .entries(self.nodes.iter().map(|node| &node.name))
-            .finish()
+impl Debug for PlanNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlanNode")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .field("parents", &self.parents)
+            .field("stores", &self.stores)
+            .field("key", &self.key)
+            .field("table", &self.table)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Debug for PlanStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PlanStore({})", self.name)
     }
 }

@@ -9,11 +9,7 @@ pub use streams_core::testing::TopologyTestDriver;
 pub use streams_core::topology::Topology;
 pub use streams_core::{Record, json_serde};
 
-pub use crate::branched::BranchedKStream;
-pub use crate::builder::StreamsBuilder;
-pub use crate::grouped::{KGroupedStream, TimeWindowedKStream};
-pub use crate::options::{Consumed, Grouped, Joined, Materialized, Produced, Repartitioned};
-pub use crate::stream::KStream;
-pub use crate::table::KTable;
-pub use crate::windowed::{TimeWindowedSerde, Windowed};
-pub use crate::windows::{TimeWindows, Window};
+pub use crate::{
+    BranchedKStream, Consumed, Grouped, Joined, KGroupedStream, KStream, KTable, Materialized, Produced,
+    Repartitioned, StreamsBuilder, TimeWindowedKStream, TimeWindowedSerde, TimeWindows, Window, Windowed,
+};

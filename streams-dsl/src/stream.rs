@@ -1,4 +1,4 @@
-//! `KStream`: a stream of records, and its operators. Each method declares one operator; what it does is in `operators/`.
+//! `KStream`: a handle to a stream in the plan. Each method adds one operator to the plan and returns the handle after it.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -6,752 +6,937 @@ use std::sync::Arc;
 use streams_core::edge::Edge;
 use streams_core::error::Result;
 use streams_core::processor::{Processor, ProcessorInit};
-use streams_core::serde::{DefaultSerde, NullableSerde, Serde};
-use streams_core::topology::{Node, SinkOptions, TopicName};
+use streams_core::serde::{DefaultSerde, Serde};
+use streams_core::topology::{SinkOptions, TopicName, Wiring};
 
-use crate::branched::BranchedKStream;
-use crate::grouped::KGroupedStream;
+use crate::lower::{Lower, Lowered, operator, operator_of};
 use crate::names::prefix;
-use crate::operators::repartition::Through;
-use crate::operators::stateless::{
-    Filter, FlatMap, FlatMapValues, Map, MapValues, Peek, RequireKey, SelectKey,
-};
+use crate::operators::filter::{Filter, RequireKey};
+use crate::operators::flat_map::{FlatMap, FlatMapValues};
+use crate::operators::map::{Map, MapValues, SelectKey};
+use crate::operators::peek::{ForEach, Peek};
 use crate::operators::stream_table_join::StreamTableJoin;
-use crate::operators::table_source;
 use crate::options::{Grouped, Joined, Materialized, Produced, Repartitioned};
-use crate::plan::{PlanId, SharedPlan};
-use crate::table::KTable;
+use crate::plan::{KeyEffect, PlanId, PlanNode, SharedPlan, TableState};
+use crate::repartition::{self, Serdes};
+use crate::{BranchedKStream, Data, KGroupedStream, KTable, builder, stores, view};
 
-/// A stream of records (Kafka's `KStream`). A cheap handle: used twice, each record goes both ways, first the one that was
-/// declared first.
+/// An unbounded stream of records (Kafka's `KStream`).
 ///
-/// Operators keep timestamp and headers of the record they work on. Those that change the key say so: a grouping, join or
-/// table that follows goes through a repartition topic first.
+/// A cheap handle: clones are the same stream, and one that is used twice sends each record both ways. Results keep the
+/// timestamp and the headers of the record they come from, unless an operator says otherwise.
+///
+/// Each operator's processor has a generated name, which shifts when an operator is inserted before it; with
+/// [`named`](Self::named) it keeps the one it is given.
 pub struct KStream<K, V> {
     pub(crate) plan: SharedPlan,
     pub(crate) node: PlanId,
-    pub(crate) sources: Vec<PlanId>,
-    pub(crate) key_serde: Option<Arc<dyn Serde<K>>>,
-    pub(crate) value_serde: Option<Arc<dyn Serde<V>>>,
-    /// The key may have changed since the records were partitioned by it.
-    pub(crate) key_changed: bool,
+    key_serde: Option<Arc<dyn Serde<K>>>,
+    value_serde: Option<Arc<dyn Serde<V>>>,
 }
 
 impl<K, V> Clone for KStream<K, V> {
     fn clone(&self) -> Self {
-        Self {
-            plan: Rc::clone(&self.plan),
-            node: self.node,
-            sources: self.sources.clone(),
-            key_serde: self.key_serde.clone(),
-            value_serde: self.value_serde.clone(),
-            key_changed: self.key_changed,
-        }
-    }
-}
-
-impl<K: Clone + 'static, V: Clone + 'static> KStream<K, V> {
-    pub(crate) fn new(
-        plan: SharedPlan,
-        node: PlanId,
-        sources: Vec<PlanId>,
-        key_serde: Option<Arc<dyn Serde<K>>>,
-        value_serde: Option<Arc<dyn Serde<V>>>,
-        key_changed: bool,
-    ) -> Self {
-        Self {
-            plan,
-            node,
-            sources,
-            key_serde,
-            value_serde,
-            key_changed,
-        }
-    }
-
-    /// Gives the last operator a name instead of its number. Names make topologies stable: numbers move when operators are
-    /// added before them.
-    #[must_use]
-    pub fn named(self, name: &str) -> Self {
-        self.plan.borrow_mut().rename(self.node, name);
-        self
-    }
-
-    /// Records that satisfy a predicate.
-    ///
-    /// ```
-    /// # use streams_dsl::prelude::*;
-    /// let builder = StreamsBuilder::new();
-    /// builder.stream::<String, i64>("in").filter(|_, n| n % 2 == 0).to("even");
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// for n in 1..=3 {
-    ///     driver.input::<String, i64>("in").pipe("k".into(), n)?;
-    /// }
-    /// assert_eq!(driver.output::<String, i64>("even").read_key_values(), [("k".into(), 2)]);
-    /// # Ok::<(), StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn filter(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
-        let predicate = Arc::new(predicate);
-        let node = self.operator(prefix::STREAM_FILTER, move |next| Filter {
-            predicate: Arc::clone(&predicate),
-            next,
-        });
-        Self { node, ..self.clone() }
-    }
-
-    /// Records that do not satisfy a predicate; see [`filter`](Self::filter).
-    #[must_use]
-    pub fn filter_not(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
-        self.filter(move |key, value| !predicate(key, value))
-    }
-
-    /// Each record with its value mapped. Null values, if the type has them, are mapped too.
-    ///
-    /// ```
-    /// # use streams_dsl::prelude::*;
-    /// let builder = StreamsBuilder::new();
-    /// builder.stream::<String, i64>("in").map_values(|n| n * 10).to("out");
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// driver.input::<String, i64>("in").pipe("k".into(), 4)?;
-    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("k".into(), 40)]);
-    /// # Ok::<(), StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn map_values<W: Clone + 'static>(
-        &self,
-        map: impl Fn(V) -> W + Send + Sync + 'static,
-    ) -> KStream<K, W> {
-        self.map_values_with_key(move |_, value| map(value))
-    }
-
-    /// As [`map_values`](Self::map_values), with a look at the key.
-    #[must_use]
-    pub fn map_values_with_key<W: Clone + 'static>(
-        &self,
-        map: impl Fn(&K, V) -> W + Send + Sync + 'static,
-    ) -> KStream<K, W> {
-        let map = Arc::new(map);
-        let node = self.operator(prefix::STREAM_MAP_VALUES, move |next| MapValues {
-            map: Arc::clone(&map),
-            next,
-        });
-        self.same_key(node)
-    }
-
-    /// Each record with key and value mapped. Changes the key.
-    ///
-    /// ```
-    /// # use streams_dsl::prelude::*;
-    /// let builder = StreamsBuilder::new();
-    /// builder.stream::<String, i64>("in").map(|key, n| (n, key)).to("swapped");
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// driver.input::<String, i64>("in").pipe("k".into(), 4)?;
-    /// assert_eq!(driver.output::<i64, String>("swapped").read_key_values(), [(4, "k".into())]);
-    /// # Ok::<(), StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn map<L: Clone + 'static, W: Clone + 'static>(
-        &self,
-        map: impl Fn(K, V) -> (L, W) + Send + Sync + 'static,
-    ) -> KStream<L, W> {
-        let map = Arc::new(map);
-        let node = self.operator(prefix::STREAM_MAP, move |next| Map {
-            map: Arc::clone(&map),
-            next,
-        });
-        self.other_key(node, None)
-    }
-
-    /// Any number of values for each record, all with its key.
-    ///
-    /// ```
-    /// # use streams_dsl::prelude::*;
-    /// let builder = StreamsBuilder::new();
-    /// let lines = builder.stream::<String, String>("lines");
-    /// lines.flat_map_values(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>()).to("words");
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// driver.input::<String, String>("lines").pipe("k".into(), "so be it".into())?;
-    /// assert_eq!(driver.output::<String, String>("words").read_key_values().len(), 3);
-    /// # Ok::<(), StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn flat_map_values<W: Clone + 'static, I: IntoIterator<Item = W> + 'static>(
-        &self,
-        map: impl Fn(V) -> I + Send + Sync + 'static,
-    ) -> KStream<K, W> {
-        let map = Arc::new(move |_: &K, value: V| map(value));
-        let node = self.operator(prefix::STREAM_FLAT_MAP_VALUES, move |next| FlatMapValues {
-            map: Arc::clone(&map),
-            next,
-        });
-        self.same_key(node)
-    }
-
-    /// Any number of records for each record. Changes the key.
-    ///
-    /// ```
-    /// # use streams_dsl::prelude::*;
-    /// let builder = StreamsBuilder::new();
-    /// builder.stream::<String, i64>("in").flat_map(|key, n| (0..n).map(move |i| (i, key.clone()))).to("out");
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// driver.input::<String, i64>("in").pipe("k".into(), 2)?;
-    /// assert_eq!(driver.output::<i64, String>("out").read_key_values(), [(0, "k".into()), (1, "k".into())]);
-    /// # Ok::<(), StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn flat_map<L, W, I>(&self, map: impl Fn(K, V) -> I + Send + Sync + 'static) -> KStream<L, W>
-    where
-        L: Clone + 'static,
-        W: Clone + 'static,
-        I: IntoIterator<Item = (L, W)> + 'static,
-    {
-        let map = Arc::new(map);
-        let node = self.operator(prefix::STREAM_FLAT_MAP, move |next| FlatMap {
-            map: Arc::clone(&map),
-            next,
-        });
-        self.other_key(node, None)
-    }
-
-    /// Each record with a new key. Changes the key.
-    ///
-    /// ```
-    /// # use streams_dsl::prelude::*;
-    /// let builder = StreamsBuilder::new();
-    /// builder.stream::<String, i64>("in").select_key(|_, n| *n).to("out");
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// driver.input::<String, i64>("in").pipe("k".into(), 4)?;
-    /// assert_eq!(driver.output::<i64, i64>("out").read_key_values(), [(4, 4)]);
-    /// # Ok::<(), StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn select_key<L: Clone + 'static>(
-        &self,
-        select: impl Fn(&K, &V) -> L + Send + Sync + 'static,
-    ) -> KStream<L, V> {
-        let select = Arc::new(select);
-        let node = self.operator(prefix::STREAM_KEY_SELECT, move |next| SelectKey {
-            select: Arc::clone(&select),
-            next,
-        });
-        self.other_key(node, self.value_serde.clone())
-    }
-
-    /// Calls a function with each record, and passes the record on. After a failure it may be called again for the same
-    /// record, exactly-once or not.
-    ///
-    /// ```
-    /// # use streams_dsl::prelude::*;
-    /// let builder = StreamsBuilder::new();
-    /// builder.stream::<String, i64>("in").peek(|key, n| println!("{key}: {n}")).to("out");
-    /// # builder.build()?;
-    /// # Ok::<(), StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn peek(&self, look: impl Fn(&K, &V) + Send + Sync + 'static) -> Self {
-        let look = Arc::new(look);
-        let node = self.operator(prefix::STREAM_PEEK, move |next| Peek {
-            look: Arc::clone(&look),
-            next,
-        });
-        Self { node, ..self.clone() }
-    }
-
-    /// Calls a function with each record, and ends the stream. As for [`peek`](Self::peek), it may be called again.
-    ///
-    /// ```
-    /// # use streams_dsl::prelude::*;
-    /// let builder = StreamsBuilder::new();
-    /// builder.stream::<String, i64>("in").for_each(|key, n| println!("{key}: {n}"));
-    /// # builder.build()?;
-    /// # Ok::<(), StreamsError>(())
-    /// ```
-    pub fn for_each(&self, look: impl Fn(&K, &V) + Send + Sync + 'static) {
-        let look = Arc::new(look);
-        self.operator(prefix::STREAM_FOR_EACH, move |next: Edge<K, V>| Peek {
-            look: Arc::clone(&look),
-            next,
-        });
-    }
-
-    /// The records of both streams. There is no order between the two.
-    ///
-    /// ```
-    /// # use streams_dsl::prelude::*;
-    /// let builder = StreamsBuilder::new();
-    /// let (web, app) = (builder.stream::<String, i64>("web"), builder.stream("app"));
-    /// web.merge(&app).to("all");
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// driver.input::<String, i64>("web").pipe("k".into(), 1)?;
-    /// driver.input::<String, i64>("app").pipe("k".into(), 2)?;
-    /// assert_eq!(driver.output::<String, i64>("all").read_key_values().len(), 2);
-    /// # Ok::<(), StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn merge(&self, other: &KStream<K, V>) -> Self {
-        let parents = [self.node, other.node];
-        let mut plan = self.plan.borrow_mut();
-        let node = plan.add_operator::<K, V, K, V>(prefix::STREAM_MERGE, &parents, |_, next| Ok(next));
-        drop(plan);
-        let sources = [self.sources.as_slice(), &other.sources].concat();
-        Self {
-            node,
-            sources,
-            key_changed: self.key_changed || other.key_changed,
-            ..self.clone()
-        }
-    }
-
-    /// Splits the stream into branches: see [`BranchedKStream`].
-    #[must_use]
-    pub fn split(&self) -> BranchedKStream<K, V> {
-        BranchedKStream::new(self.clone())
-    }
-
-    /// Groups by a new key, with default serdes. Changes the key.
-    ///
-    /// ```
-    /// # use streams_dsl::prelude::*;
-    /// let builder = StreamsBuilder::new();
-    /// let orders = builder.stream::<String, String>("orders");
-    /// let by_city = orders.group_by(|_, city| city.clone()).count(Materialized::named("orders-by-city"));
-    /// by_city.to_stream().to("counts");
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// driver.input::<String, String>("orders").pipe("1".into(), "Bonn".into())?;
-    /// assert_eq!(driver.output::<String, Option<i64>>("counts").read_key_values(), [("Bonn".into(), Some(1))]);
-    /// # Ok::<(), StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn group_by<L: DefaultSerde + Clone>(
-        &self,
-        select: impl Fn(&K, &V) -> L + Send + Sync + 'static,
-    ) -> KGroupedStream<L, V>
-    where
-        V: DefaultSerde,
-    {
-        let value_serde = self.value_serde.clone().unwrap_or_else(V::default_serde);
-        self.group_by_with(select, Grouped::with(L::default_serde(), value_serde))
-    }
-
-    /// Groups by a new key. Changes the key.
-    #[must_use]
-    pub fn group_by_with<L: Clone + 'static>(
-        &self,
-        select: impl Fn(&K, &V) -> L + Send + Sync + 'static,
-        grouped: Grouped<L, V>,
-    ) -> KGroupedStream<L, V> {
-        let selected = self.select_key(select);
-        let selected = match &grouped.name {
-            Some(name) => selected.named(name),
-            None => selected,
-        };
-        selected.group_by_key_with(grouped)
-    }
-
-    /// Groups by the key, with default serdes.
-    #[must_use]
-    pub fn group_by_key(&self) -> KGroupedStream<K, V>
-    where
-        K: DefaultSerde,
-        V: DefaultSerde,
-    {
-        let (key_serde, value_serde) = self.default_serdes();
-        self.group_by_key_with(Grouped::with(key_serde, value_serde))
-    }
-
-    /// Groups by the key.
-    #[must_use]
-    pub fn group_by_key_with(&self, grouped: Grouped<K, V>) -> KGroupedStream<K, V> {
-        let Grouped {
-            key_serde,
-            value_serde,
-            name,
-        } = grouped;
-        KGroupedStream {
-            stream: self.clone(),
-            key_serde,
-            value_serde,
-            name,
-            repartitioned: Rc::default(),
-        }
-    }
-
-    /// Joins each record with the table's row of the same key as it is now. Without a row there is no result. Null keys and
-    /// null values are dropped and counted.
-    ///
-    /// ```
-    /// # use streams_dsl::prelude::*;
-    /// let builder = StreamsBuilder::new();
-    /// let users = builder.table::<String, String>("users", Materialized::default());
-    /// let clicks = builder.stream::<String, String>("clicks");
-    /// clicks.join(&users, |page, name| format!("{name} saw {page}")).to("seen");
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// driver.input::<String, String>("users").pipe("7".into(), "Ada".into())?;
-    /// driver.input::<String, String>("clicks").pipe("7".into(), "/home".into())?;
-    /// driver.input::<String, String>("clicks").pipe("8".into(), "/home".into())?;
-    /// assert_eq!(driver.output::<String, String>("seen").read_key_values(), [("7".into(), "Ada saw /home".into())]);
-    /// # Ok::<(), StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn join<T: Clone + 'static, W: Clone + 'static>(
-        &self,
-        table: &KTable<K, T>,
-        joiner: impl Fn(V, T) -> W + Send + Sync + 'static,
-    ) -> KStream<K, W>
-    where
-        K: DefaultSerde,
-        V: DefaultSerde,
-    {
-        let (key_serde, value_serde) = self.default_serdes();
-        self.join_with(table, joiner, Joined::with(key_serde, value_serde))
-    }
-
-    /// As [`join`](Self::join), with serdes and a name.
-    #[must_use]
-    pub fn join_with<T: Clone + 'static, W: Clone + 'static>(
-        &self,
-        table: &KTable<K, T>,
-        joiner: impl Fn(V, T) -> W + Send + Sync + 'static,
-        joined: Joined<K, V>,
-    ) -> KStream<K, W> {
-        let join = move |value, row: Option<T>| row.map(|row| joiner(value, row));
-        self.join_table(table, prefix::STREAM_JOIN, false, join, joined)
-    }
-
-    /// As [`join`](Self::join), but a record without a row is joined with `None`; so is one with a null key.
-    ///
-    /// ```
-    /// # use streams_dsl::prelude::*;
-    /// let builder = StreamsBuilder::new();
-    /// let users = builder.table::<String, String>("users", Materialized::default());
-    /// let clicks = builder.stream::<String, String>("clicks");
-    /// clicks.left_join(&users, |page, name| format!("{} saw {page}", name.unwrap_or("?".into()))).to("seen");
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// driver.input::<String, String>("clicks").pipe("8".into(), "/home".into())?;
-    /// assert_eq!(driver.output::<String, String>("seen").read_key_values(), [("8".into(), "? saw /home".into())]);
-    /// # Ok::<(), StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn left_join<T: Clone + 'static, W: Clone + 'static>(
-        &self,
-        table: &KTable<K, T>,
-        joiner: impl Fn(V, Option<T>) -> W + Send + Sync + 'static,
-    ) -> KStream<K, W>
-    where
-        K: DefaultSerde,
-        V: DefaultSerde,
-    {
-        let (key_serde, value_serde) = self.default_serdes();
-        self.left_join_with(table, joiner, Joined::with(key_serde, value_serde))
-    }
-
-    /// As [`left_join`](Self::left_join), with serdes and a name.
-    #[must_use]
-    pub fn left_join_with<T: Clone + 'static, W: Clone + 'static>(
-        &self,
-        table: &KTable<K, T>,
-        joiner: impl Fn(V, Option<T>) -> W + Send + Sync + 'static,
-        joined: Joined<K, V>,
-    ) -> KStream<K, W> {
-        let join = move |value, row| Some(joiner(value, row));
-        self.join_table(table, prefix::STREAM_LEFT_JOIN, true, join, joined)
-    }
-
-    /// Sends the stream through an internal topic, so that it is partitioned by its key.
-    #[must_use]
-    pub fn repartition(&self, repartitioned: Repartitioned<K, V>) -> Self {
-        let Repartitioned {
-            key_serde,
-            value_serde,
-            name,
-            partitions,
-        } = repartitioned;
-        let generated = self.plan.borrow_mut().names.processor(prefix::STREAM_REPARTITION);
-        self.through(
-            name.unwrap_or(generated),
-            key_serde,
-            value_serde,
-            partitions,
-            false,
-        )
-    }
-
-    /// Processes the stream with a processor of yours (Kafka's Processor API), connected to stores that were added to the
-    /// builder. Changes the key, as far as anyone knows.
-    #[must_use]
-    pub fn process<KO, VO, P>(
-        &self,
-        stores: &[&str],
-        supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
-    ) -> KStream<KO, VO>
-    where
-        KO: Clone + 'static,
-        VO: Clone + 'static,
-        P: Processor<K, V, KO, VO>,
-    {
-        let stores: Vec<String> = stores.iter().map(|store| (*store).to_owned()).collect();
-        let mut plan = self.plan.borrow_mut();
-        let name = plan.names.processor(prefix::STREAM_PROCESSOR);
-        let node = plan.add(name, &[self.node], move |builder, name, parents| {
-            let parents: Vec<Node<K, V>> = parents.iter().map(|parent| builder.node(*parent)).collect();
-            let stores: Vec<&str> = stores.iter().map(String::as_str).collect();
-            let node: Node<KO, VO> = builder.add_processor(name, &parents, &stores, supplier);
-            node.id()
-        });
-        drop(plan);
-        self.other_key(node, None)
-    }
-
-    /// Writes the stream to a topic, which must exist, with default serdes.
-    pub fn to(&self, topic: &str)
-    where
-        K: DefaultSerde,
-        V: DefaultSerde,
-    {
-        let (key_serde, value_serde) = self.default_serdes();
-        self.to_with(topic, Produced::with(key_serde, value_serde));
-    }
-
-    /// Writes the stream to a topic, which must exist.
-    pub fn to_with(&self, topic: &str, produced: Produced<K, V>) {
-        let Produced {
-            key_serde,
-            value_serde,
-            partitioner,
-            name,
-        } = produced;
-        let topic = TopicName::external(topic);
-        let mut plan = self.plan.borrow_mut();
-        let generated = plan.names.processor(prefix::STREAM_SINK);
-        plan.add(
-            name.unwrap_or(generated),
-            &[self.node],
-            move |builder, name, parents| {
-                let parents: Vec<Node<K, V>> = parents.iter().map(|parent| builder.node(*parent)).collect();
-                let options = SinkOptions {
-                    key_serde,
-                    value_serde,
-                    partitioner,
-                };
-                builder.add_sink(name, topic, &parents, options);
-                parents[0].id()
-            },
-        );
-    }
-
-    fn join_table<T: Clone + 'static, W: Clone + 'static>(
-        &self,
-        table: &KTable<K, T>,
-        prefix: &str,
-        left: bool,
-        join: impl Fn(V, Option<T>) -> Option<W> + Send + Sync + 'static,
-        joined: Joined<K, V>,
-    ) -> KStream<K, W> {
-        let Joined {
-            key_serde,
-            value_serde,
-            name,
-        } = joined;
-        table.view.require();
-        let stream = match self.key_changed {
-            true => {
-                let topic = name
-                    .clone()
-                    .unwrap_or_else(|| self.plan.borrow().name(self.node).to_owned());
-                self.through(
-                    topic,
-                    Arc::clone(&key_serde),
-                    Arc::clone(&value_serde),
-                    None,
-                    left,
-                )
-            }
-            false => self.clone(),
-        };
-        let (getter, stores, join) = (
-            Arc::clone(&table.view.getter),
-            table.view.stores.clone(),
-            Arc::new(join),
-        );
-        let mut plan = stream.plan.borrow_mut();
-        plan.copartition([stream.sources.as_slice(), &table.sources].concat());
-        let generated = plan.names.processor(prefix);
-        let keys = Arc::clone(&key_serde);
-        let node = plan.add(
-            name.unwrap_or(generated),
-            &[stream.node],
-            move |builder, name, parents| {
-                let parents: Vec<Node<K, V>> = parents.iter().map(|parent| builder.node(*parent)).collect();
-                let stores: Vec<&str> = stores.iter().map(String::as_str).collect();
-                let build = move |wiring: &mut streams_core::topology::Wiring<'_>, next| {
-                    Ok(Box::new(StreamTableJoin {
-                        key_serde: Arc::clone(&keys),
-                        value_serde: Arc::clone(&value_serde),
-                        get: getter(wiring)?,
-                        left,
-                        join: Arc::clone(&join),
-                        next,
-                    }) as Edge<K, V>)
-                };
-                builder.add_operator(name, &parents, &stores, build).id()
-            },
-        );
-        drop(plan);
-        let sources = [stream.sources.as_slice(), &table.sources].concat();
-        KStream::new(
-            Rc::clone(&stream.plan),
-            node,
-            sources,
-            Some(key_serde),
-            None,
-            false,
-        )
-    }
-
-    fn through(
-        &self,
-        name: String,
-        key_serde: Arc<dyn Serde<K>>,
-        value_serde: Arc<dyn Serde<V>>,
-        partitions: Option<u32>,
-        keep_null_keys: bool,
-    ) -> Self {
-        Through {
-            name,
-            key_serde,
-            value_serde,
-            partitions,
-            keep_null_keys,
-        }
-        .apply(self)
-    }
-
-    fn default_serdes(&self) -> (Arc<dyn Serde<K>>, Arc<dyn Serde<V>>)
-    where
-        K: DefaultSerde,
-        V: DefaultSerde,
-    {
-        let key_serde = self.key_serde.clone().unwrap_or_else(K::default_serde);
-        (
-            key_serde,
-            self.value_serde.clone().unwrap_or_else(V::default_serde),
-        )
-    }
-
-    /// Declares an operator on this stream from how its live node is made.
-    fn operator<L, W, P>(
-        &self,
-        prefix: &str,
-        make: impl Fn(Edge<L, W>) -> P + Send + Sync + 'static,
-    ) -> PlanId
-    where
-        L: Clone + 'static,
-        W: Clone + 'static,
-        P: streams_core::edge::Process<K, V> + 'static,
-    {
-        let build =
-            move |_: &mut streams_core::topology::Wiring<'_>, next| Ok(Box::new(make(next)) as Edge<K, V>);
-        self.plan.borrow_mut().add_operator(prefix, &[self.node], build)
-    }
-
-    fn same_key<W: Clone + 'static>(&self, node: PlanId) -> KStream<K, W> {
-        let (plan, sources) = (Rc::clone(&self.plan), self.sources.clone());
-        KStream::new(
-            plan,
-            node,
-            sources,
-            self.key_serde.clone(),
-            None,
-            self.key_changed,
-        )
-    }
-
-    fn other_key<L: Clone + 'static, W: Clone + 'static>(
-        &self,
-        node: PlanId,
-        value_serde: Option<Arc<dyn Serde<W>>>,
-    ) -> KStream<L, W> {
-        KStream::new(
-            Rc::clone(&self.plan),
-            node,
-            self.sources.clone(),
-            None,
-            value_serde,
-            true,
-        )
-    }
-}
-
-impl<K: Clone + 'static, V: Clone + 'static> KStream<Option<K>, V> {
-    /// The stream without its optional keys: records that have none are dropped and counted.
-    ///
-    /// ```
-    /// # use streams_dsl::prelude::*;
-    /// let builder = StreamsBuilder::new();
-    /// builder.stream::<Option<String>, i64>("in").require_key().to("out");
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// driver.input::<Option<String>, i64>("in").pipe(None, 1)?;
-    /// driver.input::<Option<String>, i64>("in").pipe(Some("k".into()), 2)?;
-    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("k".into(), 2)]);
-    /// assert_eq!(driver.dropped(DropReason::NullKey), 1);
-    /// # Ok::<(), StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn require_key(&self) -> KStream<K, V> {
-        let node = self.operator(prefix::STREAM_FILTER, |next| RequireKey { next });
-        let (plan, sources) = (Rc::clone(&self.plan), self.sources.clone());
-        KStream::new(
-            plan,
-            node,
-            sources,
-            None,
-            self.value_serde.clone(),
-            self.key_changed,
-        )
-    }
-}
-
-impl<K: Clone + 'static, V: Clone + 'static> KStream<K, Option<V>> {
-    /// The stream as a table: the latest value of each key, `None` deletes it. Goes through a repartition topic if the key
-    /// has changed. Null keys are dropped and counted.
-    ///
-    /// ```
-    /// # use streams_dsl::prelude::*;
-    /// let builder = StreamsBuilder::new();
-    /// let moves = builder.stream::<String, Option<String>>("moves");
-    /// moves.to_table(Materialized::named("place"));
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// driver.input::<String, String>("moves").pipe("ada".into(), "Bonn".into())?;
-    /// let place = driver.key_value_store::<String, String>("place")?;
-    /// assert_eq!(place.get(&"ada".into()).unwrap().unwrap().value, "Bonn");
-    /// # Ok::<(), StreamsError>(())
-    /// ```
-    pub fn to_table(&self, materialized: Materialized<V>) -> KTable<K, V>
-    where
-        K: DefaultSerde,
-    {
-        let store = match &materialized.name {
-            Some(name) => name.clone(),
-            None => self.plan.borrow_mut().names.store(prefix::STREAM_TO_TABLE),
-        };
-        let key_serde = self.key_serde.clone().unwrap_or_else(K::default_serde);
-        let value_serde = Arc::new(NullableSerde::new(Arc::clone(&materialized.value_serde)));
-        let stream = match self.key_changed {
-            true => self.through(store.clone(), key_serde, value_serde, None, false),
-            false => KStream {
-                key_serde: Some(key_serde),
-                ..self.clone()
-            },
-        };
-        let needed = materialized.name.is_some();
-        table_source::table(&stream, store, needed, materialized, prefix::STREAM_TO_TABLE)
+        self.with_node(self.node)
     }
 }
 
 impl<K, V> std::fmt::Debug for KStream<K, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KStream")
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K, V> KStream<K, V> {
+    pub(crate) fn new(
+        plan: SharedPlan,
+        node: PlanId,
+        key_serde: Option<Arc<dyn Serde<K>>>,
+        value_serde: Option<Arc<dyn Serde<V>>>,
+    ) -> Self {
+        Self {
+            plan,
+            node,
+            key_serde,
+            value_serde,
+        }
+    }
+
+    /// The same types and serdes at another node.
+    pub(crate) fn with_node(&self, node: PlanId) -> Self {
+        Self::new(
+            Rc::clone(&self.plan),
+            node,
+            self.key_serde.clone(),
+            self.value_serde.clone(),
+        )
+    }
+
+    /// Other values at another node: their serde is not known.
+    fn with_values<W>(&self, node: PlanId) -> KStream<K, W> {
+        KStream::new(Rc::clone(&self.plan), node, self.key_serde.clone(), None)
+    }
+
+    /// Adds a node after this one.
+    pub(crate) fn add(&self, prefix: &str, make: impl FnOnce(String, Vec<PlanId>) -> PlanNode) -> PlanId {
+        let mut plan = self.plan.borrow_mut();
+        let name = plan.names.processor(prefix);
+        plan.add(make(name, vec![self.node]))
+    }
+
+    fn then(&self, prefix: &str, key: KeyEffect, lower: Lower) -> PlanId {
+        self.add(prefix, |name, parents| {
+            let mut node = PlanNode::new(name, parents, lower);
+            node.key = key;
+            node
+        })
+    }
+
+    /// Names the processor of the last operator, instead of a generated name. Call it right after the operator: names of
+    /// internal topics are made of it.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let words = builder.stream::<String, String>("words");
+    /// words.filter(|_, word| word.len() > 2).named("long-words").to("out");
+    /// assert!(builder.build()?.describe().contains("Processor: long-words"));
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        self.plan.borrow_mut().rename(self.node, name);
+        self
+    }
+}
+
+/// Operators without state.
+impl<K: Data, V: Data> KStream<K, V> {
+    /// The records for which `keep` holds.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("in").filter(|_, n| n % 2 == 0).to("even");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// let input = driver.input::<String, i64>("in");
+    /// input.pipe("a".into(), 1)?;
+    /// input.pipe("b".into(), 2)?;
+    /// assert_eq!(driver.output::<String, i64>("even").read_key_values(), [("b".into(), 2)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KStream<K, V> {
+        self.filtered(keep, true)
+    }
+
+    /// The records for which `drop` does not hold.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("in").filter_not(|_, n| *n < 0).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("a".to_string(), -1_i64)?;
+    /// assert!(driver.output::<String, i64>("out").is_empty());
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn filter_not(&self, drop: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KStream<K, V> {
+        self.filtered(drop, false)
+    }
+
+    fn filtered(&self, keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static, wanted: bool) -> KStream<K, V> {
+        let keep = Arc::new(keep);
+        let lower = operator::<K, V, K, V>(move |_, next| {
+            let keep = Arc::clone(&keep);
+            Ok(Box::new(Filter { keep, wanted, next }))
+        });
+        self.with_node(self.then(prefix::FILTER, KeyEffect::Keeps, lower))
+    }
+
+    /// A new key and value for each record. What needs equal keys together repartitions afterwards, even if the key did not
+    /// change: prefer [`map_values`](Self::map_values).
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("in").map(|name, n| (n, name)).to("swapped");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("a".to_string(), 7_i64)?;
+    /// assert_eq!(driver.output::<i64, String>("swapped").read_key_values(), [(7, "a".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn map<KO: Data, VO: Data>(
+        &self,
+        map: impl Fn(K, V) -> (KO, VO) + Send + Sync + 'static,
+    ) -> KStream<KO, VO> {
+        let map = Arc::new(map);
+        let lower = operator::<K, V, KO, VO>(move |_, next| {
+            let map = Arc::clone(&map);
+            Ok(Box::new(Map { map, next }))
+        });
+        let node = self.then(prefix::MAP, KeyEffect::Changes, lower);
+        KStream::new(Rc::clone(&self.plan), node, None, None)
+    }
+
+    /// A new value for each record.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, String>("in").map_values(|text| text.len() as i64).to("lengths");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("a".to_string(), "four".to_string())?;
+    /// assert_eq!(driver.output::<String, i64>("lengths").read_key_values(), [("a".into(), 4)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn map_values<VO: Data>(&self, map: impl Fn(V) -> VO + Send + Sync + 'static) -> KStream<K, VO> {
+        self.map_values_with_key(move |_, value| map(value))
+    }
+
+    /// A new value for each record, made of key and value.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let input = builder.stream::<String, i64>("in");
+    /// input.map_values_with_key(|name, n| format!("{name} has {n}")).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("a".to_string(), 7_i64)?;
+    /// assert_eq!(driver.output::<String, String>("out").read().unwrap().value, "a has 7");
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn map_values_with_key<VO: Data>(
+        &self,
+        map: impl Fn(&K, V) -> VO + Send + Sync + 'static,
+    ) -> KStream<K, VO> {
+        let map = Arc::new(map);
+        let lower = operator::<K, V, K, VO>(move |_, next| {
+            let map = Arc::clone(&map);
+            Ok(Box::new(MapValues { map, next }))
+        });
+        self.with_values(self.then(prefix::MAP_VALUES, KeyEffect::Keeps, lower))
+    }
+
+    /// Any number of records for each, keys included. As for [`map`](Self::map), a repartition may follow.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let input = builder.stream::<String, i64>("in");
+    /// input.flat_map(|name, n| (0..n).map(move |i| (i, name.clone()))).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("a".to_string(), 2_i64)?;
+    /// let out = driver.output::<i64, String>("out").read_key_values();
+    /// assert_eq!(out, [(0, "a".into()), (1, "a".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn flat_map<KO: Data, VO: Data, I: IntoIterator<Item = (KO, VO)>>(
+        &self,
+        map: impl Fn(K, V) -> I + Send + Sync + 'static,
+    ) -> KStream<KO, VO> {
+        let map = Arc::new(map);
+        let lower = operator::<K, V, KO, VO>(move |_, next| {
+            let map = Arc::clone(&map);
+            Ok(Box::new(FlatMap { map, next }))
+        });
+        let node = self.then(prefix::FLAT_MAP, KeyEffect::Changes, lower);
+        KStream::new(Rc::clone(&self.plan), node, None, None)
+    }
+
+    /// Any number of values for each record, under its key.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let lines = builder.stream::<Option<String>, String>("lines");
+    /// lines.flat_map_values(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>()).to("words");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("lines").pipe(None::<String>, "to be".to_string())?;
+    /// let words = driver.output::<Option<String>, String>("words").read_key_values();
+    /// assert_eq!(words, [(None, "to".into()), (None, "be".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn flat_map_values<VO: Data, I: IntoIterator<Item = VO>>(
+        &self,
+        map: impl Fn(V) -> I + Send + Sync + 'static,
+    ) -> KStream<K, VO> {
+        self.flat_map_values_with_key(move |_, value| map(value))
+    }
+
+    /// Any number of values for each record, made of key and value.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<i64, i64>("in").flat_map_values_with_key(|key, n| [*key, n]).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe(1_i64, 2_i64)?;
+    /// assert_eq!(driver.output::<i64, i64>("out").read_key_values(), [(1, 1), (1, 2)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn flat_map_values_with_key<VO: Data, I: IntoIterator<Item = VO>>(
+        &self,
+        map: impl Fn(&K, V) -> I + Send + Sync + 'static,
+    ) -> KStream<K, VO> {
+        let map = Arc::new(map);
+        let lower = operator::<K, V, K, VO>(move |_, next| {
+            let map = Arc::clone(&map);
+            Ok(Box::new(FlatMapValues { map, next }))
+        });
+        self.with_values(self.then(prefix::FLAT_MAP_VALUES, KeyEffect::Keeps, lower))
+    }
+
+    /// A new key for each record. A repartition follows where equal keys are needed together.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<Option<String>, String>("words").select_key(|_, word| word.clone()).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("words").pipe(None::<String>, "be".to_string())?;
+    /// assert_eq!(driver.output::<String, String>("out").read().unwrap().key, "be");
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn select_key<KO: Data>(
+        &self,
+        select: impl Fn(&K, &V) -> KO + Send + Sync + 'static,
+    ) -> KStream<KO, V> {
+        let node = self.select(select);
+        KStream::new(Rc::clone(&self.plan), node, None, self.value_serde.clone())
+    }
+
+    fn select<KO: Data>(&self, select: impl Fn(&K, &V) -> KO + Send + Sync + 'static) -> PlanId {
+        let select = Arc::new(select);
+        let lower = operator::<K, V, KO, V>(move |_, next| {
+            let select = Arc::clone(&select);
+            Ok(Box::new(SelectKey { select, next }))
+        });
+        self.then(prefix::KEY_SELECT, KeyEffect::Changes, lower)
+    }
+
+    /// Shows each record to `look` and passes it on. After a failure records are shown again, exactly-once or not.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    /// use streams_dsl::prelude::*;
+    ///
+    /// static SEEN: AtomicUsize = AtomicUsize::new(0);
+    /// let builder = StreamsBuilder::new();
+    /// let input = builder.stream::<String, i64>("in");
+    /// input.peek(|_, _| { SEEN.fetch_add(1, Ordering::Relaxed); }).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("a".to_string(), 7_i64)?;
+    /// assert_eq!(SEEN.load(Ordering::Relaxed), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn peek(&self, look: impl Fn(&K, &V) + Send + Sync + 'static) -> KStream<K, V> {
+        let look = Arc::new(look);
+        let lower = operator::<K, V, K, V>(move |_, next| {
+            let look = Arc::clone(&look);
+            Ok(Box::new(Peek { look, next }))
+        });
+        self.with_node(self.then(prefix::PEEK, KeyEffect::Keeps, lower))
+    }
+
+    /// Gives each record to `action`, and ends there. After a failure records come again, exactly-once or not.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let (sender, receiver) = mpsc::channel();
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("in").for_each(move |_, n| sender.send(n).unwrap());
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("a".to_string(), 7_i64)?;
+    /// assert_eq!(receiver.try_recv(), Ok(7));
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    pub fn for_each(&self, action: impl Fn(K, V) + Send + Sync + 'static) -> Terminal {
+        let action = Arc::new(action);
+        // Nothing can come after it: the output's types are of no account.
+        let lower = operator::<K, V, (), ()>(move |_, _| {
+            let action = Arc::clone(&action);
+            Ok(Box::new(ForEach { action }))
+        });
+        self.terminal(self.then(prefix::FOR_EACH, KeyEffect::Keeps, lower))
+    }
+
+    /// The records of both streams, in no particular order between the two.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let (a, b) = (builder.stream::<String, i64>("a"), builder.stream::<String, i64>("b"));
+    /// a.merge(&b).to("both");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("b").pipe("k".to_string(), 7_i64)?;
+    /// assert_eq!(driver.output::<String, i64>("both").read_key_values(), [("k".into(), 7)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn merge(&self, other: &KStream<K, V>) -> KStream<K, V> {
+        let mut parents = vec![self.node];
+        if self.same_builder(&other.plan, "merge") {
+            parents.push(other.node);
+        }
+        let pass = operator::<K, V, K, V>(|_, next| Ok(next));
+        let node = self.add(prefix::MERGE, |name, _| PlanNode::new(name, parents, pass));
+        KStream::new(Rc::clone(&self.plan), node, None, None)
+    }
+
+    /// Splits the stream: each record goes to the first branch that takes it.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let mut split = builder.stream::<String, i64>("in").split();
+    /// split.branch(|_, n| *n < 0).to("negative");
+    /// split.branch(|_, n| *n > 9).to("large");
+    /// split.default_branch().to("small");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("a".to_string(), 7_i64)?;
+    /// assert!(driver.output::<String, i64>("large").is_empty());
+    /// assert_eq!(driver.output::<String, i64>("small").read_key_values(), [("a".into(), 7)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn split(&self) -> BranchedKStream<K, V> {
+        BranchedKStream::new(self)
+    }
+
+    /// Writes the stream to a topic, with the serdes it carries or the types' own.
+    pub fn to(&self, topic: &str) -> Terminal
+    where
+        K: DefaultSerde,
+        V: DefaultSerde,
+    {
+        self.to_with(topic, Produced::default())
+    }
+
+    /// Writes the stream to a topic as `produced` says.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use streams_dsl::prelude::*;
+    /// use streams_dsl::serde::JsonSerde;
+    ///
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Order { item: String }
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders = builder.stream::<String, String>("in").map_values(|item| Order { item });
+    /// orders.to_with("orders", Produced::with(String::default_serde(), Arc::new(JsonSerde)));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("a".to_string(), "tea".to_string())?;
+    /// let json = driver.output::<String, String>("orders").read().unwrap().value;
+    /// assert_eq!(json, r#"{"item":"tea"}"#);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    pub fn to_with(&self, topic: &str, produced: Produced<K, V>) -> Terminal {
+        let topic = TopicName::external(topic);
+        let key_serde = produced.key_serde.resolve(self.key_serde.as_ref());
+        let value_serde = produced.value_serde.resolve(self.value_serde.as_ref());
+        let mut options = SinkOptions::new(key_serde, value_serde);
+        options.partitioner = produced.partitioner;
+        let lower: Lower = Box::new(move |lowering| {
+            let parents = lowering.parents::<K, V>();
+            let name = lowering.node.name.as_str();
+            lowering.builder.add_sink(name, topic, &parents, options);
+            Lowered::default()
+        });
+        self.terminal(self.then(prefix::SINK, KeyEffect::Keeps, lower))
+    }
+
+    fn terminal(&self, node: PlanId) -> Terminal {
+        Terminal {
+            plan: Rc::clone(&self.plan),
+            node,
+        }
+    }
+
+    /// A processor of your own (Kafka's Processor API): see [`Processor`]. `supplier` makes one for each task; it takes the
+    /// stores named here, and schedules, from its argument.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    /// use streams_dsl::processor::{BoxError, Processor, ProcessorContext};
+    /// use streams_dsl::store::{KeyValueStore, KeyValueStoreBuilder};
+    ///
+    /// /// Passes a value on if it differs from the key's last one.
+    /// struct Distinct(KeyValueStore<String, i64>);
+    ///
+    /// impl Processor<String, i64, String, i64> for Distinct {
+    ///     fn process(
+    ///         &mut self,
+    ///         record: Record<String, i64>,
+    ///         context: &mut ProcessorContext<'_, '_, String, i64>,
+    ///     ) -> Result<(), BoxError> {
+    ///         let before = self.0.put(&record.key, Some(record.value), record.timestamp_ms)?;
+    ///         match before {
+    ///             Some(before) if before.value == record.value => Ok(()),
+    ///             _ => context.forward(record),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.add_state_store("last", KeyValueStoreBuilder::<String, i64>::new("last"));
+    /// let input = builder.stream::<String, i64>("in");
+    /// input.process(&["last"], |init| Ok(Distinct(init.key_value_store("last")?))).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for n in [1_i64, 1, 2] {
+    ///     driver.input("in").pipe("a".to_string(), n)?;
+    /// }
+    /// let out = driver.output::<String, i64>("out").read_key_values();
+    /// assert_eq!(out, [("a".into(), 1), ("a".into(), 2)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn process<KO: Data, VO: Data, P: Processor<K, V, KO, VO>>(
+        &self,
+        stores: &[&str],
+        supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
+    ) -> KStream<KO, VO> {
+        let lower: Lower = Box::new(move |lowering| {
+            let node = lowering.node;
+            let parents = lowering.parents::<K, V>();
+            let added =
+                lowering
+                    .builder
+                    .add_processor(node.name.as_str(), &parents, &node.stores(), supplier);
+            Lowered::operator::<KO, VO>(added)
+        });
+        let node = self.add(prefix::PROCESSOR, |name, parents| {
+            let mut node = PlanNode::new(name, parents, lower);
+            node.key = KeyEffect::Changes;
+            node.stores = stores.iter().map(|&store| store.to_owned()).collect();
+            node
+        });
+        KStream::new(Rc::clone(&self.plan), node, None, None)
+    }
+
+    fn same_builder(&self, other: &SharedPlan, what: &str) -> bool {
+        let same = Rc::ptr_eq(&self.plan, other);
+        if !same {
+            let mut plan = self.plan.borrow_mut();
+            let problem = format!(
+                "{what} after {} with a stream or table of another StreamsBuilder",
+                plan.node(self.node).name
+            );
+            plan.problems.push(problem);
+        }
+        same
+    }
+}
+
+impl<K: Data, V: Data> KStream<Option<K>, V> {
+    /// The records that have a key, as a stream whose keys cannot be null. The others are dropped and counted.
+    ///
+    /// ```
+    /// use streams_dsl::metrics::DropReason;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let keyed: KStream<String, i64> = builder.stream::<Option<String>, i64>("in").require_key();
+    /// keyed.to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe(None::<String>, 7_i64)?;
+    /// assert!(driver.output::<String, i64>("out").is_empty());
+    /// assert_eq!(driver.dropped(DropReason::NullKey), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn require_key(&self) -> KStream<K, V> {
+        let lower = operator::<Option<K>, V, K, V>(|_, next| Ok(Box::new(RequireKey { next })));
+        let node = self.then(prefix::FILTER, KeyEffect::Keeps, lower);
+        KStream::new(Rc::clone(&self.plan), node, None, self.value_serde.clone())
+    }
+}
+
+/// Grouping, tables, and repartitions.
+impl<K: Data, V: Data> KStream<K, V> {
+    /// Groups the stream by its key, to be aggregated. Repartitions if the key may have changed.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let sums = builder.stream::<String, i64>("in").group_by_key().reduce(|a, b| a + b, Materialized::default());
+    /// sums.to_stream().to("sums");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for n in [1_i64, 2] {
+    ///     driver.input("in").pipe("a".to_string(), n)?;
+    /// }
+    /// let sums = driver.output::<String, i64>("sums").read_key_values();
+    /// assert_eq!(sums, [("a".into(), 1), ("a".into(), 3)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn group_by_key(&self) -> KGroupedStream<K, V>
+    where
+        K: DefaultSerde,
+        V: DefaultSerde,
+    {
+        self.group_by_key_with(Grouped::default())
+    }
+
+    /// Groups the stream by its key as `grouped` says.
+    #[must_use]
+    pub fn group_by_key_with(&self, grouped: Grouped<K, V>) -> KGroupedStream<K, V> {
+        let serdes = Serdes {
+            key: grouped.key_serde.resolve(self.key_serde.as_ref()),
+            value: grouped.value_serde.resolve(self.value_serde.as_ref()),
+        };
+        KGroupedStream::new(Rc::clone(&self.plan), self.node, serdes, grouped.name)
+    }
+
+    /// Groups the stream by a new key, and so repartitions it.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let words = builder.stream::<Option<String>, String>("words");
+    /// let counts = words.group_by(|_, word| word.len() as i64).count(Materialized::named("by-length"));
+    /// counts.to_stream().to("counts");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("words").pipe(None::<String>, "be".to_string())?;
+    /// assert_eq!(driver.output::<i64, i64>("counts").read_key_values(), [(2, 1)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn group_by<KO: Data + DefaultSerde>(
+        &self,
+        select: impl Fn(&K, &V) -> KO + Send + Sync + 'static,
+    ) -> KGroupedStream<KO, V>
+    where
+        V: DefaultSerde,
+    {
+        self.group_by_with(select, Grouped::default())
+    }
+
+    /// Groups the stream by a new key as `grouped` says.
+    #[must_use]
+    pub fn group_by_with<KO: Data>(
+        &self,
+        select: impl Fn(&K, &V) -> KO + Send + Sync + 'static,
+        grouped: Grouped<KO, V>,
+    ) -> KGroupedStream<KO, V> {
+        let node = self.select(select);
+        if let Some(name) = &grouped.name {
+            self.plan.borrow_mut().rename(node, name);
+        }
+        let serdes = Serdes {
+            key: grouped.key_serde.resolve(None),
+            value: grouped.value_serde.resolve(self.value_serde.as_ref()),
+        };
+        KGroupedStream::new(Rc::clone(&self.plan), node, serdes, grouped.name)
+    }
+
+    /// Sends the stream through a topic of its own, partitioned by key, whether or not that is needed. Null keys are
+    /// dropped.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("in").repartition(Repartitioned::named("wide").partitions(12)).to("out");
+    /// let topology = builder.build()?;
+    /// assert_eq!(topology.subtopologies().len(), 2);
+    /// let driver = TopologyTestDriver::new(&topology)?;
+    /// driver.input("in").pipe("a".to_string(), 7_i64)?;
+    /// assert_eq!(driver.written("app-wide-repartition").len(), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn repartition(&self, repartitioned: Repartitioned<K, V>) -> KStream<K, V> {
+        let serdes = Serdes {
+            key: repartitioned.key_serde.resolve(self.key_serde.as_ref()),
+            value: repartitioned.value_serde.resolve(self.value_serde.as_ref()),
+        };
+        let mut plan = self.plan.borrow_mut();
+        let prefix = match repartitioned.name {
+            Some(name) => name,
+            None => plan.names.processor(prefix::REPARTITION),
+        };
+        let names = plan.names.repartition(&prefix);
+        let node = repartition::add(
+            &mut plan,
+            self.node,
+            names,
+            serdes.clone(),
+            repartitioned.partitions,
+        );
+        KStream::new(Rc::clone(&self.plan), node, Some(serdes.key), Some(serdes.value))
+    }
+
+    /// The stream as a table: each record sets the value of its key, a null deletes it. Repartitions if the key may have
+    /// changed. Null keys are dropped and counted.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let latest = builder.stream::<String, i64>("in").to_table(Materialized::named("latest"));
+    /// latest.to_stream().to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("a".to_string(), 7_i64)?;
+    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("a".into(), 7)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn to_table(&self, materialized: Materialized<V>) -> KTable<K, V>
+    where
+        K: DefaultSerde,
+    {
+        let serdes = Serdes {
+            key: self.key_serde.clone().unwrap_or_else(K::default_serde),
+            value: materialized
+                .value_serde
+                .clone()
+                .resolve(self.value_serde.as_ref()),
+        };
+        let mut plan = self.plan.borrow_mut();
+        let named = materialized.name.is_some();
+        let name = plan.names.processor(prefix::TO_TABLE);
+        let store = plan
+            .names
+            .store_or(materialized.name.as_deref(), prefix::TO_TABLE);
+        let parent = if plan.repartition_required(self.node) {
+            repartition::shared(&mut plan, self.node, &name, serdes.clone())
+        } else {
+            self.node
+        };
+        plan.stores.push(stores::key_value(
+            materialized,
+            &store,
+            Arc::clone(&serdes.key),
+            Arc::clone(&serdes.value),
+        ));
+        let (key_serde, value_serde) = (Arc::clone(&serdes.key), Arc::clone(&serdes.value));
+        let store_name = store.clone();
+        let lower = operator_of(move |node| {
+            let value = move |value: V| (!value_serde.is_null(&value)).then_some(value);
+            builder::table_source(node, key_serde, store_name, value)
+        });
+        let mut node = PlanNode::new(name, vec![parent], lower);
+        if named {
+            node.stores.push(store.clone());
+            node.table = TableState::Stored(store.clone());
+        } else {
+            node.table = TableState::OnDemand(store.clone());
+        }
+        let node = plan.add(node);
+        KTable::new(
+            Rc::clone(&self.plan),
+            node,
+            serdes.key,
+            Some(serdes.value),
+            view::key_value(&store),
+        )
+    }
+}
+
+/// Joins with a table of the same key.
+impl<K: Data, V: Data> KStream<K, V> {
+    /// Each record with the row of its key; dropped if there is none.
+    ///
+    /// The stream drives: an update of the table sends nothing. The result has the record's timestamp. Null values, and null
+    /// keys, are dropped and counted. The stream is repartitioned if its key may have changed; stream and table must have
+    /// the same number of partitions.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let names = builder.table::<i64, String>("names", Materialized::default());
+    /// let visits = builder.stream::<i64, String>("visits");
+    /// visits.join(&names, |page, name| format!("{name} saw {page}")).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("visits").pipe(1_i64, "too soon".to_string())?;
+    /// driver.input("names").pipe(1_i64, "Ada".to_string())?;
+    /// driver.input("visits").pipe(1_i64, "home".to_string())?;
+    /// assert_eq!(driver.output::<i64, String>("out").read_key_values(), [(1, "Ada saw home".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn join<T: Data, R: Data>(
+        &self,
+        table: &KTable<K, T>,
+        joiner: impl Fn(V, &T) -> R + Send + Sync + 'static,
+    ) -> KStream<K, R>
+    where
+        K: DefaultSerde,
+        V: DefaultSerde,
+    {
+        self.join_with(table, joiner, Joined::default())
+    }
+
+    /// As [`join`](Self::join), with the stream's serdes and a name.
+    #[must_use]
+    pub fn join_with<T: Data, R: Data>(
+        &self,
+        table: &KTable<K, T>,
+        joiner: impl Fn(V, &T) -> R + Send + Sync + 'static,
+        joined: Joined<K, V>,
+    ) -> KStream<K, R> {
+        let joiner = move |value: V, row: Option<&T>| row.map(|row| joiner(value, row));
+        self.join_table(table, joiner, joined, false)
+    }
+
+    /// Each record with the row of its key, or with none. As [`join`](Self::join), but a null key is joined with none.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let names = builder.table::<i64, String>("names", Materialized::default());
+    /// let visits = builder.stream::<i64, String>("visits");
+    /// let known = visits.left_join(&names, |page, name| {
+    ///     format!("{} saw {page}", name.map_or("somebody", String::as_str))
+    /// });
+    /// known.to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("visits").pipe(1_i64, "home".to_string())?;
+    /// let out = driver.output::<i64, String>("out").read_key_values();
+    /// assert_eq!(out, [(1, "somebody saw home".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn left_join<T: Data, R: Data>(
+        &self,
+        table: &KTable<K, T>,
+        joiner: impl Fn(V, Option<&T>) -> R + Send + Sync + 'static,
+    ) -> KStream<K, R>
+    where
+        K: DefaultSerde,
+        V: DefaultSerde,
+    {
+        self.left_join_with(table, joiner, Joined::default())
+    }
+
+    /// As [`left_join`](Self::left_join), with the stream's serdes and a name.
+    #[must_use]
+    pub fn left_join_with<T: Data, R: Data>(
+        &self,
+        table: &KTable<K, T>,
+        joiner: impl Fn(V, Option<&T>) -> R + Send + Sync + 'static,
+        joined: Joined<K, V>,
+    ) -> KStream<K, R> {
+        let joiner = move |value: V, row: Option<&T>| Some(joiner(value, row));
+        self.join_table(table, joiner, joined, true)
+    }
+
+    fn join_table<T: Data, R: Data>(
+        &self,
+        table: &KTable<K, T>,
+        join: impl Fn(V, Option<&T>) -> Option<R> + Send + Sync + 'static,
+        joined: Joined<K, V>,
+        left: bool,
+    ) -> KStream<K, R> {
+        let other = self.same_builder(&table.plan, "join").then_some(table.node);
+        let serdes = Serdes {
+            key: joined.key_serde.resolve(self.key_serde.as_ref()),
+            value: joined.value_serde.resolve(self.value_serde.as_ref()),
+        };
+        let mut plan = self.plan.borrow_mut();
+        let parent = if plan.repartition_required(self.node) {
+            let prefix = joined.name.clone();
+            let prefix = prefix.unwrap_or_else(|| plan.node(self.node).name.clone());
+            repartition::shared(&mut plan, self.node, &prefix, serdes.clone())
+        } else {
+            self.node
+        };
+        let prefix = if left { prefix::LEFT_JOIN } else { prefix::JOIN };
+        let name = plan.names.processor_or(joined.name.as_deref(), prefix);
+        let lower = lower_join(join, left, serdes.clone(), Arc::clone(&table.view));
+        let mut node = PlanNode::new(name, vec![parent], lower);
+        node.takes_null_keys = left;
+        node.joined = other;
+        if let Some(other) = other {
+            node.stores = plan.look_up(other);
+            plan.copartition(parent, other);
+        }
+        let node = plan.add(node);
+        KStream::new(Rc::clone(&self.plan), node, Some(serdes.key), None)
+    }
+}
+
+fn lower_join<K: Data, V: Data, T: Data, R: Data>(
+    join: impl Fn(V, Option<&T>) -> Option<R> + Send + Sync + 'static,
+    left: bool,
+    serdes: Serdes<K, V>,
+    view: view::OpenView<K, T>,
+) -> Lower {
+    let join = Arc::new(join);
+    operator_of(move |node| {
+        let node = node.name.clone();
+        move |wiring: &mut Wiring<'_>, next: Edge<K, R>| {
+            let Serdes { key, value } = serdes.clone();
+            Ok(Box::new(StreamTableJoin {
+                node: node.clone(),
+                join: Arc::clone(&join),
+                left,
+                key_serde: key,
+                value_serde: value,
+                table: view(wiring)?,
+                next,
+            }) as Edge<K, V>)
+        }
+    })
+}
+
+/// The end of a stream: a sink, or a [`for_each`](KStream::for_each). Only its name can still be set.
+#[derive(Clone)]
+pub struct Terminal {
+    plan: SharedPlan,
+    node: PlanId,
+}
+
+impl Terminal {
+    /// Names the processor, instead of a generated name.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("in").to("out").named("write-out");
+    /// assert!(builder.build()?.describe().contains("Sink: write-out (topic: out)"));
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    pub fn named(self, name: &str) {
+        self.plan.borrow_mut().rename(self.node, name);
+    }
+}
+
+impl std::fmt::Debug for Terminal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Terminal")
             .field("node", &self.node)
             .finish_non_exhaustive()
     }

@@ -1,29 +1,32 @@
-//! `KTable`: the latest value of each key, as a flow of updates and as something to look up.
+//! `KTable`: a handle to a table in the plan: for each key its latest value.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use streams_core::error::Result;
-use streams_core::serde::{DefaultSerde, NullableSerde, Serde};
-use streams_core::store::{StoreResult, ValueAndTimestamp};
+use streams_core::edge::Edge;
+use streams_core::serde::{NullableSerde, Serde};
 use streams_core::topology::Wiring;
 
+use crate::lower::{operator, operator_of};
 use crate::names::prefix;
-use crate::operators::table_map::{self, Step, map_found};
+use crate::operators::table_filter::TableFilter;
+use crate::operators::table_map::TableMap;
+use crate::operators::to_stream::ToStream;
 use crate::options::Materialized;
-use crate::plan::{PlanId, SharedPlan};
-use crate::stream::KStream;
-use crate::windowed::Windowed;
+use crate::plan::{PlanId, PlanNode, SharedPlan, TableState};
+use crate::view::{self, OpenView};
+use crate::{Change, Data, KStream, stores};
 
-/// A table that changes (Kafka's `KTable`): at any time one value a key, or none. A cheap handle.
+/// A table: for each key its latest value, and a stream of its updates (Kafka's `KTable`).
+///
+/// Each update is passed on as it happens. `V` is never null: that a row is deleted is said by the table, not by a value.
+/// A cheap handle: clones are the same table.
 pub struct KTable<K, V> {
     pub(crate) plan: SharedPlan,
     pub(crate) node: PlanId,
-    pub(crate) sources: Vec<PlanId>,
-    pub(crate) key_serde: Option<Arc<dyn Serde<K>>>,
-    pub(crate) value_serde: Option<Arc<dyn Serde<V>>>,
-    pub(crate) view: View<K, V>,
+    key_serde: Arc<dyn Serde<K>>,
+    value_serde: Option<Arc<dyn Serde<V>>>,
+    pub(crate) view: OpenView<K, V>,
 }
 
 impl<K, V> Clone for KTable<K, V> {
@@ -31,255 +34,10 @@ impl<K, V> Clone for KTable<K, V> {
         Self {
             plan: Rc::clone(&self.plan),
             node: self.node,
-            sources: self.sources.clone(),
-            key_serde: self.key_serde.clone(),
+            key_serde: Arc::clone(&self.key_serde),
             value_serde: self.value_serde.clone(),
-            view: self.view.clone(),
+            view: Arc::clone(&self.view),
         }
-    }
-}
-
-/// Looks up one row, in a live task.
-pub(crate) type Getter<K, V> = Box<dyn Fn(&K) -> StoreResult<Option<ValueAndTimestamp<V>>>>;
-
-type MakeGetter<K, V> = Arc<dyn Fn(&Wiring<'_>) -> Result<Getter<K, V>> + Send + Sync>;
-
-/// How a table's rows are looked up by operators that join with it.
-pub(crate) struct View<K, V> {
-    /// Stores that such an operator must be connected to.
-    pub(crate) stores: Vec<String>,
-    pub(crate) getter: MakeGetter<K, V>,
-    /// Set when somebody looks: the table then needs a store.
-    needed: Option<Rc<Cell<bool>>>,
-}
-
-impl<K, V> Clone for View<K, V> {
-    fn clone(&self) -> Self {
-        Self {
-            stores: self.stores.clone(),
-            getter: Arc::clone(&self.getter),
-            needed: self.needed.clone(),
-        }
-    }
-}
-
-impl<K: 'static, V: Clone + 'static> View<K, V> {
-    pub(crate) fn of_store(store: &str) -> Self {
-        let name = store.to_owned();
-        let getter: MakeGetter<K, V> = Arc::new(move |wiring| {
-            let store = wiring.key_value_store::<K, V>(&name)?;
-            Ok(Box::new(move |key: &K| store.get(key)))
-        });
-        Self {
-            stores: vec![store.to_owned()],
-            getter,
-            needed: None,
-        }
-    }
-
-    pub(crate) fn of_optional_store(store: &str, needed: Rc<Cell<bool>>) -> Self {
-        Self {
-            needed: Some(needed),
-            ..Self::of_store(store)
-        }
-    }
-
-    /// The view through a step that is not materialised.
-    pub(crate) fn map<W: 'static>(&self, step: Step<K, V, W>) -> View<K, W> {
-        let inner = Arc::clone(&self.getter);
-        let getter: MakeGetter<K, W> = Arc::new(move |wiring| {
-            let (get, step) = (inner(wiring)?, Arc::clone(&step));
-            Ok(Box::new(move |key: &K| Ok(map_found(&step, key, get(key)?))))
-        });
-        View {
-            stores: self.stores.clone(),
-            getter,
-            needed: self.needed.clone(),
-        }
-    }
-}
-
-impl<K, V> View<K, V> {
-    /// Makes sure that the table has a store.
-    pub(crate) fn require(&self) {
-        if let Some(needed) = &self.needed {
-            needed.set(true);
-        }
-    }
-}
-
-impl<K: 'static, V: Clone + 'static> View<Windowed<K>, V> {
-    pub(crate) fn of_window_store(store: &str) -> Self {
-        let name = store.to_owned();
-        let getter: MakeGetter<Windowed<K>, V> = Arc::new(move |wiring| {
-            let store = wiring.window_store::<K, V>(&name)?;
-            Ok(Box::new(move |key: &Windowed<K>| {
-                store.fetch(&key.key, key.window.start_ms)
-            }))
-        });
-        Self {
-            stores: vec![store.to_owned()],
-            getter,
-            needed: None,
-        }
-    }
-}
-
-type Serdes<K, V> = (Option<Arc<dyn Serde<K>>>, Option<Arc<dyn Serde<V>>>);
-
-impl<K: Clone + 'static, V: Clone + 'static> KTable<K, V> {
-    pub(crate) fn new(
-        plan: SharedPlan,
-        node: PlanId,
-        sources: Vec<PlanId>,
-        serdes: Serdes<K, V>,
-        view: View<K, V>,
-    ) -> Self {
-        let (key_serde, value_serde) = serdes;
-        Self {
-            plan,
-            node,
-            sources,
-            key_serde,
-            value_serde,
-            view,
-        }
-    }
-
-    /// Gives the table's processor a name instead of its number.
-    #[must_use]
-    pub fn named(self, name: &str) -> Self {
-        self.plan.borrow_mut().rename(self.node, name);
-        self
-    }
-
-    /// The table's updates as a stream; `None` is a deletion.
-    ///
-    /// ```
-    /// # use streams_dsl::prelude::*;
-    /// let builder = StreamsBuilder::new();
-    /// builder.table::<String, String>("people", Materialized::default()).to_stream().to("updates");
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// let people = driver.input::<String, Option<String>>("people");
-    /// people.pipe("1".into(), Some("Ada".into()))?;
-    /// people.pipe("1".into(), None)?;
-    /// let updates = driver.output::<String, Option<String>>("updates").read_key_values();
-    /// assert_eq!(updates, [("1".into(), Some("Ada".into())), ("1".into(), None)]);
-    /// # Ok::<(), StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn to_stream(&self) -> KStream<K, Option<V>> {
-        let node = table_map::to_stream(self);
-        let value_serde = self
-            .value_serde
-            .clone()
-            .map(|serde| -> Arc<dyn Serde<Option<V>>> { Arc::new(NullableSerde::new(serde)) });
-        let sources = self.sources.clone();
-        KStream::new(
-            Rc::clone(&self.plan),
-            node,
-            sources,
-            self.key_serde.clone(),
-            value_serde,
-            false,
-        )
-    }
-
-    /// The rows that satisfy a predicate. A row that does not, or no longer does, is deleted downstream.
-    ///
-    /// ```
-    /// # use streams_dsl::prelude::*;
-    /// let builder = StreamsBuilder::new();
-    /// let ages = builder.table::<String, i64>("ages", Materialized::default());
-    /// ages.filter(|_, age| *age >= 18).to_stream().to("adults");
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// let input = driver.input::<String, i64>("ages");
-    /// input.pipe("ada".into(), 36)?;
-    /// input.pipe("bob".into(), 7)?;
-    /// let adults = driver.output::<String, Option<i64>>("adults").read_key_values();
-    /// assert_eq!(adults, [("ada".into(), Some(36)), ("bob".into(), None)]);
-    /// # Ok::<(), StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn filter(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KTable<K, V> {
-        let step: Step<K, V, V> = Arc::new(move |key, value| predicate(key, &value).then_some(value));
-        let mut filtered = table_map::table(self, prefix::TABLE_FILTER, step, None);
-        filtered.value_serde.clone_from(&self.value_serde);
-        filtered
-    }
-
-    /// The rows that do not satisfy a predicate; see [`filter`](Self::filter).
-    #[must_use]
-    pub fn filter_not(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KTable<K, V> {
-        self.filter(move |key, value| !predicate(key, value))
-    }
-
-    /// Each row with its value mapped; deletions stay deletions.
-    ///
-    /// ```
-    /// # use streams_dsl::prelude::*;
-    /// let builder = StreamsBuilder::new();
-    /// let names = builder.table::<String, String>("names", Materialized::default());
-    /// names.map_values(|name| name.len() as i64).to_stream().to("lengths");
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// driver.input::<String, String>("names").pipe("1".into(), "Ada".into())?;
-    /// assert_eq!(driver.output::<String, Option<i64>>("lengths").read_key_values(), [("1".into(), Some(3))]);
-    /// # Ok::<(), StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn map_values<W: Clone + 'static>(
-        &self,
-        map: impl Fn(V) -> W + Send + Sync + 'static,
-    ) -> KTable<K, W> {
-        let step: Step<K, V, W> = Arc::new(move |_, value| Some(map(value)));
-        table_map::table(self, prefix::TABLE_MAP_VALUES, step, None)
-    }
-
-    /// As [`map_values`](Self::map_values), with the result in a store of its own.
-    #[must_use]
-    pub fn map_values_with<W: Clone + 'static>(
-        &self,
-        map: impl Fn(V) -> W + Send + Sync + 'static,
-        materialized: Materialized<W>,
-    ) -> KTable<K, W>
-    where
-        K: DefaultSerde,
-    {
-        let step: Step<K, V, W> = Arc::new(move |_, value| Some(map(value)));
-        table_map::table(
-            &self.with_key_serde(),
-            prefix::TABLE_MAP_VALUES,
-            step,
-            Some(materialized),
-        )
-    }
-
-    /// As [`filter`](Self::filter), with the result in a store of its own.
-    #[must_use]
-    pub fn filter_with(
-        &self,
-        predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
-        materialized: Materialized<V>,
-    ) -> KTable<K, V>
-    where
-        K: DefaultSerde,
-    {
-        let step: Step<K, V, V> = Arc::new(move |key, value| predicate(key, &value).then_some(value));
-        table_map::table(
-            &self.with_key_serde(),
-            prefix::TABLE_FILTER,
-            step,
-            Some(materialized),
-        )
-    }
-
-    fn with_key_serde(&self) -> Self
-    where
-        K: DefaultSerde,
-    {
-        let mut table = self.clone();
-        table.key_serde.get_or_insert_with(K::default_serde);
-        table
     }
 }
 
@@ -289,4 +47,361 @@ impl<K, V> std::fmt::Debug for KTable<K, V> {
             .field("node", &self.node)
             .finish_non_exhaustive()
     }
+}
+
+impl<K, V> KTable<K, V> {
+    pub(crate) fn new(
+        plan: SharedPlan,
+        node: PlanId,
+        key_serde: Arc<dyn Serde<K>>,
+        value_serde: Option<Arc<dyn Serde<V>>>,
+        view: OpenView<K, V>,
+    ) -> Self {
+        Self {
+            plan,
+            node,
+            key_serde,
+            value_serde,
+            view,
+        }
+    }
+
+    /// Names the processor of the last operator, instead of a generated name. Stores are named by `Materialized`.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        self.plan.borrow_mut().rename(self.node, name);
+        self
+    }
+
+    /// Name of the store the table is kept in; `None` if it has none of its own.
+    #[must_use]
+    pub fn store_name(&self) -> Option<String> {
+        match &self.plan.borrow().node(self.node).table {
+            TableState::Stored(store) => Some(store.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl<K: Data, V: Data> KTable<K, V> {
+    /// The table's updates as a stream. `None` says that a row was deleted.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let updates: KStream<String, Option<i64>> = builder.table::<String, i64>("table", Materialized::default()).to_stream();
+    /// updates.to("updates");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("table").pipe("a".to_string(), None::<i64>)?;
+    /// let updates = driver.output::<String, Option<i64>>("updates").read_key_values();
+    /// assert_eq!(updates, [("a".into(), None)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn to_stream(&self) -> KStream<K, Option<V>> {
+        let value_serde = self
+            .value_serde
+            .clone()
+            .map(|serde| Arc::new(NullableSerde::new(serde)) as Arc<dyn Serde<Option<V>>>);
+        self.streamed(|new| new, value_serde)
+    }
+
+    fn streamed<R: Data>(
+        &self,
+        value: impl Fn(Option<V>) -> R + Copy + Send + Sync + 'static,
+        value_serde: Option<Arc<dyn Serde<R>>>,
+    ) -> KStream<K, R> {
+        let lower = operator::<K, Change<V>, K, R>(move |_, next| Ok(Box::new(ToStream { value, next })));
+        let mut plan = self.plan.borrow_mut();
+        let name = plan.names.processor(prefix::TO_STREAM);
+        let node = plan.add(PlanNode::new(name, vec![self.node], lower));
+        KStream::new(
+            Rc::clone(&self.plan),
+            node,
+            Some(Arc::clone(&self.key_serde)),
+            value_serde,
+        )
+    }
+
+    /// The rows for which `keep` holds. Computed where it is needed, not stored.
+    ///
+    /// A row that does not pass is sent as a deletion, even if it had never passed, unless old values are known.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.table::<String, i64>("stock", Materialized::default()).filter(|_, n| *n > 0).to_stream().to("in-stock");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for n in [3_i64, 0] {
+    ///     driver.input("stock").pipe("tea".to_string(), n)?;
+    /// }
+    /// let updates = driver.output::<String, Option<i64>>("in-stock").read_key_values();
+    /// assert_eq!(updates, [("tea".into(), Some(3)), ("tea".into(), None)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KTable<K, V> {
+        self.filtered(keep, None)
+    }
+
+    /// The rows for which `keep` holds, in a store if `materialized` has a name.
+    #[must_use]
+    pub fn filter_with(
+        &self,
+        keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
+        materialized: Materialized<V>,
+    ) -> KTable<K, V> {
+        self.filtered(keep, Some(materialized))
+    }
+
+    /// The rows for which `drop` does not hold. As [`filter`](Self::filter).
+    #[must_use]
+    pub fn filter_not(&self, drop: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KTable<K, V> {
+        self.filtered(move |key, value| !drop(key, value), None)
+    }
+
+    /// The rows for which `drop` does not hold, in a store if `materialized` has a name.
+    #[must_use]
+    pub fn filter_not_with(
+        &self,
+        drop: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
+        materialized: Materialized<V>,
+    ) -> KTable<K, V> {
+        self.filtered(move |key, value| !drop(key, value), Some(materialized))
+    }
+
+    fn filtered(
+        &self,
+        keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
+        materialized: Option<Materialized<V>>,
+    ) -> KTable<K, V> {
+        let old_values = self.plan.borrow_mut().enable_old_values(self.node);
+        let keep = Arc::new(keep);
+        let shown = Arc::clone(&keep);
+        let computed = view::derived(Arc::clone(&self.view), move |key, value: &V| {
+            shown(key, value).then(|| value.clone())
+        });
+        let derivation = self.derive(
+            prefix::TABLE_FILTER,
+            materialized,
+            self.value_serde.as_ref(),
+            computed,
+        );
+        let store = derivation.store.clone();
+        let lower = operator_of(move |node| {
+            let (node, send_old) = (node.name.clone(), node.send_old_values);
+            move |wiring: &mut Wiring<'_>, next: Edge<K, Change<V>>| {
+                let store = open::<K, V>(wiring, store.as_deref())?;
+                let (node, keep) = (node.clone(), Arc::clone(&keep));
+                Ok(Box::new(TableFilter {
+                    node,
+                    keep,
+                    store,
+                    send_old,
+                    next,
+                }) as Edge<K, Change<V>>)
+            }
+        });
+        self.add_derived(derivation, lower, old_values)
+    }
+
+    /// A new value for each row. Computed where it is needed, not stored.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.table::<String, i64>("cents", Materialized::default()).map_values(|n| n as f64 / 100.0).to_stream().to("euros");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("cents").pipe("tea".to_string(), 250_i64)?;
+    /// let euros = driver.output::<String, Option<f64>>("euros").read_key_values();
+    /// assert_eq!(euros, [("tea".into(), Some(2.5))]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn map_values<W: Data>(&self, map: impl Fn(V) -> W + Send + Sync + 'static) -> KTable<K, W> {
+        self.mapped(move |_, value| Some(map(value)), None)
+    }
+
+    /// A new value for each row, in a store if `materialized` has a name.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let doubled = builder.table::<String, i64>("in", Materialized::default()).map_values_with(|n| n * 2, Materialized::named("doubled"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("a".to_string(), 7_i64)?;
+    /// let row = driver.key_value_store::<String, i64>("doubled")?.get(&"a".into()).unwrap().unwrap();
+    /// assert_eq!(row.value, 14);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn map_values_with<W: Data>(
+        &self,
+        map: impl Fn(V) -> W + Send + Sync + 'static,
+        materialized: Materialized<W>,
+    ) -> KTable<K, W> {
+        self.mapped(move |_, value| Some(map(value)), Some(materialized))
+    }
+
+    /// A new value for each row, made of key and value; `None` deletes the row. This is Kafka's `mapValues` with a mapper
+    /// that may return null.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let numbers = builder.table::<String, String>("texts", Materialized::default()).filter_map_values(|_, text| text.parse::<i64>().ok());
+    /// numbers.to_stream().to("numbers");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("texts").pipe("a".to_string(), "seven".to_string())?;
+    /// assert_eq!(driver.output::<String, Option<i64>>("numbers").read().unwrap().value, None);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn filter_map_values<W: Data>(
+        &self,
+        map: impl Fn(&K, V) -> Option<W> + Send + Sync + 'static,
+    ) -> KTable<K, W> {
+        self.mapped(map, None)
+    }
+
+    /// As [`filter_map_values`](Self::filter_map_values), in a store if `materialized` has a name.
+    #[must_use]
+    pub fn filter_map_values_with<W: Data>(
+        &self,
+        map: impl Fn(&K, V) -> Option<W> + Send + Sync + 'static,
+        materialized: Materialized<W>,
+    ) -> KTable<K, W> {
+        self.mapped(map, Some(materialized))
+    }
+
+    fn mapped<W: Data>(
+        &self,
+        map: impl Fn(&K, V) -> Option<W> + Send + Sync + 'static,
+        materialized: Option<Materialized<W>>,
+    ) -> KTable<K, W> {
+        let map = Arc::new(map);
+        let shown = Arc::clone(&map);
+        let computed = view::derived(Arc::clone(&self.view), move |key, value: &V| {
+            shown(key, value.clone())
+        });
+        let derivation = self.derive(prefix::TABLE_MAP_VALUES, materialized, None, computed);
+        let store = derivation.store.clone();
+        let lower = operator_of(move |node| {
+            let (node, send_old) = (node.name.clone(), node.send_old_values);
+            move |wiring: &mut Wiring<'_>, next: Edge<K, Change<W>>| {
+                let store = open::<K, W>(wiring, store.as_deref())?;
+                let (node, map) = (node.clone(), Arc::clone(&map));
+                Ok(Box::new(TableMap {
+                    node,
+                    map,
+                    store,
+                    send_old,
+                    next,
+                }) as Edge<K, Change<V>>)
+            }
+        });
+        self.add_derived(derivation, lower, false)
+    }
+
+    /// Takes names and declares the store of a table made of this one. Options without a name take a number that nothing
+    /// is named by, as in Kafka.
+    fn derive<W: Data>(
+        &self,
+        prefix: &str,
+        materialized: Option<Materialized<W>>,
+        carried: Option<&Arc<dyn Serde<W>>>,
+        computed: OpenView<K, W>,
+    ) -> Derivation<K, W> {
+        let mut plan = self.plan.borrow_mut();
+        let mut value_serde = carried.cloned();
+        let mut store = None;
+        if let Some(mut materialized) = materialized {
+            let serde = materialized.value_serde.clone().resolve(carried);
+            value_serde = Some(Arc::clone(&serde));
+            match materialized.name.take() {
+                None => plan.names.burn(),
+                Some(name) => {
+                    let key_serde = Arc::clone(&self.key_serde);
+                    plan.stores
+                        .push(stores::key_value(materialized, &name, key_serde, serde));
+                    store = Some(name);
+                }
+            }
+        }
+        let view = store.as_deref().map_or(computed, view::key_value);
+        Derivation {
+            name: plan.names.processor(prefix),
+            store,
+            value_serde,
+            view,
+        }
+    }
+
+    fn add_derived<W>(
+        &self,
+        derivation: Derivation<K, W>,
+        lower: crate::lower::Lower,
+        old_values: bool,
+    ) -> KTable<K, W> {
+        let mut node = PlanNode::new(derivation.name, vec![self.node], lower);
+        node.send_old_values = old_values;
+        node.table = match derivation.store {
+            Some(store) => {
+                node.stores.push(store.clone());
+                TableState::Stored(store)
+            }
+            None => TableState::Computed,
+        };
+        let node = self.plan.borrow_mut().add(node);
+        let key_serde = Arc::clone(&self.key_serde);
+        KTable::new(
+            Rc::clone(&self.plan),
+            node,
+            key_serde,
+            derivation.value_serde,
+            derivation.view,
+        )
+    }
+}
+
+impl<K: Data, V: Data> KTable<K, Option<V>> {
+    /// The updates of a table whose values are `Option` themselves: a null value and a deleted row are the same on the
+    /// wire, and here. Otherwise as [`to_stream`](Self::to_stream).
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let stream = builder.stream::<String, Option<i64>>("in");
+    /// let updates: KStream<String, Option<i64>> = stream.to_table(Materialized::default()).to_nullable_stream();
+    /// updates.to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("a".to_string(), None::<i64>)?;
+    /// assert_eq!(driver.output::<String, Option<i64>>("out").read().unwrap().value, None);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn to_nullable_stream(&self) -> KStream<K, Option<V>> {
+        self.streamed(Option::flatten, self.value_serde.clone())
+    }
+}
+
+/// What a table made of another is, before its node is added.
+struct Derivation<K, W> {
+    name: String,
+    store: Option<String>,
+    value_serde: Option<Arc<dyn Serde<W>>>,
+    view: OpenView<K, W>,
+}
+
+fn open<K: 'static, V: 'static>(
+    wiring: &Wiring<'_>,
+    store: Option<&str>,
+) -> streams_core::error::Result<Option<streams_core::store::KeyValueStore<K, V>>> {
+    store.map(|store| wiring.key_value_store(store)).transpose()
 }

@@ -1,96 +1,187 @@
-//! Keys with a window: what windowed aggregations are keyed by, and their bytes in topics.
+//! `TimeWindowedKStream`: a stream by key and time window, to be aggregated into a table.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
-use streams_core::serde::{DefaultSerde, Serde, SerdeError};
+use streams_core::edge::Edge;
+use streams_core::serde::Serde;
+use streams_core::topology::Wiring;
 
-use crate::windows::Window;
+use crate::grouped::aggregation;
+use crate::lower::operator_of;
+use crate::names::prefix;
+use crate::operators::aggregate::{Aggregator, Reducer, Step};
+use crate::operators::window_aggregate::WindowAggregate;
+use crate::options::{Materialized, SerdeOf};
+use crate::plan::Plan;
+use crate::repartition::Serdes;
+use crate::windows::{TimeWindowedSerde, TimeWindows, Windowed};
+use crate::{Change, Data, KGroupedStream, KTable, stores, view};
 
-const START_BYTES: usize = size_of::<i64>();
-
-/// A key and the window its value belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Windowed<K> {
-    /// The key.
-    pub key: K,
-    /// The window.
-    pub window: Window,
-}
-
-/// Windowed keys in topics, in Kafka's bytes: the key's, then the window's start in 8. The size is not written: the reader
-/// knows it. Windows of one key go to one partition (Kafka's `TimeWindowedSerializer` and `WindowedStreamPartitioner`).
+/// A stream grouped by key and time window (Kafka's `TimeWindowedKStream`).
+///
+/// An aggregation of it is a table with one row per key and window, updated by each record of the window that is not late:
+/// a window closes when the operator has seen a timestamp that is its end plus the grace, or later. Late records are dropped
+/// and counted. Records whose key is null are dropped and counted; null values are aggregated.
 ///
 /// ```
+/// use std::time::Duration;
 /// use streams_dsl::prelude::*;
 ///
-/// let serde = TimeWindowedSerde::new(String::default_serde(), Some(10));
-/// let key = Windowed { key: "k".to_string(), window: Window { start_ms: 20, end_ms: 30 } };
-/// let mut bytes = Vec::new();
-/// serde.serialize("topic", &key, &mut bytes)?;
-/// assert_eq!(bytes, b"k\0\0\0\0\0\0\0\x14");
-/// assert_eq!(serde.deserialize("topic", &bytes)?, key);
-/// # Ok::<(), streams_dsl::core::serde::SerdeError>(())
+/// let builder = StreamsBuilder::new();
+/// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+/// let per_second = clicks.windowed_by(TimeWindows::of_size_with_no_grace(Duration::from_secs(1)));
+/// per_second.count(Materialized::named("per-second")).to_stream().to("counts");
+/// let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// let input = driver.input::<String, String>("clicks");
+/// input.pipe_at("ada".into(), "home".into(), 100)?;
+/// input.pipe_at("ada".into(), "about".into(), 1_700)?;
+/// input.pipe_at("ada".into(), "late".into(), 900)?;
+/// let counts = driver.output::<Windowed<String>, i64>("counts").read_records();
+/// let counts: Vec<(i64, i64)> = counts.iter().map(|r| (r.key.window.start_ms, r.value)).collect();
+/// assert_eq!(counts, [(0, 1), (1_000, 1)]);
+/// # Ok::<(), streams_dsl::error::StreamsError>(())
 /// ```
-#[derive(Clone)]
-pub struct TimeWindowedSerde<K> {
-    inner: Arc<dyn Serde<K>>,
-    size_ms: Option<i64>,
+#[derive(Clone, Debug)]
+pub struct TimeWindowedKStream<K, V> {
+    grouped: KGroupedStream<K, V>,
+    windows: TimeWindows,
 }
 
-impl<K> TimeWindowedSerde<K> {
-    /// Around the serde of the key. Windows read without a size end at the end of time, as in Kafka.
-    pub fn new(inner: Arc<dyn Serde<K>>, size_ms: Option<i64>) -> Self {
-        Self { inner, size_ms }
-    }
-}
-
-impl<K: 'static> Serde<Windowed<K>> for TimeWindowedSerde<K> {
-    fn serialize(&self, topic: &str, value: &Windowed<K>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        self.inner.serialize(topic, &value.key, out)?;
-        out.extend_from_slice(&value.window.start_ms.to_be_bytes());
-        Ok(())
+impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
+    pub(crate) fn new(grouped: KGroupedStream<K, V>, windows: TimeWindows) -> Self {
+        Self { grouped, windows }
     }
 
-    fn deserialize(&self, topic: &str, bytes: &[u8]) -> Result<Windowed<K>, SerdeError> {
-        let Some((key, start)) = bytes.split_last_chunk::<START_BYTES>() else {
-            return Err(SerdeError::new(format!(
-                "a windowed key ends with {START_BYTES} bytes of its window's start, but only {} bytes were found",
-                bytes.len()
-            )));
-        };
-        let start_ms = i64::from_be_bytes(*start);
-        let end_ms = self
-            .size_ms
-            .map_or(i64::MAX, |size_ms| start_ms.saturating_add(size_ms));
-        Ok(Windowed {
-            key: self.inner.deserialize(topic, key)?,
-            window: Window { start_ms, end_ms },
-        })
+    /// How many records each key has in each window. For an example see [`TimeWindowedKStream`].
+    #[must_use]
+    pub fn count(&self, materialized: Materialized<i64>) -> KTable<Windowed<K>, i64> {
+        if materialized.name.is_none() {
+            // Kafka takes a store name here and then another one.
+            self.grouped.plan.borrow_mut().names.burn();
+        }
+        self.aggregate(|| 0, |_, _, count| count + 1, materialized)
     }
 
-    fn is_null(&self, value: &Windowed<K>) -> bool {
-        self.inner.is_null(&value.key)
+    /// All values of a key in a window reduced to one: `reduce(so far, value)`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let minutes = TimeWindows::of_size_with_no_grace(Duration::from_secs(60));
+    /// let readings = builder.stream::<String, i64>("in").group_by_key().windowed_by(minutes);
+    /// readings.reduce(i64::max, Materialized::named("highest")).to_stream().to("highest");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for n in [3_i64, 1] {
+    ///     driver.input("in").pipe_at("a".to_string(), n, 5)?;
+    /// }
+    /// let store = driver.window_store::<String, i64>("highest")?;
+    /// assert_eq!(store.fetch(&"a".into(), 0).unwrap().unwrap().value, 3);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn reduce(
+        &self,
+        reduce: impl Fn(V, V) -> V + Send + Sync + 'static,
+        materialized: Materialized<V>,
+    ) -> KTable<Windowed<K>, V> {
+        let mut materialized = materialized;
+        let serde = materialized.value_serde.resolve(Some(&self.grouped.serdes.value));
+        materialized.value_serde = SerdeOf::Given(serde);
+        self.stepped(prefix::REDUCE, Reducer(reduce), materialized)
     }
 
-    fn partition_bytes<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        bytes
-            .split_last_chunk::<START_BYTES>()
-            .map_or(bytes, |(key, _)| key)
+    /// All values of a key in a window folded into one of another type, from `initial()` on. A null result deletes the row.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let minutes = TimeWindows::of_size_with_no_grace(Duration::from_secs(60));
+    /// let readings = builder.stream::<String, i64>("in").group_by_key().windowed_by(minutes);
+    /// readings.aggregate(|| 0_i64, |_, n, sum| sum + n, Materialized::named("sums"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for n in [3_i64, 1] {
+    ///     driver.input("in").pipe_at("a".to_string(), n, 5)?;
+    /// }
+    /// let store = driver.window_store::<String, i64>("sums")?;
+    /// assert_eq!(store.fetch(&"a".into(), 0).unwrap().unwrap().value, 4);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn aggregate<A: Data>(
+        &self,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        add: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
+        materialized: Materialized<A>,
+    ) -> KTable<Windowed<K>, A> {
+        self.stepped(prefix::AGGREGATE, Aggregator { initial, add }, materialized)
     }
-}
 
-impl<K> std::fmt::Debug for TimeWindowedSerde<K> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "TimeWindowedSerde({:?}, size_ms: {:?})",
-            self.inner, self.size_ms
+    fn stepped<A: Data>(
+        &self,
+        prefix: &str,
+        step: impl Step<K, V, A>,
+        materialized: Materialized<A>,
+    ) -> KTable<Windowed<K>, A> {
+        let mut plan = self.grouped.plan.borrow_mut();
+        let store = plan.names.store_or(materialized.name.as_deref(), prefix);
+        let name = plan.names.processor(prefix);
+        let parent = self.grouped.partitioned(&mut plan, &store);
+        let Serdes { key, .. } = self.grouped.serdes.clone();
+        let result_serde = materialized.value_serde.clone().resolve(None);
+        let retention_ms = self.retention_ms(&mut plan, &materialized, &name);
+        plan.stores.push(stores::window(
+            materialized,
+            &store,
+            retention_ms,
+            Arc::clone(&key),
+            Arc::clone(&result_serde),
+        ));
+        let (windows, key_serde, result) = (self.windows, Arc::clone(&key), Arc::clone(&result_serde));
+        let (step, store_name) = (Arc::new(step), store.clone());
+        let lower = operator_of(move |node| {
+            let (node, send_old) = (node.name.clone(), node.send_old_values);
+            move |wiring: &mut Wiring<'_>, next: Edge<Windowed<K>, Change<A>>| {
+                Ok(Box::new(WindowAggregate {
+                    node: node.clone(),
+                    step: Arc::clone(&step),
+                    windows,
+                    key_serde: Arc::clone(&key_serde),
+                    result_serde: Arc::clone(&result),
+                    store: wiring.window_store(&store_name)?,
+                    send_old,
+                    stream_time_ms: -1,
+                    next,
+                }) as Edge<K, V>)
+            }
+        });
+        let node = plan.add(aggregation(name, parent, &store, lower));
+        let windowed_serde: Arc<dyn Serde<Windowed<K>>> =
+            Arc::new(TimeWindowedSerde::new(key, self.windows.size_ms()));
+        KTable::new(
+            Rc::clone(&self.grouped.plan),
+            node,
+            windowed_serde,
+            Some(result_serde),
+            view::windowed::<K, A>(&store),
         )
     }
-}
 
-impl<K: DefaultSerde> DefaultSerde for Windowed<K> {
-    fn default_serde() -> Arc<dyn Serde<Self>> {
-        Arc::new(TimeWindowedSerde::new(K::default_serde(), None))
+    fn retention_ms<A>(&self, plan: &mut Plan, materialized: &Materialized<A>, name: &str) -> i64 {
+        if let Some(problem) = self.windows.problem() {
+            plan.problems.push(format!("processor {name}: {problem}"));
+        }
+        let least_ms = self.windows.retention_ms();
+        let retention_ms = materialized.retention_ms.unwrap_or(least_ms);
+        if retention_ms < least_ms {
+            plan.problems.push(format!(
+                "processor {name}: a retention of {retention_ms} ms is less than the windows' size and grace, {least_ms} ms"
+            ));
+        }
+        retention_ms
     }
 }

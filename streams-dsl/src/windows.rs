@@ -1,73 +1,198 @@
-//! Windows of time: which one a record falls into, and when it is too late.
+//! Windows of event time, and keys that carry one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-/// Fixed windows that follow one another without gap or overlap, aligned to the Unix epoch (Kafka's tumbling
-/// `TimeWindows`). A window includes its start and excludes its end.
-///
-/// A record is late, dropped and counted when its window's end plus grace is not after the largest time that the operator
-/// has seen. There is no implicit grace: say which you want. Hopping, sliding and session windows will be types beside this.
-///
-/// ```
-/// use std::time::Duration;
-/// use streams_dsl::prelude::*;
-///
-/// let hours = TimeWindows::of_size_and_grace(Duration::from_secs(3_600), Duration::from_secs(60));
-/// assert_eq!(hours.window_of(3_600_001), Window { start_ms: 3_600_000, end_ms: 7_200_000 });
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimeWindows {
-    pub(crate) size_ms: i64,
-    pub(crate) grace_ms: i64,
-}
+use streams_core::serde::{DefaultSerde, Serde, SerdeError};
 
-/// A stretch of time, milliseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// A span of event time: from `start_ms`, included, to `end_ms`, excluded. Milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Window {
-    /// First millisecond of it.
+    /// First millisecond.
     pub start_ms: i64,
     /// First millisecond after it.
     pub end_ms: i64,
 }
 
+/// A key in one window (Kafka's `Windowed`): the key of a table that a windowed aggregation made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Windowed<K> {
+    /// The key that was grouped by.
+    pub key: K,
+    /// The window.
+    pub window: Window,
+}
+
+/// Windows of a fixed size, aligned to the epoch: tumbling, or hopping if they advance by less than their size.
+///
+/// There is no implicit grace, so say which you want. Without, a record is late as soon as an operator has seen a timestamp at or after its window's
+/// end. Grace keeps windows open for that much longer.
+///
+/// ```
+/// use std::time::Duration;
+/// use streams_dsl::TimeWindows;
+///
+/// let hourly = TimeWindows::of_size_and_grace(Duration::from_secs(3_600), Duration::from_secs(60));
+/// let starts: Vec<i64> = hourly.windows_for(3_600_000 + 5).map(|window| window.start_ms).collect();
+/// assert_eq!(starts, [3_600_000]);
+///
+/// let overlapping = TimeWindows::of_size_with_no_grace(Duration::from_millis(100)).advance_by(Duration::from_millis(50));
+/// let starts: Vec<i64> = overlapping.windows_for(120).map(|window| window.start_ms).collect();
+/// assert_eq!(starts, [50, 100]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeWindows {
+    size_ms: i64,
+    advance_ms: i64,
+    grace_ms: i64,
+}
+
 impl TimeWindows {
-    /// Windows of this size; a record is late as soon as its window has ended. At least a millisecond.
+    /// Tumbling windows of this size, which close as soon as they end. At least a millisecond; smaller parts are dropped.
     #[must_use]
     pub fn of_size_with_no_grace(size: Duration) -> Self {
         Self::of_size_and_grace(size, Duration::ZERO)
     }
 
-    /// Windows of this size, at least a millisecond, that stay open for `grace` after they have ended.
+    /// Tumbling windows of this size, which stay open for `grace` after they end, by event time.
     #[must_use]
     pub fn of_size_and_grace(size: Duration, grace: Duration) -> Self {
+        let size_ms = millis(size);
         Self {
-            size_ms: millis(size).max(1),
+            size_ms,
+            advance_ms: size_ms,
             grace_ms: millis(grace),
         }
     }
 
-    /// The window that a time falls into.
+    /// Hopping windows: one starts every `advance`, at most the size.
     #[must_use]
-    pub fn window_of(&self, timestamp_ms: i64) -> Window {
-        let start_ms = timestamp_ms - timestamp_ms.rem_euclid(self.size_ms);
-        Window {
-            start_ms,
-            end_ms: start_ms.saturating_add(self.size_ms),
-        }
+    pub fn advance_by(mut self, advance: Duration) -> Self {
+        self.advance_ms = millis(advance);
+        self
     }
 
-    /// True if a window takes no more records at this stream time.
+    /// Size in milliseconds.
     #[must_use]
-    pub fn is_closed(&self, window: Window, stream_time_ms: i64) -> bool {
-        window.end_ms <= stream_time_ms.saturating_sub(self.grace_ms)
+    pub fn size_ms(&self) -> i64 {
+        self.size_ms
     }
 
-    /// How long a window's row must be kept.
+    /// Grace in milliseconds.
+    #[must_use]
+    pub fn grace_ms(&self) -> i64 {
+        self.grace_ms
+    }
+
+    /// The windows that a timestamp falls into, earliest first. Windows never start before the epoch.
+    pub fn windows_for(&self, timestamp_ms: i64) -> impl Iterator<Item = Window> + use<> {
+        let (size_ms, advance_ms) = (self.size_ms, self.advance_ms.max(1));
+        let first_ms = (timestamp_ms - size_ms + advance_ms).max(0) / advance_ms * advance_ms;
+        std::iter::successors(Some(first_ms), move |start_ms| Some(start_ms + advance_ms))
+            .take_while(move |&start_ms| start_ms <= timestamp_ms)
+            .map(move |start_ms| Window {
+                start_ms,
+                end_ms: start_ms.saturating_add(size_ms),
+            })
+    }
+
+    /// How long rows must be kept, at least.
     pub(crate) fn retention_ms(&self) -> i64 {
         self.size_ms.saturating_add(self.grace_ms)
+    }
+
+    /// What is wrong with them.
+    pub(crate) fn problem(&self) -> Option<String> {
+        if self.size_ms < 1 {
+            return Some("a window must last at least a millisecond".to_owned());
+        }
+        if self.advance_ms < 1 || self.advance_ms > self.size_ms {
+            return Some(format!(
+                "windows of {} ms must advance by 1 to {} ms, not {}",
+                self.size_ms, self.size_ms, self.advance_ms
+            ));
+        }
+        None
     }
 }
 
 pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The serde of windowed keys in topics: the key's bytes, then the window's start in 8 bytes (Kafka's `TimeWindowedSerde`).
+///
+/// The end is not written; reading computes it from the size. Records lie on the partition of the inner key.
+///
+/// ```
+/// use streams_dsl::serde::{DefaultSerde, Serde};
+/// use streams_dsl::{TimeWindowedSerde, Window, Windowed};
+///
+/// let serde = TimeWindowedSerde::new(String::default_serde(), 100);
+/// let key = Windowed { key: "a".to_string(), window: Window { start_ms: 200, end_ms: 300 } };
+/// let mut bytes = Vec::new();
+/// serde.serialize("topic", &key, &mut bytes).unwrap();
+/// assert_eq!(bytes, [b'a', 0, 0, 0, 0, 0, 0, 0, 200]);
+/// assert_eq!(serde.deserialize("topic", &bytes).unwrap(), key);
+/// ```
+pub struct TimeWindowedSerde<K> {
+    inner: Arc<dyn Serde<K>>,
+    size_ms: i64,
+}
+
+const START_BYTES: usize = 8;
+
+impl<K> TimeWindowedSerde<K> {
+    /// Windows of this size around keys that `inner` reads and writes.
+    pub fn new(inner: Arc<dyn Serde<K>>, size_ms: i64) -> Self {
+        Self { inner, size_ms }
+    }
+}
+
+impl<K> std::fmt::Debug for TimeWindowedSerde<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TimeWindowedSerde")
+            .field("inner", &self.inner)
+            .field("size_ms", &self.size_ms)
+            .finish()
+    }
+}
+
+impl<K> Serde<Windowed<K>> for TimeWindowedSerde<K> {
+    fn serialize(&self, topic: &str, value: &Windowed<K>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        self.inner.serialize(topic, &value.key, out)?;
+        out.extend_from_slice(&value.window.start_ms.to_be_bytes());
+        Ok(())
+    }
+
+    fn deserialize(&self, topic: &str, bytes: &[u8]) -> Result<Windowed<K>, SerdeError> {
+        let Some((key, start)) = bytes.split_last_chunk::<START_BYTES>() else {
+            return Err(SerdeError::new(format!(
+                "a windowed key ends with {START_BYTES} bytes of window start, but only {} bytes were found",
+                bytes.len()
+            )));
+        };
+        let start_ms = i64::from_be_bytes(*start);
+        let window = Window {
+            start_ms,
+            end_ms: start_ms.saturating_add(self.size_ms),
+        };
+        let key = self.inner.deserialize(topic, key)?;
+        Ok(Windowed { key, window })
+    }
+
+    fn is_null(&self, value: &Windowed<K>) -> bool {
+        self.inner.is_null(&value.key)
+    }
+
+    fn partition_bytes<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[..bytes.len().saturating_sub(START_BYTES)]
+    }
+}
+
+/// Without a size, as Kafka's default: keys that are read have windows without end. A table's own serde knows the size.
+impl<K: DefaultSerde> DefaultSerde for Windowed<K> {
+    fn default_serde() -> Arc<dyn Serde<Self>> {
+        Arc::new(TimeWindowedSerde::new(K::default_serde(), i64::MAX))
+    }
 }

@@ -64,6 +64,8 @@ const TOUCHED: u8 = 4;
 struct Row<V> {
     key: Box<[u8]>,
     value: Option<ValueAndTimestamp<V>>,
+    /// When it was deleted, if there is no value.
+    deleted_ms: i64,
     /// As last seen by the serde; an estimate until then.
     value_bytes: u32,
     flags: u8,
@@ -143,6 +145,7 @@ impl<V> Cached<V> {
         let row = Row {
             key: Box::from(key),
             value,
+            deleted_ms: 0,
             value_bytes: u32::try_from(value_bytes).unwrap_or(u32::MAX),
             flags: TOUCHED,
         };
@@ -159,11 +162,12 @@ impl<V> Cached<V> {
         self.rows[slot.0 as usize].value.as_ref()
     }
 
-    /// Writes a row; `None` deletes it. Returns what was there.
+    /// Writes a row; `None` deletes it, at `deleted_ms`. Returns what was there.
     pub(crate) fn set(
         &mut self,
         slot: Slot,
         value: Option<ValueAndTimestamp<V>>,
+        deleted_ms: i64,
     ) -> Option<ValueAndTimestamp<V>> {
         let row = &mut self.rows[slot.0 as usize];
         if row.flags & UNLOGGED == 0 {
@@ -174,6 +178,7 @@ impl<V> Cached<V> {
             }
         }
         row.flags |= UNLOGGED | UNFLUSHED | TOUCHED;
+        row.deleted_ms = deleted_ms;
         std::mem::replace(&mut row.value, value)
     }
 
@@ -229,7 +234,7 @@ impl<V> Cached<V> {
                         .map_err(|error| write_error(&self.topic, error))?;
                     (Some(self.buffer.as_slice()), *timestamp_ms)
                 }
-                None => (None, 0),
+                None => (None, row.deleted_ms),
             };
             let value_bytes = u32::try_from(self.buffer.len()).unwrap_or(u32::MAX);
             let grown = value_bytes.saturating_sub(row.value_bytes) as usize;

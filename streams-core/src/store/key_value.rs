@@ -60,6 +60,14 @@ impl<K, V> KeyValueStore<K, V> {
         self.with(key, |cached, slot| cached.value(slot).cloned())
     }
 
+    /// Looks at the value of `key` without cloning it. `look` must not use this store.
+    ///
+    /// # Errors
+    /// If the key cannot be written, or the store not be read.
+    pub fn read<R>(&self, key: &K, look: impl FnOnce(Option<&ValueAndTimestamp<V>>) -> R) -> StoreResult<R> {
+        self.with(key, |cached, slot| look(cached.value(slot)))
+    }
+
     /// Sets the value of `key`; `None` deletes it. Returns what was there.
     ///
     /// # Errors
@@ -71,22 +79,23 @@ impl<K, V> KeyValueStore<K, V> {
         timestamp_ms: i64,
     ) -> StoreResult<Option<ValueAndTimestamp<V>>> {
         let value = value.map(|value| ValueAndTimestamp { value, timestamp_ms });
-        self.with(key, |cached, slot| cached.set(slot, value))
+        self.with(key, |cached, slot| cached.set(slot, value, timestamp_ms))
     }
 
     /// Replaces the value of `key` by what `change` makes of it, with one look-up. `None` deletes, or leaves nothing.
-    /// What `f` returns beside it is passed on.
+    /// What `change` returns beside it is passed on. `timestamp_ms` is the time of a deletion.
     ///
     /// # Errors
     /// If the key cannot be written, or the store not be read.
     pub fn update<R>(
         &self,
         key: &K,
+        timestamp_ms: i64,
         change: impl FnOnce(Option<ValueAndTimestamp<V>>) -> (Option<ValueAndTimestamp<V>>, R),
     ) -> StoreResult<R> {
         self.with(key, |cached, slot| {
             let (value, result) = change(cached.take(slot));
-            cached.set(slot, value);
+            cached.set(slot, value, timestamp_ms);
             result
         })
     }

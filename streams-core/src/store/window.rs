@@ -88,11 +88,13 @@ impl<K, V> WindowStore<K, V> {
     ) -> StoreResult<Option<ValueAndTimestamp<V>>> {
         let value = value.map(|value| ValueAndTimestamp { value, timestamp_ms });
         self.observe(start_ms);
-        self.with(key, start_ms, |cached, slot| cached.set(slot, value))
+        self.with(key, start_ms, |cached, slot| {
+            cached.set(slot, value, timestamp_ms)
+        })
     }
 
     /// Replaces the value of `key` in one window by what `change` makes of it, with one look-up. `None` deletes, or leaves
-    /// nothing. What `change` returns beside it is passed on.
+    /// nothing. What `change` returns beside it is passed on. `timestamp_ms` is the time of a deletion.
     ///
     /// # Errors
     /// If the key cannot be written, or the store not be read.
@@ -100,12 +102,13 @@ impl<K, V> WindowStore<K, V> {
         &self,
         key: &K,
         start_ms: i64,
+        timestamp_ms: i64,
         change: impl FnOnce(Option<ValueAndTimestamp<V>>) -> (Option<ValueAndTimestamp<V>>, R),
     ) -> StoreResult<R> {
         self.observe(start_ms);
         self.with(key, start_ms, |cached, slot| {
             let (value, result) = change(cached.take(slot));
-            cached.set(slot, value);
+            cached.set(slot, value, timestamp_ms);
             result
         })
     }

@@ -1,77 +1,136 @@
 //! The text of Kafka's `TopologyDescription`, to the byte, so that topologies can be compared with Kafka's and with their
 //! own past.
 
+mod java_order;
+
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use self::java_order::{TreeSet, hash_map_order};
 use super::{Graph, NodeId, NodeKind, Subtopology, Topology};
 
 /// Describes all sub-topologies.
 pub(super) fn describe(topology: &Topology) -> String {
-    let mut text = String::from("Topologies:\n");
+    let mut text = String::from("Topologies:\n ");
     for part in topology.subtopologies() {
-        describe_part(topology.graph(), part, &mut text);
+        let described = Part::new(topology.graph(), part);
+        writeln!(text, "  Sub-topology: {}", part.id).expect("writing to a String cannot fail");
+        for index in described.sorted() {
+            described.describe_node(index, &mut text);
+        }
+        text.push('\n');
     }
     text
 }
 
-fn describe_part(graph: &Graph, part: &Subtopology, text: &mut String) {
-    writeln!(text, "   Sub-topology: {}", part.id).expect("writing to a String cannot fail");
-    for id in ordered(graph, part) {
-        describe_node(graph, id, text);
-    }
-    text.push('\n');
+/// The nodes of one sub-topology with their neighbours in Kafka's order.
+struct Part<'a> {
+    graph: &'a Graph,
+    ids: Vec<NodeId>,
+    /// How many paths begin at each node.
+    sizes: Vec<usize>,
+    predecessors: Vec<TreeSet>,
+    successors: Vec<TreeSet>,
 }
 
-fn describe_node(graph: &Graph, id: NodeId, text: &mut String) {
-    let node = &graph.nodes[id.0];
-    let head = match &node.kind {
-        NodeKind::Source { topics, .. } => {
-            let topics: Vec<&str> = topics.iter().map(|topic| topic.as_str()).collect();
-            format!("    Source: {} (topics: [{}])", node.name, topics.join(", "))
+impl<'a> Part<'a> {
+    fn new(graph: &'a Graph, part: &Subtopology) -> Self {
+        let ids = in_kafkas_order(graph, part);
+        let places: BTreeMap<NodeId, usize> =
+            ids.iter().enumerate().map(|(place, id)| (*id, place)).collect();
+        let mut all = Self {
+            graph,
+            sizes: vec![1; ids.len()],
+            predecessors: ids.iter().map(|_| TreeSet::default()).collect(),
+            successors: ids.iter().map(|_| TreeSet::default()).collect(),
+            ids,
+        };
+        for node in 0..all.ids.len() {
+            for parent in &graph.nodes[all.ids[node].0].parents {
+                all.connect(places[parent], node);
+            }
         }
-        NodeKind::Processor { .. } => {
-            let mut stores = node.stores.clone();
-            stores.sort();
-            format!("    Processor: {} (stores: [{}])", node.name, stores.join(", "))
-        }
-        NodeKind::Sink { topic, .. } => format!("    Sink: {} (topic: {topic})", node.name),
-    };
-    text.push_str(&head);
-    text.push('\n');
-    if !matches!(node.kind, NodeKind::Sink { .. }) {
-        text.push_str(&format!("      --> {}\n", names(graph, &node.children)));
+        all
     }
-    if !matches!(node.kind, NodeKind::Source { .. }) {
-        text.push_str(&format!("      <-- {}\n", names(graph, &node.parents)));
+
+    /// Sizes grow with each connection, and with them the order in which the next neighbours are put.
+    fn connect(&mut self, parent: usize, node: usize) {
+        let mut predecessors = std::mem::take(&mut self.predecessors[node]);
+        predecessors.insert(parent, |other| self.compare(parent, other));
+        self.predecessors[node] = predecessors;
+        let mut successors = std::mem::take(&mut self.successors[parent]);
+        successors.insert(node, |other| self.compare(node, other));
+        self.successors[parent] = successors;
+        self.grow(parent, self.sizes[node]);
+    }
+
+    fn grow(&mut self, node: usize, by: usize) {
+        self.sizes[node] += by;
+        for parent in self.predecessors[node].items() {
+            self.grow(parent, by);
+        }
+    }
+
+    /// The largest first, then by name.
+    fn compare(&self, a: usize, b: usize) -> Ordering {
+        let by_name = self.name(a).cmp(self.name(b));
+        self.sizes[b].cmp(&self.sizes[a]).then(by_name)
+    }
+
+    fn name(&self, node: usize) -> &'a str {
+        &self.graph.nodes[self.ids[node].0].name
+    }
+
+    fn sorted(&self) -> Vec<usize> {
+        let mut nodes: Vec<usize> = (0..self.ids.len()).collect();
+        nodes.sort_by(|a, b| self.compare(*a, *b));
+        nodes
+    }
+
+    fn describe_node(&self, index: usize, text: &mut String) {
+        let node = &self.graph.nodes[self.ids[index].0];
+        let head = match &node.kind {
+            NodeKind::Source { topics, .. } => {
+                let topics: Vec<&str> = topics.iter().map(|topic| topic.as_str()).collect();
+                format!("    Source: {} (topics: [{}])", node.name, topics.join(", "))
+            }
+            NodeKind::Processor { .. } => {
+                let mut stores = node.stores.clone();
+                stores.sort();
+                format!("    Processor: {} (stores: [{}])", node.name, stores.join(", "))
+            }
+            NodeKind::Sink { topic, .. } => format!("    Sink: {} (topic: {topic})", node.name),
+        };
+        text.push_str(&head);
+        text.push('\n');
+        if !matches!(node.kind, NodeKind::Sink { .. }) {
+            text.push_str(&format!("      --> {}\n", self.names(&self.successors[index])));
+        }
+        if !matches!(node.kind, NodeKind::Source { .. }) {
+            text.push_str(&format!("      <-- {}\n", self.names(&self.predecessors[index])));
+        }
+    }
+
+    fn names(&self, nodes: &TreeSet) -> String {
+        let names: Vec<&str> = nodes.items().into_iter().map(|node| self.name(node)).collect();
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        }
     }
 }
 
-fn names(graph: &Graph, nodes: &[NodeId]) -> String {
-    if nodes.is_empty() {
-        return "none".to_owned();
-    }
-    let mut names: Vec<&str> = nodes
+/// The order in which Kafka connects nodes: that of a hash map filled as nodes were added.
+fn in_kafkas_order(graph: &Graph, part: &Subtopology) -> Vec<NodeId> {
+    let names: Vec<&str> = part
+        .nodes
         .iter()
-        .map(|node| graph.nodes[node.0].name.as_str())
+        .map(|id| graph.nodes[id.0].name.as_str())
         .collect();
-    names.sort_unstable();
-    names.dedup();
-    names.join(", ")
-}
-
-/// By the size of what hangs below, largest first, then by name: Kafka's order.
-fn ordered(graph: &Graph, part: &Subtopology) -> Vec<NodeId> {
-    let mut sizes: BTreeMap<NodeId, usize> = BTreeMap::new();
-    for id in part.nodes.iter().rev() {
-        let below: usize = graph.nodes[id.0].children.iter().map(|child| sizes[child]).sum();
-        sizes.insert(*id, below + 1);
-    }
-    let mut nodes = part.nodes.clone();
-    nodes.sort_by(|a, b| {
-        sizes[b]
-            .cmp(&sizes[a])
-            .then_with(|| graph.nodes[a.0].name.cmp(&graph.nodes[b.0].name))
-    });
-    nodes
+    hash_map_order(&names)
+        .into_iter()
+        .map(|place| part.nodes[place])
+        .collect()
 }

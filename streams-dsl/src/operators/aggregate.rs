@@ -1,120 +1,133 @@
-//! Aggregation by key: one row per key, one update downstream per record.
+//! `count`, `reduce` and `aggregate` without windows: one row per key, replaced with one look-up.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use streams_core::edge::{Edge, Process};
 use streams_core::error::ProcessResult;
 use streams_core::metrics::DropReason;
 use streams_core::serde::Serde;
-use streams_core::store::{KeyValueStore, KeyValueStoreBuilder, ValueAndTimestamp};
-use streams_core::topology::Node;
+use streams_core::store::{KeyValueStore, ValueAndTimestamp};
 use streams_core::{Record, TaskContext};
 
-use crate::grouped::KGroupedStream;
-use crate::options::Materialized;
-use crate::table::{KTable, View};
+use super::place;
+use crate::change::Change;
 
-/// Declares an aggregation. `update` makes the new aggregate from key, value and the old one; `None` deletes the row.
-pub(crate) fn table<K, V, A, F>(
-    grouped: &KGroupedStream<K, V>,
-    prefix: &str,
-    materialized: Materialized<A>,
-    update: F,
-) -> KTable<K, A>
-where
-    K: Clone + 'static,
-    V: Clone + 'static,
-    A: Clone + 'static,
-    F: Fn(&K, V, Option<A>) -> Option<A> + Send + Sync + 'static,
-{
-    let (store, name) = grouped.names(prefix, materialized.name.as_deref());
-    let stream = grouped.partitioned(&store);
-    let (key_serde, value_serde) = (Arc::clone(&grouped.key_serde), Arc::clone(&grouped.value_serde));
-    let result_serde = Arc::clone(&materialized.value_serde);
-    let mut builder =
-        KeyValueStoreBuilder::with_serdes(&store, Arc::clone(&key_serde), Arc::clone(&result_serde))
-            .kind(materialized.kind);
-    if !materialized.logged {
-        builder = builder.logging_disabled();
-    }
-    let (update, store_name, aggregate_serde) = (Arc::new(update), store.clone(), Arc::clone(&result_serde));
-    let node = stream
-        .plan
-        .borrow_mut()
-        .add(name, &[stream.node], move |topology, name, parents| {
-            topology.add_store(builder);
-            let parents: Vec<Node<K, V>> = parents.iter().map(|parent| topology.node(*parent)).collect();
-            let stores = [store_name.clone()];
-            let stores: Vec<&str> = stores.iter().map(String::as_str).collect();
-            let build = move |wiring: &mut streams_core::topology::Wiring<'_>, next| {
-                Ok(Box::new(Aggregate {
-                    key_serde: Arc::clone(&key_serde),
-                    value_serde: Arc::clone(&value_serde),
-                    aggregate_serde: Arc::clone(&aggregate_serde),
-                    update: Arc::clone(&update),
-                    store: wiring.key_value_store(&store_name)?,
-                    next,
-                }) as Edge<K, V>)
-            };
-            topology.add_operator(name, &parents, &stores, build).id()
-        });
-    let serdes = (Some(Arc::clone(&grouped.key_serde)), Some(result_serde));
-    KTable::new(
-        Rc::clone(&stream.plan),
-        node,
-        stream.sources.clone(),
-        serdes,
-        View::of_store(&store),
-    )
+/// One step of an aggregation: from a value and what is stored to the new aggregate and the old value to send.
+pub(crate) trait Step<K, V, A>: Send + Sync + 'static {
+    /// The last argument says whether an old value is wanted.
+    fn step(&self, key: &K, value: V, stored: Option<A>, send_old: bool) -> (A, Option<A>);
 }
 
-struct Aggregate<K, V, A, F> {
-    key_serde: Arc<dyn Serde<K>>,
-    value_serde: Arc<dyn Serde<V>>,
-    aggregate_serde: Arc<dyn Serde<A>>,
-    update: Arc<F>,
-    store: KeyValueStore<K, A>,
-    next: Edge<K, Option<A>>,
+/// `aggregate`: the old value of a new row is the initial one, as in Kafka.
+pub(crate) struct Aggregator<I, F> {
+    pub(crate) initial: I,
+    pub(crate) add: F,
 }
 
-impl<K, V, A, F> Process<K, V> for Aggregate<K, V, A, F>
+impl<K, V, A, I, F> Step<K, V, A> for Aggregator<I, F>
 where
     A: Clone,
-    F: Fn(&K, V, Option<A>) -> Option<A>,
+    I: Fn() -> A + Send + Sync + 'static,
+    F: Fn(&K, V, A) -> A + Send + Sync + 'static,
 {
+    #[inline]
+    fn step(&self, key: &K, value: V, stored: Option<A>, send_old: bool) -> (A, Option<A>) {
+        let before = stored.unwrap_or_else(&self.initial);
+        let old = send_old.then(|| before.clone());
+        ((self.add)(key, value, before), old)
+    }
+}
+
+/// `reduce`: the first value is the aggregate.
+pub(crate) struct Reducer<F>(pub(crate) F);
+
+impl<K, V, F> Step<K, V, V> for Reducer<F>
+where
+    V: Clone,
+    F: Fn(V, V) -> V + Send + Sync + 'static,
+{
+    #[inline]
+    fn step(&self, _key: &K, value: V, stored: Option<V>, send_old: bool) -> (V, Option<V>) {
+        match stored {
+            None => (value, None),
+            Some(before) => {
+                let old = send_old.then(|| before.clone());
+                ((self.0)(before, value), old)
+            }
+        }
+    }
+}
+
+/// What the row becomes and what is sent downstream. The result's time is the later one of the record's and the row's; an
+/// aggregate that is null deletes the row.
+#[inline]
+pub(crate) fn advance<K, V, A: Clone>(
+    step: &impl Step<K, V, A>,
+    is_null: impl Fn(&A) -> bool,
+    send_old: bool,
+    (key, value, timestamp_ms): (&K, V, i64),
+    stored: Option<ValueAndTimestamp<A>>,
+) -> (Option<ValueAndTimestamp<A>>, (Change<A>, i64)) {
+    let (stored, timestamp_ms) = match stored {
+        Some(row) => (Some(row.value), row.timestamp_ms.max(timestamp_ms)),
+        None => (None, timestamp_ms),
+    };
+    let (new, old) = step.step(key, value, stored, send_old);
+    let old = old.filter(|old| !is_null(old));
+    if is_null(&new) {
+        return (None, (Change { new: None, old }, timestamp_ms));
+    }
+    let row = ValueAndTimestamp {
+        value: new.clone(),
+        timestamp_ms,
+    };
+    (Some(row), (Change { new: Some(new), old }, timestamp_ms))
+}
+
+pub(crate) struct Aggregate<K, V, A, S> {
+    pub(crate) node: String,
+    pub(crate) step: Arc<S>,
+    pub(crate) key_serde: Arc<dyn Serde<K>>,
+    pub(crate) value_serde: Arc<dyn Serde<V>>,
+    pub(crate) result_serde: Arc<dyn Serde<A>>,
+    pub(crate) store: KeyValueStore<K, A>,
+    pub(crate) send_old: bool,
+    pub(crate) next: Edge<K, Change<A>>,
+}
+
+impl<K, V, A: Clone, S: Step<K, V, A>> Process<K, V> for Aggregate<K, V, A, S> {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
+        if self.key_serde.is_null(&record.key) {
+            task.count_dropped(DropReason::NullKey);
+            return Ok(());
+        }
+        if self.value_serde.is_null(&record.value) {
+            task.count_dropped(DropReason::NullValue);
+            return Ok(());
+        }
         let Record {
             key,
             value,
             timestamp_ms,
             headers,
         } = record;
-        if self.key_serde.is_null(&key) {
-            task.count_dropped(DropReason::NullKey);
-            return Ok(());
-        }
-        if self.value_serde.is_null(&value) {
-            task.count_dropped(DropReason::NullValue);
-            return Ok(());
-        }
-        let (update, serde) = (&*self.update, &*self.aggregate_serde);
-        let (value, timestamp_ms) = self.store.update(&key, |old| {
-            let timestamp_ms = old
-                .as_ref()
-                .map_or(timestamp_ms, |old| old.timestamp_ms.max(timestamp_ms));
-            let new = update(&key, value, old.map(|old| old.value)).filter(|new| !serde.is_null(new));
-            let row = new.clone().map(|value| ValueAndTimestamp { value, timestamp_ms });
-            (row, (new, timestamp_ms))
-        })?;
-        self.next.process(
-            Record {
-                key,
-                value,
-                timestamp_ms,
-                headers,
-            },
-            task,
-        )
+        let is_null = |aggregate: &A| self.result_serde.is_null(aggregate);
+        let updated = self.store.update(&key, timestamp_ms, |stored| {
+            advance(
+                &*self.step,
+                is_null,
+                self.send_old,
+                (&key, value, timestamp_ms),
+                stored,
+            )
+        });
+        let (change, timestamp_ms) = updated.map_err(|cause| place(cause, &self.node, task))?;
+        let result = Record {
+            key,
+            value: change,
+            timestamp_ms,
+            headers,
+        };
+        self.next.process(result, task)
     }
 }

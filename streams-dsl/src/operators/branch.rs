@@ -1,4 +1,4 @@
-//! Split: each record goes to the first branch whose predicate it satisfies, or to the default branch, or nowhere.
+//! `split`: each record goes to the first branch that takes it.
 
 use std::sync::Arc;
 
@@ -6,24 +6,24 @@ use streams_core::edge::{Edge, Process};
 use streams_core::error::ProcessResult;
 use streams_core::{Record, TaskContext};
 
-/// A branch's predicate.
-pub(crate) type Predicate<K, V> = Arc<dyn Fn(&K, &V) -> bool + Send + Sync>;
+/// Whether a branch takes a record; `None` takes all.
+pub(crate) type Predicate<K, V> = Option<Arc<dyn Fn(&K, &V) -> bool + Send + Sync>>;
 
-/// Children are the branches, in the order of their predicates; one more child is the default branch.
 pub(crate) struct Branch<K, V> {
-    pub(crate) predicates: Arc<Vec<Predicate<K, V>>>,
-    pub(crate) branches: Vec<Edge<K, V>>,
+    /// In the order they are asked.
+    pub(crate) branches: Vec<(Predicate<K, V>, Edge<K, V>)>,
 }
 
 impl<K, V> Process<K, V> for Branch<K, V> {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
-        let first = self
-            .predicates
-            .iter()
-            .position(|predicate| predicate(&record.key, &record.value));
-        match self.branches.get_mut(first.unwrap_or(self.predicates.len())) {
-            Some(branch) => branch.process(record, task),
-            None => Ok(()),
+        for (takes, next) in &mut self.branches {
+            if takes
+                .as_ref()
+                .is_none_or(|takes| takes(&record.key, &record.value))
+            {
+                return next.process(record, task);
+            }
         }
+        Ok(())
     }
 }

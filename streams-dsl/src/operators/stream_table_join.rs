@@ -1,4 +1,4 @@
-//! Stream-table join: each record of the stream meets the table's row of the same key, as it is at that moment.
+//! A stream joined with a table: each record of the stream looks the table up; the table's updates trigger nothing.
 
 use std::sync::Arc;
 
@@ -8,50 +8,55 @@ use streams_core::metrics::DropReason;
 use streams_core::serde::Serde;
 use streams_core::{Record, TaskContext};
 
-use crate::table::Getter;
+use super::place;
+use crate::view::TableView;
 
-/// Joins the rows a table has; what a record without a row becomes is `None` for an inner join.
-pub(crate) struct StreamTableJoin<K, V, T, W, F> {
+pub(crate) struct StreamTableJoin<K, V, T, R, F> {
+    pub(crate) node: String,
+    /// Makes the result; `None` sends nothing.
+    pub(crate) join: Arc<F>,
+    /// A record without a key finds nothing, and is not dropped.
+    pub(crate) left: bool,
     pub(crate) key_serde: Arc<dyn Serde<K>>,
     pub(crate) value_serde: Arc<dyn Serde<V>>,
-    pub(crate) get: Getter<K, T>,
-    /// Left join: a record with a null key has no row, but is joined all the same (KIP-962).
-    pub(crate) left: bool,
-    pub(crate) join: Arc<F>,
-    pub(crate) next: Edge<K, W>,
+    pub(crate) table: Box<dyn TableView<K, T>>,
+    pub(crate) next: Edge<K, R>,
 }
 
-impl<K, V, T, W, F: Fn(V, Option<T>) -> Option<W>> Process<K, V> for StreamTableJoin<K, V, T, W, F> {
+impl<K, V, T, R, F: Fn(V, Option<&T>) -> Option<R>> Process<K, V> for StreamTableJoin<K, V, T, R, F> {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
+        if self.value_serde.is_null(&record.value) {
+            task.count_dropped(DropReason::NullValue);
+            return Ok(());
+        }
         let Record {
             key,
             value,
             timestamp_ms,
             headers,
         } = record;
-        if self.value_serde.is_null(&value) {
-            task.count_dropped(DropReason::NullValue);
-            return Ok(());
-        }
-        let row = match self.key_serde.is_null(&key) {
-            false => (self.get)(&key)?,
-            true if self.left => None,
-            true => {
-                task.count_dropped(DropReason::NullKey);
-                return Ok(());
-            }
+        let result = if !self.key_serde.is_null(&key) {
+            let (mut value, mut result) = (Some(value), None);
+            let looked_up = self.table.read(&key, &mut |row| {
+                result = value.take().and_then(|value| (self.join)(value, row));
+            });
+            looked_up.map_err(|cause| place(cause, &self.node, task))?;
+            result
+        } else if self.left {
+            (self.join)(value, None)
+        } else {
+            task.count_dropped(DropReason::NullKey);
+            None
         };
-        match (self.join)(value, row.map(|row| row.value)) {
-            Some(value) => self.next.process(
-                Record {
-                    key,
-                    value,
-                    timestamp_ms,
-                    headers,
-                },
-                task,
-            ),
-            None => Ok(()),
-        }
+        let Some(value) = result else {
+            return Ok(());
+        };
+        let joined = Record {
+            key,
+            value,
+            timestamp_ms,
+            headers,
+        };
+        self.next.process(joined, task)
     }
 }

@@ -1,131 +1,106 @@
-//! Aggregation by key and window.
+//! `count`, `reduce` and `aggregate` in time windows: one row per key and window start.
+//!
+//! A record updates each of its windows that is still open: whose end is after the largest timestamp this operator has
+//! seen, less the grace. That time belongs to the operator and starts anew with its task, as in Kafka. Null values are
+//! aggregated; null keys are dropped.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use streams_core::edge::{Edge, Process};
 use streams_core::error::ProcessResult;
 use streams_core::metrics::DropReason;
 use streams_core::serde::Serde;
-use streams_core::store::{ValueAndTimestamp, WindowStore, WindowStoreBuilder};
-use streams_core::topology::Node;
-use streams_core::{Record, TaskContext};
+use streams_core::store::WindowStore;
+use streams_core::{Headers, Record, TaskContext};
 
-use crate::grouped::KGroupedStream;
-use crate::options::Materialized;
-use crate::table::{KTable, View};
-use crate::windowed::{TimeWindowedSerde, Windowed};
-use crate::windows::TimeWindows;
+use super::aggregate::{Step, advance};
+use super::place;
+use crate::change::Change;
+use crate::windows::{TimeWindows, Window, Windowed};
 
-/// Declares a windowed aggregation. `update` makes the new aggregate from key, value and the old one; `None` deletes the row.
-pub(crate) fn table<K, V, A, F>(
-    grouped: &KGroupedStream<K, V>,
-    windows: TimeWindows,
-    prefix: &str,
-    materialized: Materialized<A>,
-    update: F,
-) -> KTable<Windowed<K>, A>
-where
-    K: Clone + 'static,
-    V: Clone + 'static,
-    A: Clone + 'static,
-    F: Fn(&K, V, Option<A>) -> Option<A> + Send + Sync + 'static,
-{
-    let (store, name) = grouped.names(prefix, materialized.name.as_deref());
-    let stream = grouped.partitioned(&store);
-    let key_serde = Arc::clone(&grouped.key_serde);
-    let result_serde = Arc::clone(&materialized.value_serde);
-    let retention_ms = materialized.retention_ms.unwrap_or(0).max(windows.retention_ms());
-    let (keys, values) = (Arc::clone(&key_serde), Arc::clone(&result_serde));
-    let mut builder =
-        WindowStoreBuilder::with_serdes(&store, retention_ms, keys, values).kind(materialized.kind);
-    if !materialized.logged {
-        builder = builder.logging_disabled();
-    }
-    let (update, store_name, aggregate_serde) = (Arc::new(update), store.clone(), Arc::clone(&result_serde));
-    let node = stream
-        .plan
-        .borrow_mut()
-        .add(name, &[stream.node], move |topology, name, parents| {
-            topology.add_store(builder);
-            let parents: Vec<Node<K, V>> = parents.iter().map(|parent| topology.node(*parent)).collect();
-            let stores = [store_name.clone()];
-            let stores: Vec<&str> = stores.iter().map(String::as_str).collect();
-            let build = move |wiring: &mut streams_core::topology::Wiring<'_>, next| {
-                Ok(Box::new(WindowAggregate {
-                    windows,
-                    key_serde: Arc::clone(&key_serde),
-                    aggregate_serde: Arc::clone(&aggregate_serde),
-                    update: Arc::clone(&update),
-                    store: wiring.window_store(&store_name)?,
-                    stream_time_ms: i64::MIN,
-                    next,
-                }) as Edge<K, V>)
-            };
-            topology.add_operator(name, &parents, &stores, build).id()
-        });
-    let windowed = TimeWindowedSerde::new(Arc::clone(&grouped.key_serde), Some(windows.size_ms));
-    let windowed: Arc<dyn Serde<Windowed<K>>> = Arc::new(windowed);
-    let serdes = (Some(windowed), Some(result_serde));
-    KTable::new(
-        Rc::clone(&stream.plan),
-        node,
-        stream.sources.clone(),
-        serdes,
-        View::of_window_store(&store),
-    )
+pub(crate) struct WindowAggregate<K, A, S> {
+    pub(crate) node: String,
+    pub(crate) step: Arc<S>,
+    pub(crate) windows: TimeWindows,
+    pub(crate) key_serde: Arc<dyn Serde<K>>,
+    pub(crate) result_serde: Arc<dyn Serde<A>>,
+    pub(crate) store: WindowStore<K, A>,
+    pub(crate) send_old: bool,
+    /// Largest timestamp seen; -1 before the first record.
+    pub(crate) stream_time_ms: i64,
+    pub(crate) next: Edge<Windowed<K>, Change<A>>,
 }
 
-struct WindowAggregate<K, A, F> {
-    windows: TimeWindows,
-    key_serde: Arc<dyn Serde<K>>,
-    aggregate_serde: Arc<dyn Serde<A>>,
-    update: Arc<F>,
-    store: WindowStore<K, A>,
-    /// Largest time this operator has seen; as in Kafka, not restored after a restart.
-    stream_time_ms: i64,
-    next: Edge<Windowed<K>, Option<A>>,
-}
-
-impl<K, V, A, F> Process<K, V> for WindowAggregate<K, A, F>
-where
-    A: Clone,
-    F: Fn(&K, V, Option<A>) -> Option<A>,
-{
+impl<K: Clone, V: Clone, A: Clone, S: Step<K, V, A>> Process<K, V> for WindowAggregate<K, A, S> {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
+        if self.key_serde.is_null(&record.key) {
+            task.count_dropped(DropReason::NullKey);
+            return Ok(());
+        }
+        self.stream_time_ms = self.stream_time_ms.max(record.timestamp_ms);
+        let close_time_ms = self.stream_time_ms.saturating_sub(self.windows.grace_ms());
+        let mut windows = self.windows.windows_for(record.timestamp_ms);
+        let Some(mut window) = windows.next() else {
+            return Ok(());
+        };
+        // One window is held back, so that the last one gets the record itself and not a clone.
+        for following in windows {
+            let current = std::mem::replace(&mut window, following);
+            self.update(current, close_time_ms, record.clone(), task)?;
+        }
+        self.update(window, close_time_ms, record, task)
+    }
+}
+
+impl<K, A: Clone, S> WindowAggregate<K, A, S> {
+    fn update<V>(
+        &mut self,
+        window: Window,
+        close_time_ms: i64,
+        record: Record<K, V>,
+        task: &mut TaskContext<'_>,
+    ) -> ProcessResult
+    where
+        S: Step<K, V, A>,
+    {
+        if window.end_ms <= close_time_ms {
+            task.count_dropped(DropReason::Late);
+            return Ok(());
+        }
         let Record {
             key,
             value,
             timestamp_ms,
             headers,
         } = record;
-        if self.key_serde.is_null(&key) {
-            task.count_dropped(DropReason::NullKey);
-            return Ok(());
-        }
-        self.stream_time_ms = self.stream_time_ms.max(timestamp_ms);
-        let window = self.windows.window_of(timestamp_ms);
-        if self.windows.is_closed(window, self.stream_time_ms) {
-            task.count_dropped(DropReason::Late);
-            return Ok(());
-        }
-        let (update, serde) = (&*self.update, &*self.aggregate_serde);
-        let (value, timestamp_ms) = self.store.update(&key, window.start_ms, |old| {
-            let timestamp_ms = old
-                .as_ref()
-                .map_or(timestamp_ms, |old| old.timestamp_ms.max(timestamp_ms));
-            let new = update(&key, value, old.map(|old| old.value)).filter(|new| !serde.is_null(new));
-            let row = new.clone().map(|value| ValueAndTimestamp { value, timestamp_ms });
-            (row, (new, timestamp_ms))
-        })?;
-        self.next.process(
-            Record {
-                key: Windowed { key, window },
-                value,
-                timestamp_ms,
-                headers,
-            },
-            task,
-        )
+        let is_null = |aggregate: &A| self.result_serde.is_null(aggregate);
+        let updated = self.store.update(&key, window.start_ms, timestamp_ms, |stored| {
+            advance(
+                &*self.step,
+                is_null,
+                self.send_old,
+                (&key, value, timestamp_ms),
+                stored,
+            )
+        });
+        let (change, timestamp_ms) = updated.map_err(|cause| place(cause, &self.node, task))?;
+        self.forward(Windowed { key, window }, change, timestamp_ms, headers, task)
+    }
+
+    fn forward(
+        &mut self,
+        key: Windowed<K>,
+        value: Change<A>,
+        timestamp_ms: i64,
+        headers: Headers,
+        task: &mut TaskContext<'_>,
+    ) -> ProcessResult {
+        let result = Record {
+            key,
+            value,
+            timestamp_ms,
+            headers,
+        };
+        self.next.process(result, task)
     }
 }

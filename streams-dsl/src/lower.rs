@@ -1,0 +1,183 @@
+//! From the plan to a topology of `streams-core`.
+//!
+//! Sources of the same topics become one, repartitions before joins that take null keys are told to keep them, and then
+//! every node adds itself, in the order of the plan. Types were known when the plan was written; here they are carried by
+//! each node's own function.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use streams_core::edge::Edge;
+use streams_core::error::{Result, StreamsError};
+use streams_core::topology::{Node, NodeId, Topology, TopologyBuilder, Wiring};
+
+use crate::plan::{Kind, Plan, PlanId, PlanNode};
+
+/// Adds one node to the topology.
+pub(crate) type Lower = Box<dyn FnOnce(&mut Lowering<'_>) -> Lowered>;
+
+/// What a node's function gets.
+pub(crate) struct Lowering<'a> {
+    pub(crate) builder: &'a mut TopologyBuilder,
+    pub(crate) node: &'a PlanNode,
+    /// For repartitions: null keys pass.
+    pub(crate) keep_null_keys: bool,
+    parents: Vec<NodeId>,
+}
+
+/// What it made: where records come in from a topic, and where they come out.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Lowered {
+    pub(crate) source: Option<NodeId>,
+    pub(crate) output: Option<NodeId>,
+}
+
+impl Lowering<'_> {
+    /// The parents, with the types that the handles were typed with.
+    pub(crate) fn parents<K, V>(&self) -> Vec<Node<K, V>> {
+        self.parents.iter().map(|&id| self.builder.node(id)).collect()
+    }
+}
+
+impl Lowered {
+    pub(crate) fn operator<K, V>(node: Node<K, V>) -> Self {
+        Self {
+            source: None,
+            output: Some(node.id()),
+        }
+    }
+
+    pub(crate) fn source<K, V>(source: NodeId, output: Node<K, V>) -> Self {
+        Self {
+            source: Some(source),
+            output: Some(output.id()),
+        }
+    }
+}
+
+/// An operator that nothing but its types need be known of.
+pub(crate) fn operator<KI, VI, KO, VO>(
+    build: impl Fn(&mut Wiring<'_>, Edge<KO, VO>) -> Result<Edge<KI, VI>> + Send + Sync + 'static,
+) -> Lower
+where
+    KI: 'static,
+    VI: 'static,
+    KO: Clone + 'static,
+    VO: Clone + 'static,
+{
+    operator_of(|_| build)
+}
+
+/// An operator that depends on what the plan says of it in the end: its stores, and whether old values are wanted.
+pub(crate) fn operator_of<KI, VI, KO, VO, B>(make: impl FnOnce(&PlanNode) -> B + 'static) -> Lower
+where
+    KI: 'static,
+    VI: 'static,
+    KO: Clone + 'static,
+    VO: Clone + 'static,
+    B: Fn(&mut Wiring<'_>, Edge<KO, VO>) -> Result<Edge<KI, VI>> + Send + Sync + 'static,
+{
+    Box::new(move |lowering| {
+        let node = lowering.node;
+        let parents = lowering.parents::<KI, VI>();
+        let added = lowering
+            .builder
+            .add_operator(node.name.as_str(), &parents, &node.stores(), make(node));
+        Lowered::operator(added)
+    })
+}
+
+/// Turns the plan into a checked topology.
+pub(crate) fn lower(mut plan: Plan) -> Result<Topology> {
+    let merged = merge_sources(&mut plan);
+    let keep_null_keys = repartitions_that_keep_null_keys(&plan);
+    if !plan.problems.is_empty() {
+        return Err(StreamsError::Topology(plan.problems.join("; ")));
+    }
+    let mut builder = TopologyBuilder::new();
+    add_stores(&mut plan, &mut builder);
+    let mut lowered = vec![Lowered::default(); plan.nodes.len()];
+    for index in 0..plan.nodes.len() {
+        let id = PlanId(index);
+        if let Some(&first) = merged.get(&id) {
+            lowered[index] = lowered[first.0];
+            continue;
+        }
+        let lower = plan.nodes[index].lower.take().expect("a plan is lowered once");
+        let node = &plan.nodes[index];
+        let parents = node
+            .parents
+            .iter()
+            .map(|parent| {
+                lowered[parent.0]
+                    .output
+                    .expect("handles to sinks cannot be built on")
+            })
+            .collect();
+        lowered[index] = lower(&mut Lowering {
+            builder: &mut builder,
+            node,
+            keep_null_keys: keep_null_keys.contains(&id),
+            parents,
+        });
+    }
+    for group in &plan.copartitioned {
+        let sources: BTreeSet<NodeId> = group.iter().filter_map(|id| lowered[id.0].source).collect();
+        builder.copartition(&sources.into_iter().collect::<Vec<_>>());
+    }
+    builder.build()
+}
+
+/// Finds sources that read the same topics as an earlier one.
+fn merge_sources(plan: &mut Plan) -> BTreeMap<PlanId, PlanId> {
+    let mut first: BTreeMap<BTreeSet<&str>, PlanId> = BTreeMap::new();
+    let mut merged = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (index, node) in plan.nodes.iter().enumerate() {
+        let Kind::Source { topics, types } = &node.kind else {
+            continue;
+        };
+        let topics: BTreeSet<&str> = topics.iter().map(String::as_str).collect();
+        let names = topics.iter().copied().collect::<Vec<_>>().join(", ");
+        let earlier = *first.entry(topics).or_insert(PlanId(index));
+        if earlier == PlanId(index) {
+            continue;
+        }
+        merged.insert(PlanId(index), earlier);
+        if let Kind::Source { types: others, .. } = &plan.node(earlier).kind
+            && others.0 != types.0
+        {
+            problems.push(format!(
+                "{names} is read as {} and as {}: read it once, and map what it gives",
+                others.1, types.1
+            ));
+        }
+    }
+    plan.problems.append(&mut problems);
+    merged
+}
+
+/// Repartitions with a join below that takes null keys, without another repartition between.
+fn repartitions_that_keep_null_keys(plan: &Plan) -> BTreeSet<PlanId> {
+    let joins = plan.nodes.iter().filter(|node| node.takes_null_keys);
+    let mut open: Vec<PlanId> = joins.flat_map(|join| join.parents.clone()).collect();
+    let mut found = BTreeSet::new();
+    while let Some(id) = open.pop() {
+        match plan.node(id).kind {
+            Kind::Repartition { .. } => {
+                found.insert(id);
+            }
+            _ => open.extend(&plan.node(id).parents),
+        }
+    }
+    found
+}
+
+/// Adds the stores that a node is connected to.
+fn add_stores(plan: &mut Plan, builder: &mut TopologyBuilder) {
+    let used: BTreeSet<&String> = plan.nodes.iter().flat_map(|node| &node.stores).collect();
+    for store in std::mem::take(&mut plan.stores) {
+        if used.contains(&store.name) {
+            (store.add)(builder);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `filter` on a table: rows that do not pass become deletions.
+//!
+//! Without old values nobody knows whether a row had passed before, so a deletion is sent in any case, as in Kafka.
+
+use std::sync::Arc;
+
+use streams_core::edge::{Edge, Process};
+use streams_core::error::ProcessResult;
+use streams_core::store::KeyValueStore;
+use streams_core::{Record, TaskContext};
+
+use super::place;
+use crate::change::Change;
+
+pub(crate) struct TableFilter<K, V, F> {
+    pub(crate) node: String,
+    pub(crate) keep: Arc<F>,
+    pub(crate) store: Option<KeyValueStore<K, V>>,
+    pub(crate) send_old: bool,
+    pub(crate) next: Edge<K, Change<V>>,
+}
+
+impl<K, V: Clone, F: Fn(&K, &V) -> bool> Process<K, Change<V>> for TableFilter<K, V, F> {
+    fn process(&mut self, record: Record<K, Change<V>>, task: &mut TaskContext<'_>) -> ProcessResult {
+        let Record {
+            key,
+            value: change,
+            timestamp_ms,
+            headers,
+        } = record;
+        let new = change.new.filter(|value| (self.keep)(&key, value));
+        let old = match &self.store {
+            _ if !self.send_old => None,
+            Some(store) => {
+                let row = store.get(&key).map_err(|cause| place(cause, &self.node, task))?;
+                row.map(|row| row.value)
+            }
+            None => change.old.filter(|value| (self.keep)(&key, value)),
+        };
+        if self.send_old && new.is_none() && old.is_none() {
+            return Ok(());
+        }
+        if let Some(store) = &self.store {
+            store
+                .put(&key, new.clone(), timestamp_ms)
+                .map_err(|cause| place(cause, &self.node, task))?;
+        }
+        let update = Record {
+            key,
+            value: Change { new, old },
+            timestamp_ms,
+            headers,
+        };
+        self.next.process(update, task)
+    }
+}

@@ -1,0 +1,84 @@
+//! A repartition in the plan: a filter, a sink to an internal topic, and a source that reads it.
+
+use std::sync::Arc;
+
+use streams_core::edge::Edge;
+use streams_core::serde::Serde;
+use streams_core::topology::{SinkOptions, SourceOptions, TopicName};
+
+use crate::Data;
+use crate::lower::{Lower, Lowered};
+use crate::names::RepartitionNames;
+use crate::operators::repartition::DropNullKeys;
+use crate::plan::{KeyEffect, Kind, Plan, PlanId, PlanNode};
+
+/// The serdes that records are written and read with on the way.
+pub(crate) struct Serdes<K, V> {
+    pub(crate) key: Arc<dyn Serde<K>>,
+    pub(crate) value: Arc<dyn Serde<V>>,
+}
+
+impl<K, V> Clone for Serdes<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            key: Arc::clone(&self.key),
+            value: Arc::clone(&self.value),
+        }
+    }
+}
+
+/// The repartition of this name after `parent`: made, or found if it is there already. Takes its numbers in any case.
+pub(crate) fn shared<K: Data, V: Data>(
+    plan: &mut Plan,
+    parent: PlanId,
+    prefix: &str,
+    serdes: Serdes<K, V>,
+) -> PlanId {
+    let names = plan.names.repartition(prefix);
+    match plan.repartition_below(parent, &names.topic) {
+        Some(id) => id,
+        None => add(plan, parent, names, serdes, None),
+    }
+}
+
+/// A repartition of its own. `partitions`: as many as the input has, if `None`.
+pub(crate) fn add<K: Data, V: Data>(
+    plan: &mut Plan,
+    parent: PlanId,
+    names: RepartitionNames,
+    serdes: Serdes<K, V>,
+    partitions: Option<u32>,
+) -> PlanId {
+    let (name, topic) = (names.source.clone(), names.topic.clone());
+    let mut node = PlanNode::new(name, vec![parent], lower(names, serdes, partitions));
+    node.kind = Kind::Repartition { topic };
+    node.key = KeyEffect::Settles;
+    plan.add(node)
+}
+
+fn lower<K: Data, V: Data>(names: RepartitionNames, serdes: Serdes<K, V>, partitions: Option<u32>) -> Lower {
+    Box::new(move |lowering| {
+        let Serdes { key, value } = serdes;
+        let parents = lowering.parents::<K, V>();
+        let keep_null_keys = lowering.keep_null_keys;
+        let builder = &mut *lowering.builder;
+        let key_serde = Arc::clone(&key);
+        let filtered = builder.add_operator(names.filter, &parents, &[], move |_, next: Edge<K, V>| {
+            if keep_null_keys {
+                return Ok(next);
+            }
+            let key_serde = Arc::clone(&key_serde);
+            Ok(Box::new(DropNullKeys { key_serde, next }) as Edge<K, V>)
+        });
+        builder.add_repartition_topic(&names.topic, partitions);
+        let topic = TopicName::internal(names.topic);
+        let written = SinkOptions::new(Arc::clone(&key), Arc::clone(&value));
+        builder.add_sink(names.sink, topic.clone(), &[filtered], written);
+        let source = builder.add_source(
+            lowering.node.name.as_str(),
+            [topic],
+            SourceOptions::new(key, value),
+        );
+        Lowered::source(source.id(), source)
+    })
+}

@@ -1,0 +1,320 @@
+//! Builds a vector's topology through the typed DSL. Keys and values are nullable text everywhere.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use streams_dsl::prelude::*;
+use streams_dsl::topology::Topology;
+use streams_dsl::{KGroupedStream, TimeWindowedKStream};
+
+use crate::functions::{Key, Text, concatenate, key_function, predicate, value_function, words};
+use crate::vector::{Op, Vector};
+
+/// What an operator made.
+#[derive(Clone)]
+enum Made {
+    Stream(KStream<Key, Text>),
+    Table(KTable<Key, Text>),
+    Counts(KTable<Key, i64>),
+    Windowed(KTable<Windowed<Key>, Text>),
+    WindowedCounts(KTable<Windowed<Key>, i64>),
+    Grouped(KGroupedStream<Key, Text>),
+}
+
+/// Why a topology could not be built.
+pub(crate) enum Problem {
+    /// It uses something we do not have.
+    Unsupported(String),
+    /// The builder refused it.
+    Refused(String),
+}
+
+type Answer<T> = Result<T, Problem>;
+
+pub(crate) fn build(vector: &Vector) -> Answer<Topology> {
+    if vector.optimize {
+        return Err(Problem::Unsupported("optimize".to_owned()));
+    }
+    let mut interpreter = Interpreter {
+        builder: StreamsBuilder::new(),
+        made: BTreeMap::new(),
+    };
+    for op in &vector.topology {
+        interpreter.add(op)?;
+    }
+    interpreter
+        .builder
+        .build()
+        .map_err(|error| Problem::Refused(error.to_string()))
+}
+
+struct Interpreter {
+    builder: StreamsBuilder,
+    made: BTreeMap<String, Made>,
+}
+
+impl Interpreter {
+    fn add(&mut self, op: &Op) -> Answer<()> {
+        let made = match op.kind() {
+            "stream" => Made::Stream(self.builder.stream(op.texts("topics"))),
+            "table" => self.table(op)?,
+            "to" => {
+                self.stream(op, "from")?.to(text(op, "topic")?);
+                return Ok(());
+            }
+            "split" => return self.split(op),
+            "filter" | "filter_not" => self.filter(op)?,
+            "map_values" => self.map_values(op)?,
+            "map" => {
+                let (key, value) = (keys(op)?, values(op)?);
+                let stream = self.stream(op, "from")?;
+                Made::Stream(stream.map(move |k, v| (key(&k, &v), v.and_then(value))))
+            }
+            "select_key" => Made::Stream(self.stream(op, "from")?.select_key(keys(op)?)),
+            "flat_map_values" => {
+                let stream = self.stream(op, "from")?;
+                Made::Stream(stream.flat_map_values(|v| words(v).into_iter().map(Some)))
+            }
+            "flat_map" => {
+                let stream = self.stream(op, "from")?;
+                Made::Stream(
+                    stream.flat_map(|k, v| words(v).into_iter().map(move |word| (Some(word), k.clone()))),
+                )
+            }
+            "merge" => Made::Stream(self.stream(op, "from")?.merge(&self.stream(op, "other")?)),
+            "repartition" => {
+                let options = op
+                    .text("name")
+                    .map_or_else(Repartitioned::default, Repartitioned::named);
+                Made::Stream(self.stream(op, "from")?.repartition(options))
+            }
+            "to_table" => Made::Table(self.stream(op, "from")?.to_table(materialized(op))),
+            "group_by_key" => Made::Grouped(self.stream(op, "from")?.group_by_key_with(grouped(op))),
+            "group_by" => Made::Grouped(self.stream(op, "from")?.group_by_with(keys(op)?, grouped(op))),
+            "count" | "reduce" | "aggregate" => self.aggregation(op)?,
+            "to_stream" => self.to_stream(op)?,
+            "join_table" => self.join_table(op)?,
+            other => return Err(Problem::Unsupported(other.to_owned())),
+        };
+        self.made.insert(text(op, "id")?.to_owned(), made);
+        Ok(())
+    }
+
+    fn table(&self, op: &Op) -> Answer<Made> {
+        if op.number("history_ms").is_some() {
+            return unsupported("table with history");
+        }
+        Ok(Made::Table(
+            self.builder.table(text(op, "topic")?, materialized(op)),
+        ))
+    }
+
+    fn split(&mut self, op: &Op) -> Answer<()> {
+        let id = text(op, "id")?;
+        let mut split = self.stream(op, "from")?.split().named(&format!("{id}-"));
+        for (index, name) in op.texts("preds").iter().enumerate() {
+            let takes = predicate(name).ok_or_else(|| Problem::Unsupported(name.clone()))?;
+            let branch = format!("{id}-{index}");
+            let stream = split.branch(takes).named(&branch);
+            self.made.insert(branch, Made::Stream(stream));
+        }
+        if op.0["default"].as_bool() == Some(true) {
+            let branch = format!("{id}-rest");
+            let stream = split.default_branch().named(&branch);
+            self.made.insert(branch, Made::Stream(stream));
+        }
+        Ok(())
+    }
+
+    fn filter(&self, op: &Op) -> Answer<Made> {
+        let holds = predicates(op)?;
+        let not = op.kind() == "filter_not";
+        Ok(match (self.from(op)?, op.text("store")) {
+            (Made::Stream(stream), _) => {
+                let stream = if not {
+                    stream.filter_not(holds)
+                } else {
+                    stream.filter(holds)
+                };
+                Made::Stream(named(stream, op))
+            }
+            (Made::Table(table), None) if not => Made::Table(table.filter_not(holds)),
+            (Made::Table(table), None) => Made::Table(table.filter(holds)),
+            (Made::Table(table), Some(_)) if not => {
+                Made::Table(table.filter_not_with(holds, materialized(op)))
+            }
+            (Made::Table(table), Some(_)) => Made::Table(table.filter_with(holds, materialized(op))),
+            _ => return unsupported("filter of this"),
+        })
+    }
+
+    fn map_values(&self, op: &Op) -> Answer<Made> {
+        let function = values(op)?;
+        let map_row = move |_: &Key, value: Text| value.and_then(function).map(Some);
+        Ok(match (self.from(op)?, op.text("store")) {
+            (Made::Stream(stream), _) => {
+                Made::Stream(named(stream.map_values(move |v| v.and_then(function)), op))
+            }
+            (Made::Table(table), None) => Made::Table(table.filter_map_values(map_row)),
+            (Made::Table(table), Some(_)) => {
+                Made::Table(table.filter_map_values_with(map_row, materialized(op)))
+            }
+            _ => return unsupported("map_values of this"),
+        })
+    }
+
+    fn aggregation(&self, op: &Op) -> Answer<Made> {
+        let Made::Grouped(grouped) = self.from(op)? else {
+            return unsupported("aggregation of a grouped table or cogroup");
+        };
+        if op.0.get("window").is_some() {
+            let window = Op(op.0["window"].clone());
+            return windowed_aggregation(&grouped.windowed_by(windows(&window)?), op);
+        }
+        Ok(match op.kind() {
+            "count" => Made::Counts(grouped.count(materialized(op))),
+            "reduce" => Made::Table(grouped.reduce(append, materialized(op))),
+            _ => Made::Table(grouped.aggregate(empty, |_, v, agg| append(agg, v), materialized(op))),
+        })
+    }
+
+    fn to_stream(&self, op: &Op) -> Answer<Made> {
+        let to_text = |value: Option<i64>| value.map(|value| value.to_string());
+        Ok(Made::Stream(match (self.from(op)?, op.text("of")) {
+            (Made::Table(table), None) => table.to_nullable_stream(),
+            (Made::Counts(table), Some("long")) => table.to_stream().map_values(to_text),
+            (Made::Windowed(table), Some("windowed")) => {
+                table.to_nullable_stream().select_key(|key, _| windowed_text(key))
+            }
+            (Made::WindowedCounts(table), Some("windowed_long")) => table
+                .to_stream()
+                .select_key(|key, _| windowed_text(key))
+                .map_values(to_text),
+            _ => return unsupported("to_stream of this"),
+        }))
+    }
+
+    fn join_table(&self, op: &Op) -> Answer<Made> {
+        let (Made::Stream(stream), Made::Table(table)) = (self.from(op)?, self.get(op, "other")?) else {
+            return unsupported("join of tables");
+        };
+        if op.number("grace_ms").is_some() {
+            return unsupported("join with grace");
+        }
+        let joined = op.text("name").map_or_else(Joined::default, Joined::named);
+        Ok(Made::Stream(match op.text("kind") {
+            Some("inner") => {
+                let join = |v: Text, row: &Text| concatenate(v.as_deref(), "+", row.as_deref());
+                stream.join_with(&table, join, joined)
+            }
+            Some("left") => {
+                let join = |v: Text, row: Option<&Text>| {
+                    concatenate(v.as_deref(), "+", row.and_then(|row| row.as_deref()))
+                };
+                stream.left_join_with(&table, join, joined)
+            }
+            _ => return unsupported("join of this kind"),
+        }))
+    }
+
+    fn from(&self, op: &Op) -> Answer<Made> {
+        self.get(op, "from")
+    }
+
+    fn stream(&self, op: &Op, member: &str) -> Answer<KStream<Key, Text>> {
+        match self.get(op, member)? {
+            Made::Stream(stream) => Ok(stream),
+            _ => unsupported(&format!("{} of a table", op.kind())),
+        }
+    }
+
+    fn get(&self, op: &Op, member: &str) -> Answer<Made> {
+        let id = text(op, member)?;
+        let made = self.made.get(id).cloned();
+        made.ok_or_else(|| Problem::Refused(format!("nothing was made as {id}")))
+    }
+}
+
+fn windowed_aggregation(windowed: &TimeWindowedKStream<Key, Text>, op: &Op) -> Answer<Made> {
+    Ok(match op.kind() {
+        "count" => Made::WindowedCounts(windowed.count(materialized(op))),
+        "reduce" => Made::Windowed(windowed.reduce(append, materialized(op))),
+        _ => Made::Windowed(windowed.aggregate(empty, |_, v, agg| append(agg, v), materialized(op))),
+    })
+}
+
+fn windows(window: &Op) -> Answer<TimeWindows> {
+    let kind = window.text("type").unwrap_or_default();
+    if !matches!(kind, "tumbling" | "hopping") {
+        return unsupported(&format!("{kind} windows"));
+    }
+    if window.text("emit") == Some("close") {
+        return unsupported("emit on window close");
+    }
+    let millis = |member: &str| {
+        let number = window.number(member).unwrap_or_default();
+        Duration::from_millis(u64::try_from(number).unwrap_or_default())
+    };
+    let windows = TimeWindows::of_size_and_grace(millis("size_ms"), millis("grace_ms"));
+    Ok(match kind {
+        "hopping" => windows.advance_by(millis("advance_ms")),
+        _ => windows,
+    })
+}
+
+fn windowed_text(key: &Windowed<Key>) -> Key {
+    let Windowed { key, window } = key;
+    concatenate(
+        key.as_deref(),
+        "@",
+        Some(&format!("{}/{}", window.start_ms, window.end_ms)),
+    )
+}
+
+fn empty() -> Text {
+    Some(String::new())
+}
+
+fn append(aggregate: Text, value: Text) -> Text {
+    concatenate(aggregate.as_deref(), ",", value.as_deref())
+}
+
+fn materialized<V: DefaultSerde>(op: &Op) -> Materialized<V> {
+    op.text("store")
+        .map_or_else(Materialized::default, Materialized::named)
+}
+
+fn grouped(op: &Op) -> Grouped<Key, Text> {
+    op.text("name").map_or_else(Grouped::default, Grouped::named)
+}
+
+fn named(stream: KStream<Key, Text>, op: &Op) -> KStream<Key, Text> {
+    match op.text("name") {
+        Some(name) => stream.named(name),
+        None => stream,
+    }
+}
+
+fn text<'a>(op: &'a Op, member: &str) -> Answer<&'a str> {
+    let text = op.text(member);
+    text.ok_or_else(|| Problem::Refused(format!("a {} has no {member}", op.kind())))
+}
+
+fn keys(op: &Op) -> Answer<fn(&Key, &Text) -> Key> {
+    let name = text(op, "kf")?;
+    key_function(name).ok_or_else(|| Problem::Unsupported(name.to_owned()))
+}
+
+fn values(op: &Op) -> Answer<fn(String) -> Text> {
+    let name = text(op, "f")?;
+    value_function(name).ok_or_else(|| Problem::Unsupported(name.to_owned()))
+}
+
+fn predicates(op: &Op) -> Answer<fn(&Key, &Text) -> bool> {
+    let name = text(op, "pred")?;
+    predicate(name).ok_or_else(|| Problem::Unsupported(name.to_owned()))
+}
+
+fn unsupported<T>(what: &str) -> Answer<T> {
+    Err(Problem::Unsupported(what.to_owned()))
+}
