@@ -27,8 +27,8 @@ pub fn is_internal_topic(topic: &str) -> bool {
 /// the one integer without a positive counterpart counts as zero.
 ///
 /// ```
-/// assert_eq!(broker::coordinator_partition("my-group", 50), 12);
-/// assert_eq!(broker::coordinator_partition("", 50), 0);
+/// assert_eq!(broker::coordinator_records::coordinator_partition("my-group", 50), 12);
+/// assert_eq!(broker::coordinator_records::coordinator_partition("", 50), 0);
 /// ```
 pub fn coordinator_partition(id: &str, partition_count: i32) -> i32 {
     let hash = id.encode_utf16().fold(0i32, |hash, unit| {
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn ids_hash_as_java_strings_do() {
-        // Java: "grüße".hashCode() and an id outside the basic plane, which is two units there.
+        // As Java says; the last id is two units there, and one character here.
         for (id, hash) in [("a", 97), ("polygenelubricants", 0), ("\u{1f600}", 1_772_899)] {
             assert_eq!(coordinator_partition(id, i32::MAX), hash, "{id}");
         }

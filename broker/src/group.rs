@@ -109,7 +109,7 @@ pub enum GroupEvent {
         /// Version of the request: some rules depend on it.
         version: i16,
         /// What it asks for.
-        request: GroupRequest,
+        request: Box<GroupRequest>,
     },
     /// The outcome of [`GroupAction::Append`]: the offset of the first record, or the error to answer clients with.
     Appended {
@@ -401,7 +401,7 @@ impl GroupCoordinator {
                 version,
                 request,
             } => {
-                self.request(token, &client, version, request, now_ms);
+                self.request(token, &client, version, *request, now_ms);
             }
             GroupEvent::Appended { append, result } => self.appended(append, result, now_ms),
             GroupEvent::TransactionEnded {
@@ -459,7 +459,7 @@ impl GroupCoordinator {
                 self.offsets_appended(&group_id, offsets, token, reply, result);
             }
             Some(Append::Deletion { group_id, token }) => {
-                self.deletion_appended(&group_id, token, result, now_ms)
+                self.deletion_appended(&group_id, token, result, now_ms);
             }
             Some(Append::Unwatched) => {
                 if let Err(error) = result {

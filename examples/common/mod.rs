@@ -232,7 +232,7 @@ pub(crate) fn wait_for_the_end(streams: &Streams, total: u64, what: &str) -> Res
 
 /// Runs a program; an error is one line on standard error and exit code 1.
 pub(crate) fn main(program: &str, run: impl FnOnce() -> Result<(), Failure>) -> std::process::ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "error".into());
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "off".into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -188,14 +188,17 @@ impl Streams {
         Ok(())
     }
 
-    /// True if everything that is on the application's input topics now is processed and committed, through all
-    /// repartition topics. For programs whose input ends.
+    /// True if all tasks run, and everything that is on the application's input topics now is processed and committed,
+    /// through all repartition topics. For programs whose input ends.
     ///
     /// # Errors
     /// If the log cannot be asked, or a thread has failed.
     pub fn caught_up(&self) -> Result<bool> {
         if let Some(error) = self.shared.status().error.take() {
             return Err(error);
+        }
+        if self.state() != State::Running {
+            return Ok(false);
         }
         let mut admin = self.log.admin()?;
         // Upstream first: what is committed there has written all it will write to what comes next.

@@ -81,8 +81,9 @@ impl EmbeddedConsumer {
                 |error| {
                     LogError::failed(
                         format!(
-                            "decoding {} from offset {}",
-                            assigned.partition, assigned.position
+                            "the log of {} is damaged at or after offset {}: restore the segments in folder {} of the data \
+                             directory from a copy, or start without them",
+                            assigned.partition, assigned.position, assigned.partition
                         ),
                         error,
                     )

@@ -39,15 +39,18 @@ pub(super) fn decode(
     let mut start = 0;
     for batch in Batches::new(&records) {
         let batch = batch?;
+        // 2 ns a record, against delivering what the disk made of it.
+        batch.check_crc()?;
         let header = *batch.header();
         let batch_start = start;
         start += header.size_bytes();
         next_offset = next_offset.max(header.next_offset());
+        filter.reached(header.last_offset());
         if header.is_control() {
             let mut control = batch.records(&mut scratch)?;
             let key = control.next().transpose()?.and_then(|record| record.key);
             if key.and_then(ControlType::from_key) == Some(ControlType::Abort) {
-                filter.ended(&header);
+                filter.ended(header.producer_id);
             }
             continue;
         }
@@ -126,23 +129,19 @@ impl AbortFilter {
         }
     }
 
-    fn hides(&mut self, header: &BatchHeader) -> bool {
-        self.advance(header);
+    /// Opens the aborted transactions that begin up to `last_offset`. To be called for every batch, markers too: the first
+    /// one fetched may be the marker of a transaction whose records came before.
+    fn reached(&mut self, last_offset: i64) {
+        while let Some(next) = self.to_come.pop_if(|next| next.first_offset <= last_offset) {
+            self.open.insert(next.producer_id);
+        }
+    }
+
+    fn hides(&self, header: &BatchHeader) -> bool {
         header.is_transactional() && self.open.contains(&header.producer_id)
     }
 
-    /// At the marker of an aborted transaction, which may be all of it that is in these records.
-    fn ended(&mut self, marker: &BatchHeader) {
-        self.advance(marker);
-        self.open.remove(&marker.producer_id);
-    }
-
-    fn advance(&mut self, header: &BatchHeader) {
-        while let Some(next) = self
-            .to_come
-            .pop_if(|next| next.first_offset <= header.last_offset())
-        {
-            self.open.insert(next.producer_id);
-        }
+    fn ended(&mut self, producer_id: i64) {
+        self.open.remove(&producer_id);
     }
 }

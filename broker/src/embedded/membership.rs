@@ -102,7 +102,7 @@ impl EmbeddedMembership {
                 self.state = State::Joining(parked);
                 Ok(Step::Wait)
             }
-            Outcome::Ready(Response::JoinGroup(response)) => self.joined(response),
+            Outcome::Ready(Response::JoinGroup(response)) => self.joined(&response),
             Outcome::Ready(other) => Err(LogError::failed(
                 self.context("joining"),
                 format!("answered with {other:?}"),
@@ -110,7 +110,7 @@ impl EmbeddedMembership {
         }
     }
 
-    fn joined(&mut self, response: JoinGroupResponse) -> LogResult<Step> {
+    fn joined(&mut self, response: &JoinGroupResponse) -> LogResult<Step> {
         match ResponseError::try_from_code(response.error_code) {
             None => {}
             Some(ResponseError::MemberIdRequired) => {
@@ -137,7 +137,7 @@ impl EmbeddedMembership {
         self.member_id = response.member_id.to_string();
         self.generation = response.generation_id;
         let assignments = if response.leader == response.member_id {
-            self.assign(&response)?
+            self.assign(response)?
         } else {
             Vec::new()
         };
@@ -261,7 +261,7 @@ impl Membership for EmbeddedMembership {
                 State::Stable => return self.heartbeat(),
                 State::Out => self.join(owned)?,
                 State::Joining(parked) | State::Syncing(parked) => match parked.wait(slice) {
-                    Some(Response::JoinGroup(response)) => self.joined(response)?,
+                    Some(Response::JoinGroup(response)) => self.joined(&response)?,
                     Some(Response::SyncGroup(response)) => self.synced(&response)?,
                     Some(other) => {
                         let answer = format!("answered with {other:?}");

@@ -102,7 +102,7 @@ impl GroupCoordinator {
                 let new_id = format!("{instance}-{new_id}");
                 match group.static_members.get(instance).cloned() {
                     Some(old_id) => {
-                        group.replace_static_member(&old_id, new_id, join, &mut self.outbox, now_ms)
+                        group.replace_static_member(&old_id, &new_id, join, &mut self.outbox, now_ms);
                     }
                     None => group.add_member(new_id, join, &mut self.outbox, now_ms),
                 }
@@ -188,10 +188,10 @@ impl Group {
         let unchanged = member.protocols == join.protocols;
         match self.state {
             GroupState::CompletingRebalance if unchanged => {
-                self.answer_join(member_id, join.token, outbox, now_ms)
+                self.answer_join(member_id, join.token, outbox, now_ms);
             }
             GroupState::Stable if unchanged && !leads => {
-                self.answer_join(member_id, join.token, outbox, now_ms)
+                self.answer_join(member_id, join.token, outbox, now_ms);
             }
             _ => {
                 member.protocols = join.protocols;
@@ -242,7 +242,7 @@ impl Group {
     fn replace_static_member(
         &mut self,
         old_id: &str,
-        new_id: String,
+        new_id: &str,
         join: Join<'_>,
         outbox: &mut Outbox,
         now_ms: i64,
@@ -256,29 +256,29 @@ impl Group {
         }
         let led = self.is_leader(old_id);
         if led {
-            self.leader = Some(new_id.clone());
+            self.leader = Some(new_id.to_owned());
         }
         let instance = join.instance.expect("only static members are replaced");
-        self.static_members.insert(instance.to_owned(), new_id.clone());
+        self.static_members.insert(instance.to_owned(), new_id.to_owned());
         let (token, version) = (join.token, join.version);
         let old_protocol = self.protocol.clone();
-        let mut member = Member::joining(new_id.clone(), join, now_ms);
+        let mut member = Member::joining(new_id.to_owned(), join, now_ms);
         member.assignment = old.assignment;
         member.owes_sync = old.owes_sync;
         member.heard(now_ms);
         let same_metadata = member.protocols == old.protocols;
-        self.members.insert(new_id.clone(), member);
+        self.members.insert(new_id.to_owned(), member);
         if self.state != GroupState::Stable || !same_metadata || self.select_protocol() != old_protocol {
             self.prepare_rebalance(outbox, now_ms);
             return;
         }
-        let member = self.members.get_mut(&new_id).expect("it was just added");
+        let member = self.members.get_mut(new_id).expect("it was just added");
         member.join = None;
         member.is_new = false;
         // The new member id must survive a restart.
         let (key, value) = self.record(None);
         outbox.append(&self.group_id, vec![(key, Some(value))], None, Append::Unwatched);
-        let mut response = self.join_response(&new_id);
+        let mut response = self.join_response(new_id);
         if led && version >= SKIP_ASSIGNMENT_VERSION {
             response.skip_assignment = true;
         } else if led {
@@ -389,7 +389,8 @@ impl Group {
                 .get_mut(&member_id)
                 .expect("no member is removed here");
             member.assignment = Bytes::new();
-            member.owes_sync = true;
+            // A static member that did not rejoin has its session to come back in.
+            member.owes_sync = member.join.is_some();
             if let Some(token) = member.join.take() {
                 self.answer_join(&member_id, token, outbox, now_ms);
             }

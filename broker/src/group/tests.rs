@@ -220,7 +220,7 @@ impl Script {
             token,
             client,
             version,
-            request,
+            request: Box::new(request),
         });
     }
 
@@ -381,7 +381,7 @@ fn show_record(key: &[u8], value: Option<&[u8]>) -> String {
     }
 }
 
-fn check(script: &str, expected: Expect) {
+fn check(script: &str, expected: &Expect) {
     expected.assert_eq(&Script::run(script));
 }
 
@@ -397,7 +397,7 @@ fn a_first_member_is_given_an_id_waits_for_others_and_leads() {
          beat a 1
          beat a 2
          show",
-        expect![[r#"
+        &expect![[r#"
             > join a x
               a: join MemberIdRequired as "a"
             > join a x
@@ -428,7 +428,7 @@ fn the_first_delay_is_extended_while_members_come() {
          wait 50
          wait 99
          wait 1",
-        expect![[r#"
+        &expect![[r#"
             > join a x v3
             > wait 50
             > join b y v3
@@ -457,7 +457,7 @@ fn a_second_member_makes_the_first_rejoin_and_both_wait_for_the_leader() {
          commit a 2 7
          commit a 1 8
          show",
-        expect![[r#"
+        &expect![[r#"
             > join a x v3
             > wait 100
               a: joined generation 1 leader a protocol range members ["a=x"]
@@ -507,7 +507,7 @@ fn a_follower_that_joins_again_unchanged_does_not_disturb_and_a_leader_does() {
          sync b 3
          sync a 3 a=1
          join a x",
-        expect![[r#"
+        &expect![[r#"
             > join a x v3
             > wait 100
               a: joined generation 1 leader a protocol range members ["a=x"]
@@ -557,7 +557,7 @@ fn members_that_do_not_come_back_or_do_not_sync_are_dropped() {
          sync c 3
          wait 60000
          show",
-        expect![[r#"
+        &expect![[r#"
             > join a x v3
             > wait 100
               a: joined generation 1 leader a protocol range members ["a=x"]
@@ -600,7 +600,7 @@ fn a_silent_member_expires_and_the_last_one_leaves_an_empty_generation() {
          show
          beat a 1
          join a x",
-        expect![[r#"
+        &expect![[r#"
             > join a x v3
             > wait 100
               a: joined generation 1 leader a protocol range members ["a=x"]
@@ -633,7 +633,7 @@ fn an_id_that_was_given_out_is_waited_for_until_it_lapses() {
          join a x
          wait 10000
          show",
-        expect![[r#"
+        &expect![[r#"
             > join a x v3
             > wait 100
               a: joined generation 1 leader a protocol range members ["a=x"]
@@ -659,6 +659,7 @@ fn leaving_rebalances_and_an_unknown_member_is_told() {
         "join a x v3
          join b y v3
          wait 100
+         wait 100
          sync a 1 a=1 b=2
          sync b 1
          leave b
@@ -666,20 +667,24 @@ fn leaving_rebalances_and_an_unknown_member_is_told() {
          join a x
          leave nobody
          sync b 2",
-        expect![[r#"
+        &expect![[r#"
             > join a x v3
             > join b y v3
             > wait 100
+            > wait 100
+              a: joined generation 1 leader a protocol range members ["a=x", "b-00000000-0000-0000-0000-000000000002=y"]
+              b: joined generation 1 leader a protocol range members []
             > sync a 1 a=1 b=2
-              a: sync UnknownMemberId ""
+              append group generation 1 members ["a", "b"]
+              a: sync ok "1"
             > sync b 1
-              b: sync UnknownMemberId ""
+              b: sync ok "2"
             > leave b
-              b: leave UnknownMemberId
+              b: leave ok
             > beat a 1
-              a: beat UnknownMemberId
+              a: beat RebalanceInProgress
             > join a x
-              a: join MemberIdRequired as "a"
+              a: joined generation 2 leader a protocol range members ["a=x"]
             > leave nobody
               nobody: leave UnknownMemberId
             > sync b 2
@@ -695,14 +700,19 @@ fn members_agree_on_a_protocol_or_are_refused() {
          join b sticky=3,range=4 v3
          join c other=5 v3
          join d sticky=6 v3
+         wait 100
          wait 100",
-        expect![[r#"
+        &expect![[r#"
             > join a range=1,sticky=2 v3
             > join b sticky=3,range=4 v3
             > join c other=5 v3
               c: join InconsistentGroupProtocol as ""
             > join d sticky=6 v3
             > wait 100
+            > wait 100
+              a: joined generation 1 leader a protocol sticky members ["a=2", "b-00000000-0000-0000-0000-000000000002=3", "d-00000000-0000-0000-0000-000000000004=6"]
+              b: joined generation 1 leader a protocol sticky members []
+              d: joined generation 1 leader a protocol sticky members []
         "#]],
     );
 }
@@ -719,7 +729,7 @@ fn an_assignment_that_could_not_be_logged_is_not_given_out() {
          join a x
          sync a 2 a=all
          show",
-        expect![[r#"
+        &expect![[r#"
             > join a x v3
             > wait 100
               a: joined generation 1 leader a protocol range members ["a=x"]
@@ -753,7 +763,7 @@ fn a_static_member_comes_back_without_a_rebalance_and_its_old_self_is_fenced() {
          join again x v8 one
          leave admin one
          show",
-        expect![[r#"
+        &expect![[r#"
             > join a x v9 one
             > wait 100
               a: joined generation 1 leader a protocol range members ["a=x"]
@@ -790,7 +800,7 @@ fn a_group_without_members_only_holds_offsets() {
          commit a -1 8
          delete
          show",
-        expect![[r#"
+        &expect![[r#"
             > commit - -1 5
               append t-0 at 5
               -: commit ok
@@ -819,7 +829,7 @@ fn a_commit_with_a_generation_to_a_group_that_is_not_there_is_refused() {
          txn-commit - 3 6 1
          show
          delete",
-        expect![[r#"
+        &expect![[r#"
             > commit - 3 6
               -: commit IllegalGeneration
             > commit - 3 6 v9
@@ -849,7 +859,7 @@ fn offsets_of_a_transaction_wait_for_its_marker() {
          commit - -1 8
          marker 1 commit
          show",
-        expect![[r#"
+        &expect![[r#"
             > txn-commit - -1 5 1
               append t-0 at 5
               -: txn-commit ok
@@ -890,7 +900,7 @@ fn transactional_offsets_are_fenced_by_the_generation_but_not_by_a_rebalance() {
          txn-commit - -1 5 1
          marker 1 commit
          show",
-        expect![[r#"
+        &expect![[r#"
             > join a x v3
             > wait 100
               a: joined generation 1 leader a protocol range members ["a=x"]
@@ -920,7 +930,7 @@ fn an_offset_that_is_not_in_the_log_was_not_committed() {
          txn-commit - -1 7 1
          fail off
          show",
-        expect![[r#"
+        &expect![[r#"
             > commit - -1 5
               append t-0 at 5
               -: commit ok
@@ -955,7 +965,7 @@ fn a_restart_brings_back_members_offsets_and_open_transactions() {
          show
          wait 10000
          show",
-        expect![[r#"
+        &expect![[r#"
             > join a x v3
             > wait 100
               a: joined generation 1 leader a protocol range members ["a=x"]
@@ -998,7 +1008,7 @@ fn members_of_the_process_that_died_are_gone_after_a_restart() {
          show
          join b y v3
          wait 100",
-        expect![[r#"
+        &expect![[r#"
             > in-process
             > join a x v3
             > wait 100
@@ -1026,7 +1036,7 @@ fn offsets_expire_a_week_after_their_group_was_left_and_the_group_with_them() {
          show
          restart
          show",
-        expect![[r#"
+        &expect![[r#"
             > commit - -1 5
               append t-0 at 5
               -: commit ok
@@ -1054,7 +1064,7 @@ fn deleting_a_group_or_a_topic_is_logged() {
          delete
          restart
          show",
-        expect![[r#"
+        &expect![[r#"
             > commit - -1 5
               append t-0 at 5
               -: commit ok

@@ -46,7 +46,7 @@ impl Broker {
             token,
             client,
             version: context.version,
-            request,
+            request: Box::new(request),
         };
         match (self.run_group(&mut groups, event, Some(token), now_ms), parks) {
             (Some(reply), _) => Outcome::Ready(into_response(reply)),
@@ -124,7 +124,7 @@ impl Broker {
                 token,
                 client,
                 version,
-                request,
+                request: Box::new(request),
             };
             match self.run_group(&mut groups, event, Some(token), now_ms) {
                 Some(GroupReply::Delete(result)) => result,

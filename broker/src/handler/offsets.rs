@@ -151,7 +151,7 @@ impl Broker {
             token,
             client,
             version,
-            request,
+            request: Box::new(request),
         };
         self.run_group(&mut groups, event, Some(token), now_ms)
             .ok_or(ResponseError::CoordinatorNotAvailable)

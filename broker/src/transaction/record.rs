@@ -121,11 +121,11 @@ pub fn decode_value(value: &[u8]) -> Result<TransactionMetadata, RecordError> {
         reader.tagged_fields(|tag, field| {
             match tag {
                 TAG_PREVIOUS_PRODUCER_ID => {
-                    metadata.previous_producer_id = field.i64("PreviousProducerId")?
+                    metadata.previous_producer_id = field.i64("PreviousProducerId")?;
                 }
                 TAG_NEXT_PRODUCER_ID => metadata.next_producer_id = field.i64("NextProducerId")?,
                 TAG_CLIENT_TRANSACTION_VERSION => {
-                    metadata.client_version = field.i16("ClientTransactionVersion")?
+                    metadata.client_version = field.i16("ClientTransactionVersion")?;
                 }
                 // Fields of newer brokers say nothing that this one acts on.
                 _ => {}

@@ -235,7 +235,7 @@ fn version(word: Option<&&str>) -> i16 {
     word.map_or(1, |word| word.trim_start_matches('v').parse().unwrap())
 }
 
-fn check(script: &str, expected: Expect) {
+fn check(script: &str, expected: &Expect) {
     expected.assert_eq(&Script::run(script));
 }
 
@@ -249,7 +249,7 @@ fn a_transaction_is_logged_before_it_is_visible_and_marked_before_it_is_complete
          end a 0/0 commit
          end a 0/0 abort
          show",
-        expect![[r#"
+        &expect![[r#"
             > init a
               append a Empty 0/0
               reply InitProducerId(Ok((0, 0)))
@@ -283,7 +283,7 @@ fn an_aborted_transaction_answers_its_retry_and_refuses_the_opposite() {
          end a 0/0 abort
          end a 0/0 abort
          end a 0/0 commit",
-        expect![[r#"
+        &expect![[r#"
             > init a
               append a Empty 0/0
               reply InitProducerId(Ok((0, 0)))
@@ -319,7 +319,7 @@ fn a_new_producer_fences_the_old_one_and_aborts_its_transaction() {
          add a 7/2 1
          add b 0/0 1
          show",
-        expect![[r#"
+        &expect![[r#"
             > init a
               append a Empty 0/0
               reply InitProducerId(Ok((0, 0)))
@@ -357,7 +357,7 @@ fn a_producer_that_knows_its_epoch_keeps_its_id_and_its_retries() {
          init a 0/5
          init a 9/1
          init new 5/5",
-        expect![[r#"
+        &expect![[r#"
             > init a
               append a Empty 0/0
               reply InitProducerId(Ok((0, 0)))
@@ -390,7 +390,7 @@ fn used_up_epochs_rotate_the_producer_id() {
          add a 1/32766 1
          init a
          init a",
-        expect![[r#"
+        &expect![[r#"
             > init a
               append a Empty 0/0
               reply InitProducerId(Ok((0, 0)))
@@ -435,7 +435,7 @@ fn one_step_at_a_time_for_an_id() {
          end a 0/0 commit
          verify a 0/0 1
          release",
-        expect![[r#"
+        &expect![[r#"
             > init a
               append a Empty 0/0
               reply InitProducerId(Ok((0, 0)))
@@ -479,7 +479,7 @@ fn version_two_bumps_the_epoch_with_every_transaction() {
          end a 0/2 commit v2
          end a 0/2 abort v2
          show",
-        expect![[r#"
+        &expect![[r#"
             > init a
               append a Empty 0/0
               reply InitProducerId(Ok((0, 0)))
@@ -530,7 +530,7 @@ fn version_two_rotates_the_producer_id_at_the_last_epoch() {
          end a 0/32766 commit v2
          add a 1/0 1 v2
          show",
-        expect![[r#"
+        &expect![[r#"
             > init a
               append a Empty 0/0
               reply InitProducerId(Ok((0, 0)))
@@ -567,7 +567,7 @@ fn a_transaction_that_is_open_too_long_is_aborted_and_its_producer_fenced() {
          end a 0/0 commit
          init a 0/0
          init a",
-        expect![[r#"
+        &expect![[r#"
             > init a
               append a Empty 0/0
               reply InitProducerId(Ok((0, 0)))
@@ -605,7 +605,7 @@ fn markers_that_cannot_be_written_are_tried_again_and_the_answer_does_not_wait()
          wait 10000
          end a 0/0 commit
          show",
-        expect![[r#"
+        &expect![[r#"
             > init a
               append a Empty 0/0
               reply InitProducerId(Ok((0, 0)))
@@ -652,7 +652,7 @@ fn a_step_that_is_not_in_the_log_did_not_happen() {
          end a 1/0 commit
          init a
          show",
-        expect![[r#"
+        &expect![[r#"
             > fail-appends on
             > init a
               append a Empty 0/0 fails
@@ -706,7 +706,7 @@ fn a_restart_finishes_what_was_decided_and_keeps_what_was_open() {
          show
          add c 2/0 4
          end c 2/0 commit",
-        expect![[r#"
+        &expect![[r#"
             > init a
               append a Empty 0/0
               reply InitProducerId(Ok((0, 0)))
@@ -765,7 +765,7 @@ fn an_open_transaction_keeps_its_timer_over_a_restart() {
          restart
          wait 10000
          wait 20000",
-        expect![[r#"
+        &expect![[r#"
             > init a
               append a Empty 0/0
               reply InitProducerId(Ok((0, 0)))
@@ -794,7 +794,7 @@ fn an_id_that_is_idle_for_a_week_is_forgotten() {
          show
          restart
          show",
-        expect![[r#"
+        &expect![[r#"
             > init a
               append a Empty 0/0
               reply InitProducerId(Ok((0, 0)))
@@ -833,7 +833,7 @@ fn a_partition_is_verified_only_inside_its_own_open_transaction() {
          verify z 0/0 1
          end a 0/0 commit
          verify a 0/0 1",
-        expect![[r#"
+        &expect![[r#"
             > init a
               append a Empty 0/0
               reply InitProducerId(Ok((0, 0)))
