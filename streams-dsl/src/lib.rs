@@ -106,6 +106,11 @@ pub use windows::{TimeWindowedSerde, TimeWindows, Window, Windowed};
 
 pub(crate) use change::Change;
 
+/// The README's program, compiled and run.
+#[doc = include_str!("../../README.md")]
+#[cfg(doctest)]
+pub struct ReadmeDoctests;
+
 /// What keys and values of streams must be: owned, and cloneable where a stream is used twice. Every such type is.
 pub trait Data: Clone + 'static {}
 

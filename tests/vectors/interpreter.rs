@@ -275,6 +275,7 @@ fn empty() -> Text {
     Some(String::new())
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "reducers own what they get")]
 fn append(aggregate: Text, value: Text) -> Text {
     concatenate(aggregate.as_deref(), ",", value.as_deref())
 }
