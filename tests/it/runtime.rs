@@ -1,0 +1,222 @@
+//! The runtime over its logs: threads and instances that come and go, restarts with and without their state, user processors.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{BrokerConfig, EmbeddedBroker};
+use streams_core::Headers;
+use streams_core::log::memory::MemoryLog;
+use streams_core::log::{
+    ConsumerConfig, Isolation, Log, NewTopic, OffsetSpec, ProducerConfig, RecordView, TopicPartition,
+};
+use streams_core::time::SystemClock;
+use streams_dsl::prelude::*;
+use tempfile::TempDir;
+
+const PARTITIONS: i32 = 4;
+const KEYS: usize = 100;
+
+fn memory() -> (Arc<dyn Log>, TempDir) {
+    (
+        Arc::new(MemoryLog::new(Arc::new(SystemClock::default()))),
+        TempDir::new().unwrap(),
+    )
+}
+
+fn embedded() -> (Arc<dyn Log>, TempDir) {
+    let dir = TempDir::new().unwrap();
+    let clock = Arc::new(SystemClock::default());
+    let broker = EmbeddedBroker::open(&dir.path().join("broker"), BrokerConfig::embedded(), clock).unwrap();
+    (broker, dir)
+}
+
+fn create_topics(log: &dyn Log) {
+    for topic in ["in", "out"] {
+        log.admin()
+            .unwrap()
+            .create_topic(&NewTopic::new(topic, PARTITIONS as u32))
+            .unwrap();
+    }
+}
+
+/// Sends `count` records over all partitions and keys.
+fn send(log: &dyn Log, from: usize, count: usize) {
+    let mut producer = log.producer(&ProducerConfig::new("test")).unwrap();
+    let topic = producer.topic("in").unwrap();
+    let headers = Headers::default();
+    for n in from..from + count {
+        let key = format!("key-{}", n % KEYS);
+        let record = RecordView {
+            key: Some(key.as_bytes()),
+            value: Some(b"x"),
+            timestamp_ms: n as i64,
+            headers: &headers,
+        };
+        producer
+            .send(topic, (n % PARTITIONS as usize) as i32, record)
+            .unwrap();
+    }
+    producer.flush().unwrap();
+}
+
+/// Counts by key behind a repartition, since input partitions do not follow the keys.
+fn topology() -> Topology {
+    let builder = StreamsBuilder::new();
+    let counts = builder
+        .stream::<String, String>("in")
+        .group_by(|key, _| key.clone())
+        .count(Materialized::named("counts"));
+    counts.to_stream().to("out");
+    builder.build().unwrap()
+}
+
+fn start(log: &Arc<dyn Log>, state: &std::path::Path, threads: usize) -> Streams {
+    let config = StreamsConfig::new("app")
+        .state_dir(state)
+        .num_stream_threads(threads);
+    Streams::start(&topology(), config, Arc::clone(log)).unwrap()
+}
+
+fn wait(streams: &[&Streams]) {
+    for _ in 0..3_000 {
+        if streams.iter().all(|streams| streams.caught_up().unwrap()) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!(
+        "not caught up after 30 s: {:?}",
+        streams.iter().map(|streams| streams.state()).collect::<Vec<_>>()
+    );
+}
+
+/// All committed updates of each key, in order.
+fn updates(log: &dyn Log) -> HashMap<String, Vec<i64>> {
+    let mut updates: HashMap<String, Vec<i64>> = HashMap::new();
+    for partition in 0..PARTITIONS {
+        let partition = TopicPartition::new("out", partition);
+        let of = std::slice::from_ref(&partition);
+        let end = log
+            .admin()
+            .unwrap()
+            .offsets(of, OffsetSpec::Latest, Isolation::ReadCommitted)
+            .unwrap()[0];
+        let mut consumer = log.consumer(&ConsumerConfig::new("test")).unwrap();
+        consumer.assign(&[(partition, Some(0))]).unwrap();
+        let mut position = 0;
+        while position < end {
+            for fetched in consumer.poll(Duration::from_secs(1)).unwrap() {
+                position = fetched.next_offset;
+                for index in 0..fetched.records.len() {
+                    let key = String::from_utf8(fetched.records.key(index).unwrap().to_vec()).unwrap();
+                    let count = i64::from_be_bytes(fetched.records.value(index).unwrap().try_into().unwrap());
+                    updates.entry(key).or_default().push(count);
+                }
+            }
+        }
+    }
+    updates
+}
+
+/// Exactly once: each key was counted up one by one, without gap or repetition.
+fn check(log: &dyn Log, records: usize) {
+    let updates = updates(log);
+    assert_eq!(updates.len(), KEYS);
+    for (key, counts) in updates {
+        let expected: Vec<i64> = (1..=(records / KEYS) as i64).collect();
+        assert_eq!(counts, expected, "{key}");
+    }
+}
+
+#[test]
+fn threads_share_the_work() {
+    for (log, dir) in [memory(), embedded()] {
+        create_topics(&*log);
+        send(&*log, 0, 4_000);
+        let streams = start(&log, &dir.path().join("state"), 3);
+        wait(&[&streams]);
+        streams.close().unwrap();
+        check(&*log, 4_000);
+    }
+}
+
+#[test]
+fn instances_come_and_go() {
+    for (log, dir) in [memory(), embedded()] {
+        create_topics(&*log);
+        let first = start(&log, &dir.path().join("state-1"), 1);
+        send(&*log, 0, 2_000);
+        let second = start(&log, &dir.path().join("state-2"), 2);
+        send(&*log, 2_000, 2_000);
+        wait(&[&first, &second]);
+        first.close().unwrap();
+        send(&*log, 4_000, 2_000);
+        wait(&[&second]);
+        let third = start(&log, &dir.path().join("state-1"), 1);
+        send(&*log, 6_000, 2_000);
+        wait(&[&second, &third]);
+        second.close().unwrap();
+        third.close().unwrap();
+        check(&*log, 8_000);
+    }
+}
+
+#[test]
+fn state_that_is_lost_comes_back_from_the_changelog() {
+    let (log, dir) = embedded();
+    create_topics(&*log);
+    for (run, keep) in [false, true, true, false].into_iter().enumerate() {
+        let state = dir.path().join("state");
+        if !keep {
+            let _ = std::fs::remove_dir_all(&state);
+        }
+        send(&*log, run * 1_000, 1_000);
+        let streams = start(&log, &state, 1);
+        wait(&[&streams]);
+        streams.close().unwrap();
+    }
+    check(&*log, 4_000);
+}
+
+#[test]
+fn a_failing_processor_stops_the_application_and_loses_nothing() {
+    let (log, dir) = embedded();
+    create_topics(&*log);
+    send(&*log, 0, 400);
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<String, String>("in")
+        .map_values(|value| {
+            assert_ne!(value, "x", "the value nobody expected");
+            value
+        })
+        .to("out");
+    let config = StreamsConfig::new("app").state_dir(dir.path().join("state"));
+    let streams = Streams::start(&builder.build().unwrap(), config, Arc::clone(&log)).unwrap();
+    let error = (0..1_000).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        streams.caught_up().err()
+    });
+    let error = error.expect("the application must stop").to_string();
+    assert!(
+        error.contains("panicked") && error.contains("the value nobody expected"),
+        "{error}"
+    );
+    drop(streams);
+    let streams = start(&log, &dir.path().join("state"), 1);
+    wait(&[&streams]);
+    streams.close().unwrap();
+    check(&*log, 400);
+}
+
+#[test]
+fn topics_that_are_missing_are_named() {
+    let (log, dir) = memory();
+    let config = StreamsConfig::new("app").state_dir(dir.path());
+    let error = Streams::start(&topology(), config, log).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "topic in does not exist; create it before the application starts"
+    );
+}
