@@ -31,7 +31,7 @@ fn hops(criterion: &mut Criterion) {
             bencher.iter(|| {
                 input
                     .pipe("key".to_owned(), value.clone())
-                    .expect("a processed record")
+                    .expect("a processed record");
             });
         });
     }

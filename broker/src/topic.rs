@@ -526,7 +526,7 @@ fn maintain_partition(topic: &Topic, partition: i32, now_ms: i64) -> Result<(), 
     if let Some(due) = due {
         // The disk may take its time: nobody waits for the lock meanwhile.
         let synced = due.sync();
-        topic.lock(partition)?.finish_flush(due, synced)?;
+        topic.lock(partition)?.finish_flush(&due, synced)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 //!                  log start offset   last stable  high watermark (next offset to be written)
 //! ```
 //!
-//! Rules every implementation keeps, and [`conformance`] checks: records of a partition are delivered in offset order, once
+//! Rules every implementation keeps, and the module `conformance` checks: records of a partition are delivered in offset order, once
 //! per position, without gaps but for control records and aborted ones; a read-committed consumer sees nothing at or
 //! beyond the last stable offset and nothing of an aborted transaction; what a producer sent is readable after
 //! [`Producer::flush`] returned; a transaction's records and its offsets become visible together or not at all.
@@ -15,6 +15,11 @@
 //! batches ([`RecordSet`]: one buffer and an index of plain structs), so that a record costs no allocation here.
 
 #[cfg(any(test, feature = "conformance"))]
+#[allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a rule that does not hold panics"
+)]
 pub mod conformance;
 pub mod memory;
 

@@ -137,7 +137,7 @@ impl Streams {
             assignor: Arc::clone(&assignor),
             directory,
             persistent,
-            memory: MemoryEngine::default(),
+            memory: MemoryEngine,
             closing: AtomicBool::new(false),
             status: Mutex::new(Status {
                 threads: vec![State::Rebalancing; count],

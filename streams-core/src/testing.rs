@@ -96,7 +96,7 @@ impl TopologyTestDriver {
         handler: DeserializationHandler,
     ) -> Result<Self> {
         let whole = Subtopology::whole(topology);
-        let engine = MemoryEngine::default();
+        let engine = MemoryEngine;
         let mut open = |spec: &StoreSpec| {
             let identity = StoreIdentity::new(APPLICATION_ID, "0_0", &spec.name);
             let spec = state_store::StoreSpec::new(identity, spec.layout);

@@ -309,7 +309,7 @@ impl PartitionLog {
             return Ok(());
         };
         let synced = flush.sync();
-        self.finish_flush(flush, synced)
+        self.finish_flush(&flush, synced)
     }
 
     /// What [`PendingFlush::sync`] has to do if records wait longer than `flush.ms`, or if a segment was
@@ -341,7 +341,7 @@ impl PartitionLog {
     /// Accounts for a sync that was begun on this log.
     pub(crate) fn finish_flush(
         &mut self,
-        flush: PendingFlush,
+        flush: &PendingFlush,
         synced: Result<(), LogError>,
     ) -> Result<(), LogError> {
         if let Err(error) = synced {
@@ -542,8 +542,8 @@ impl PartitionLog {
             self.roll(now_ms)?;
         }
         let interval_bytes = self.config.index_interval_bytes;
-        if let Err((error, undo)) = self.active().append(header, batch, interval_bytes, now_ms) {
-            if undo.is_some() {
+        if let Err((error, taken_back)) = self.active().append(header, batch, interval_bytes, now_ms) {
+            if !taken_back {
                 self.unavailable =
                     Some("a failed write could not be taken back; restart the broker to recover it");
             }

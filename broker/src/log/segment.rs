@@ -184,22 +184,18 @@ impl Segment {
         if newest >= 0 { newest } else { self.last_append_ms }
     }
 
-    /// Writes a batch behind the others. After an error nothing of it is left, or the second error says
-    /// that even that could not be done.
+    /// Writes a batch behind the others. After an error nothing of it is left; if even that could not be done, the flag
+    /// beside the error is false.
     pub(crate) fn append(
         &mut self,
         header: &BatchHeader,
         batch: &[u8],
         interval_bytes: u32,
         now_ms: i64,
-    ) -> Result<(), (LogError, Option<LogError>)> {
+    ) -> Result<(), (LogError, bool)> {
         if let Err(error) = self.file.write_all_at(batch, self.size) {
-            let undo = self
-                .file
-                .set_len(self.size)
-                .err()
-                .map(LogError::io("truncate", &self.path));
-            return Err((LogError::io("write to", &self.path)(error), undo));
+            let taken_back = self.file.set_len(self.size).is_ok();
+            return Err((LogError::io("write to", &self.path)(error), taken_back));
         }
         self.account(header, self.size, interval_bytes);
         self.size += batch.len() as u64;

@@ -215,7 +215,9 @@ fn a_corrupt_log_stops_the_start_and_keeps_the_clean_mark() {
     topics
         .create_topic("orders", 1, &configs(&[("segment.bytes", "100")]), 0)
         .unwrap();
-    (0..3).for_each(|_| drop(append(&topics, "orders", 0)));
+    for _ in 0..3 {
+        append(&topics, "orders", 0);
+    }
     drop(topics);
     let path = dir.path().join("orders-0/00000000000000000000.log");
     let mut bytes = fs::read(&path).unwrap();

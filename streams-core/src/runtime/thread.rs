@@ -17,6 +17,7 @@ use crate::log::{
 use crate::membership::{Membership, MembershipConfig, MembershipEvent};
 use crate::processor::PunctuationType;
 use crate::restore::Restorer;
+use crate::task::StreamTask;
 
 /// Records a task processes before the next one's turn, and before the clock is looked at again.
 const RECORDS_PER_TURN: usize = 1_000;
@@ -228,11 +229,11 @@ impl<'a> StreamThread<'a> {
     /// No wait while there is work; else until the next thing that is due.
     fn poll_timeout(&self) -> Duration {
         let config = &self.shared.config;
-        if !self.tasks.all_running() || self.tasks.running().any(|task| task.has_work()) {
+        if !self.tasks.all_running() || self.tasks.running().any(StreamTask::has_work) {
             return Duration::ZERO;
         }
         let mut timeout = Duration::from_millis(config.poll_ms);
-        if self.tasks.running().any(|task| task.has_uncommitted()) {
+        if self.tasks.running().any(StreamTask::has_uncommitted) {
             let interval = Duration::from_millis(config.effective_commit_interval_ms());
             let due = (self.last_commit + interval).saturating_sub(config.clock.elapsed());
             timeout = timeout.min(due);
@@ -241,7 +242,7 @@ impl<'a> StreamThread<'a> {
         let next = self
             .tasks
             .running()
-            .filter_map(|task| task.next_wall_clock_punctuation_ms())
+            .filter_map(StreamTask::next_wall_clock_punctuation_ms)
             .min();
         if let Some(next_ms) = next {
             timeout = timeout.min(Duration::from_millis(
@@ -252,7 +253,7 @@ impl<'a> StreamThread<'a> {
     }
 
     fn process(&mut self) -> Result<()> {
-        if self.tasks.running().any(|task| task.has_work()) {
+        if self.tasks.running().any(StreamTask::has_work) {
             self.begin_transaction()?;
         }
         for task in self.tasks.running_mut() {
@@ -302,7 +303,7 @@ impl<'a> StreamThread<'a> {
     /// Commits all tasks: see the file's top.
     fn commit(&mut self) -> Result<()> {
         let mut offsets = Vec::new();
-        if self.tasks.running().any(|task| task.has_uncommitted()) {
+        if self.tasks.running().any(StreamTask::has_uncommitted) {
             self.begin_transaction()?;
         }
         for task in self.tasks.running_mut().filter(|task| task.has_uncommitted()) {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use self::java_order::{TreeSet, hash_map_order};
-use super::{Graph, NodeId, NodeKind, Subtopology, Topology};
+use super::{Graph, NodeId, NodeKind, Subtopology, TopicName, Topology};
 
 /// Describes all sub-topologies.
 pub(super) fn describe(topology: &Topology) -> String {
@@ -92,7 +92,7 @@ impl<'a> Part<'a> {
         let node = &self.graph.nodes[self.ids[index].0];
         let head = match &node.kind {
             NodeKind::Source { topics, .. } => {
-                let topics: Vec<&str> = topics.iter().map(|topic| topic.as_str()).collect();
+                let topics: Vec<&str> = topics.iter().map(TopicName::as_str).collect();
                 format!("    Source: {} (topics: [{}])", node.name, topics.join(", "))
             }
             NodeKind::Processor { .. } => {

@@ -24,8 +24,11 @@ pub(crate) type BuildNode = Arc<dyn Fn(&mut Wiring<'_>, Vec<ErasedEdge>) -> Resu
 /// An edge whose types are known to those who use it only.
 pub(crate) struct ErasedEdge {
     edge: Box<dyn Any>,
-    share: fn(Box<dyn Any>, usize) -> Vec<Box<dyn Any>>,
+    share: Share,
 }
+
+/// Turns one edge into several to the same node.
+type Share = fn(Box<dyn Any>, usize) -> Vec<Box<dyn Any>>;
 
 impl ErasedEdge {
     pub(crate) fn new<K: 'static, V: 'static>(edge: Edge<K, V>) -> Self {
