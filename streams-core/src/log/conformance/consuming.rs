@@ -19,7 +19,7 @@ pub(super) fn records_are_kept(harness: &Harness) {
         (Some(b"k"), Some(b"v"), 5, &none),
         (None, Some(b""), 4, &headers),
         (Some(b""), None, 1_700_000_000_000, &none),
-        (None, None, 0, &none),
+        (None, None, 1, &none),
     ];
     for (key, value, timestamp_ms, headers) in cases {
         producer
