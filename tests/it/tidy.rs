@@ -17,20 +17,28 @@ fn root() -> PathBuf {
         .unwrap()
 }
 
-/// All files below the root that git tracks or would, with this ending: path from the root, and text.
+/// All files below the root with this ending: path from the root, and text. Build output and git's folder are left out.
 fn files(ending: &str) -> Vec<(String, String)> {
-    let listed = Command::new("git")
-        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
-        .current_dir(root())
-        .output()
-        .unwrap();
-    let listed = String::from_utf8(listed.stdout).unwrap();
-    let paths = listed
-        .lines()
-        .filter(|path| path.ends_with(ending) && root().join(path).exists());
-    paths
-        .map(|path| (path.to_owned(), fs::read_to_string(root().join(path)).unwrap()))
-        .collect()
+    let root = root();
+    let mut found = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(&root).unwrap().to_str().unwrap();
+            if path.is_dir() {
+                if !["target", ".git"].contains(&name) {
+                    folders.push(path);
+                }
+            } else if name.ends_with(ending) {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((name.to_owned(), text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no {ending} below {}", root.display());
+    found.sort();
+    found
 }
 
 fn sources() -> Vec<(String, String)> {
