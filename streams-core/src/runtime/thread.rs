@@ -108,10 +108,7 @@ impl<'a> StreamThread<'a> {
             match self.run_once() {
                 Ok(()) => {}
                 Err(error) if fenced(&error) => self.start_over(&error)?,
-                Err(error) => {
-                    self.abandon();
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             }
         }
         self.shut_down()
@@ -401,18 +398,23 @@ impl<'a> StreamThread<'a> {
     }
 
     fn shut_down(mut self) -> Result<()> {
-        let committed = match self.commit() {
+        match self.commit() {
             Ok(()) => self.tasks.close(),
-            Err(error) => {
-                self.abandon();
-                // The new owner of what was lost has it all: nothing to report.
-                if fenced(&error) { Ok(()) } else { Err(error) }
-            }
-        };
+            // The new owner of what was lost has it all: nothing to report.
+            Err(error) if fenced(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// However a thread ends, by closing, failing or panicking: its transaction is aborted and its tasks are free for others at
+/// once, not after timeouts.
+impl Drop for StreamThread<'_> {
+    fn drop(&mut self) {
+        self.abandon();
         if let Err(error) = self.membership.leave() {
             tracing::warn!(%error, "cannot leave the group; the session expires by itself");
         }
-        committed
     }
 }
 
