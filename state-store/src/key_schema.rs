@@ -42,6 +42,14 @@ impl KeySchema {
             Self::Session => Some(SessionKey::decode(row_key)?.end_ms),
         }
     }
+
+    /// For messages.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Window => "window",
+            Self::Session => "session",
+        }
+    }
 }
 
 /// A window row's key, borrowed.

@@ -488,7 +488,10 @@ impl RocksDbStore {
         if range.is_empty() || parts.is_empty() {
             return Ok(Box::new(std::iter::empty()));
         }
-        let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        // One iterator always agrees with itself: reads of a plain store never wait for a write.
+        let _gate = self
+            .segment_interval_ms
+            .map(|_| self.gate.read().unwrap_or_else(PoisonError::into_inner));
         let names: Vec<String> = self
             .parts()
             .names
@@ -736,6 +739,7 @@ fn open_error(path: &Path, error: rocksdb::Error) -> Error {
             path: path.into(),
             source: io::Error::other(error),
         },
+        ErrorKind::NotSupported => Error::engine(path.display(), "open", error),
         _ => Error::Corrupt {
             path: path.into(),
             detail: error.into_string(),

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
-use crate::{Direction, Error, KeySchema, KeyValueIter, Layout, Result, StoreSpec, WriteBatch};
+use crate::{Direction, Error, KeyValueIter, Layout, Result, StoreSpec, WriteBatch};
 
 /// The number of a part: 0 in a plain store, else `timestamp / segment_interval_ms`.
 pub(crate) type PartId = i64;
@@ -49,11 +49,8 @@ impl Router {
         self.part_of(key).ok_or_else(|| Error::MalformedKey {
             store: self.store.clone(),
             schema: match self.layout {
-                Layout::Segmented {
-                    schema: KeySchema::Session,
-                    ..
-                } => "session",
-                _ => "window",
+                Layout::Plain => "plain",
+                Layout::Segmented { schema, .. } => schema.name(),
             },
             key_length: key.len(),
         })
@@ -178,6 +175,8 @@ impl Iterator for Merge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key_schema::{SessionKey, WindowKey};
+    use crate::{KeySchema, StoreIdentity};
 
     fn part(keys: &[&'static str]) -> KeyValueIter {
         let rows: Vec<Result<(Bytes, Bytes)>> =
@@ -188,6 +187,33 @@ mod tests {
     fn failing() -> KeyValueIter {
         let error = Error::DirectoryRequired { store: "s".into() };
         Box::new(std::iter::once(Err(error)))
+    }
+
+    #[test]
+    fn rows_are_filed_under_window_start_and_session_end() {
+        let part_of = |schema, key: &[u8]| {
+            let layout = Layout::Segmented {
+                retention_ms: 100,
+                segment_interval_ms: 10,
+                schema,
+            };
+            Router::new(&StoreSpec::new(StoreIdentity::new("app", "0_0", "s"), layout)).part_of(key)
+        };
+        let window = WindowKey {
+            key: b"k",
+            start_ms: 39,
+            sequence: 7,
+        }
+        .encode();
+        assert_eq!(part_of(KeySchema::Window, &window), Some(3));
+        let session = SessionKey {
+            key: b"k",
+            start_ms: 39,
+            end_ms: 70,
+        }
+        .encode();
+        assert_eq!(part_of(KeySchema::Session, &session), Some(7));
+        assert_eq!(part_of(KeySchema::Session, &window), None);
     }
 
     #[test]

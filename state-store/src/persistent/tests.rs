@@ -11,6 +11,8 @@ use crate::{KeySchema, StoreIdentity};
 
 /// Set in a child process: where it writes until it dies.
 const CHILD_DIRECTORY: &str = "STATE_STORE_TEST_CHILD_DIRECTORY";
+/// A child is killed long before it has written as many; a bound in case its parent dies first.
+const MAX_CHILD_BATCHES: i64 = 50_000;
 const ROWS_PER_BATCH: i64 = 50;
 
 #[test]
@@ -372,8 +374,19 @@ fn an_interrupted_creation_is_finished() {
     }
 }
 
+/// A test that fails leaves no process behind.
+struct KilledOnDrop(Child);
+
+impl Drop for KilledOnDrop {
+    fn drop(&mut self) {
+        // Both fail only if the process is gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// In the parent: starts this very test in a process of its own. In the child: writes until it ends.
-fn child(test: &str, write: impl FnOnce(RocksDbStore)) -> Option<(tempfile::TempDir, Child)> {
+fn child(test: &str, write: impl FnOnce(RocksDbStore)) -> Option<(tempfile::TempDir, KilledOnDrop)> {
     if let Some(path) = std::env::var_os(CHILD_DIRECTORY) {
         write(open(&segmented(), Path::new(&path)).unwrap());
         return None;
@@ -386,7 +399,7 @@ fn child(test: &str, write: impl FnOnce(RocksDbStore)) -> Option<(tempfile::Temp
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    Some((directory, child))
+    Some((directory, KilledOnDrop(child)))
 }
 
 #[test]
@@ -398,7 +411,7 @@ fn a_process_that_aborts_loses_nothing() {
     let Some((directory, mut child)) = child else {
         return;
     };
-    assert!(!child.wait().unwrap().success());
+    assert!(!child.0.wait().unwrap().success());
     assert_whole_batches(&open(&segmented(), directory.path()).unwrap(), 20);
 }
 
@@ -407,7 +420,7 @@ fn a_process_that_is_killed_while_writing_leaves_whole_batches() {
     let child = child(
         "a_process_that_is_killed_while_writing_leaves_whole_batches",
         |store| {
-            for offset in 0..i64::MAX {
+            for offset in 0..MAX_CHILD_BATCHES {
                 store.write(&batch(offset)).unwrap();
             }
         },
@@ -426,13 +439,13 @@ fn a_process_that_is_killed_while_writing_leaves_whole_batches() {
         })
     };
     while !written() {
-        assert!(child.try_wait().unwrap().is_none(), "the child ended early");
+        assert!(child.0.try_wait().unwrap().is_none(), "the child ended early");
         std::thread::sleep(Duration::from_millis(5));
     }
     let error = open(&segmented(), directory.path()).expect_err("the child has the store open");
     assert!(matches!(error, Error::Locked { .. }), "{error}");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    child.0.kill().unwrap();
+    child.0.wait().unwrap();
     assert_whole_batches(&open(&segmented(), directory.path()).unwrap(), 1);
 }
 
