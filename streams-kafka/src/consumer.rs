@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -18,6 +18,7 @@ use streams_core::error::LogError;
 use streams_core::log::{
     Consumer, ConsumerConfig, Fetched, LogResult, RecordSet, RecordSpan, Span, TopicPartition,
 };
+use streams_core::time::{Clock, SystemClock};
 use streams_core::{Header, Headers};
 
 use crate::REQUEST_TIMEOUT;
@@ -40,6 +41,8 @@ pub(crate) struct KafkaConsumer {
     config: ConsumerConfig,
     assigned: Vec<Assigned>,
     arrived: Arrived,
+    /// For time limits on waiting.
+    clock: SystemClock,
 }
 
 struct Assigned {
@@ -70,6 +73,7 @@ impl KafkaConsumer {
             config,
             assigned: Vec::new(),
             arrived: Arrived::default(),
+            clock: SystemClock::default(),
         })
     }
 
@@ -256,15 +260,11 @@ impl Consumer for KafkaConsumer {
             .map_err(|error| log_error(format!("resuming {partition}"), error))
     }
 
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a time limit on waiting for the network, not a time of records"
-    )]
     fn poll(&mut self, timeout: Duration) -> LogResult<Vec<Fetched>> {
-        let deadline = Instant::now() + timeout;
+        let deadline = self.clock.elapsed() + timeout;
         loop {
             let fetched = self.fetch()?;
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_sub(self.clock.elapsed());
             if !fetched.is_empty() || left.is_zero() {
                 return Ok(fetched);
             }

@@ -4,6 +4,7 @@
 //! commit first; until then the group waits.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub(crate) type GroupConsumer = BaseConsumer<Rebalances>;
 #[derive(Debug, Default)]
 pub(crate) struct Rebalances {
     announced: Mutex<VecDeque<Rebalance>>,
+    /// The member leaves: nobody will answer any more, so revocations are granted at once.
+    leaving: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -38,7 +41,13 @@ enum Rebalance {
 impl ClientContext for Rebalances {}
 
 impl ConsumerContext for Rebalances {
-    fn rebalance(&self, _: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
+    fn rebalance(&self, client: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        if self.leaving.load(Ordering::SeqCst) {
+            if let Err(error) = client.unassign() {
+                tracing::warn!(%error, "cannot give partitions up while leaving the group");
+            }
+            return;
+        }
         let rebalance = match error {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
                 let partitions = list.elements();
@@ -217,11 +226,14 @@ impl Membership for KafkaMembership {
 
     fn leave(&mut self) -> LogResult<()> {
         if let Some(client) = self.client.take() {
-            // An unanswered revocation would hold the group, and the client's end, up.
-            client
-                .unassign()
-                .map_err(|error| log_error("giving partitions up", error))?;
-            client.unsubscribe();
+            // From here on revocations are granted at once; one that was announced before is granted now.
+            client.context().leaving.store(true, Ordering::SeqCst);
+            if self.revoked {
+                client
+                    .unassign()
+                    .map_err(|error| log_error("giving partitions up", error))?;
+            }
+            // Dropping the client, at the end of this block, leaves the group and waits until that is done.
             self.members
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -229,6 +241,14 @@ impl Membership for KafkaMembership {
         }
         (self.assigned, self.revoked) = (false, false);
         Ok(())
+    }
+}
+
+impl Drop for KafkaMembership {
+    fn drop(&mut self) {
+        if let Err(error) = self.leave() {
+            tracing::warn!(%error, "cannot leave the group; the session expires by itself");
+        }
     }
 }
 
