@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-/// The programs, built by the cargo that runs these tests.
+/// The programs, built by the cargo that runs these tests: of the whole workspace, so that features are the same and nothing is
+/// built again.
 fn program(name: &str) -> Command {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--release", "-p", "examples", "--examples"])
+            .args(["build", "--release", "--workspace", "--examples"])
             .status();
         assert!(built.unwrap().success());
         // Tests run in <target>/<profile>/deps.

@@ -9,7 +9,9 @@ use crate::assignment::{Assignor, TaskId};
 use crate::log::TopicPartition;
 use crate::membership::{Membership, MembershipConfig, MembershipEvent};
 
+/// How long a member may wait in one call, and how long all of them rest between two.
 const STEP: Duration = Duration::from_millis(50);
+const REST: Duration = Duration::from_millis(5);
 
 /// A member as a stream thread drives it.
 struct Member {
@@ -62,10 +64,11 @@ impl Member {
 
 /// Drives all members until they have this many tasks, together all of them.
 fn drive(members: &mut [&mut Member], counts: &[usize]) {
-    for _ in 0..DEADLINE.as_millis() / STEP.as_millis() {
+    for _ in 0..DEADLINE.as_millis() / REST.as_millis() {
         for member in members.iter_mut() {
             member.step();
         }
+        std::thread::sleep(REST);
         let mut found: Vec<usize> = members.iter().map(|member| member.tasks.len()).collect();
         found.sort_unstable();
         let mut all: Vec<TaskId> = members.iter().flat_map(|member| member.tasks.clone()).collect();
