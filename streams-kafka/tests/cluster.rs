@@ -1,5 +1,9 @@
 //! The suite that every log passes, against an Apache Kafka cluster: `HEADWATER_TEST_KAFKA` names its bootstrap servers.
 //! `tests/with-apache-kafka` starts one for the time of a command.
+#![allow(
+    clippy::print_stdout,
+    reason = "says that it is skipped, and which rule is under test"
+)]
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
