@@ -121,6 +121,9 @@ impl KafkaConsumer {
 
 impl Assigned {
     fn drain(&mut self, client: &BaseConsumer<Quiet>, limit: usize) -> LogResult<Fetched> {
+        if self.last_end_offset < 0 {
+            self.learn_end(client)?;
+        }
         let mut set = SetBuilder::default();
         let mut next_offset = self.position;
         while set.data.len() < limit {
@@ -132,17 +135,20 @@ impl Assigned {
                         set.add(&message)?;
                     }
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => {
-                    if let Some(end_offset) = self.end_offset.take() {
-                        next_offset = next_offset.max(end_offset);
+                Some(Err(KafkaError::PartitionEOF(_))) => match self.end_offset.take() {
+                    Some(end_offset) => next_offset = next_offset.max(end_offset),
+                    // The end was reached before it was asked for: ask, and have it reached again.
+                    None => {
+                        self.learn_end(client)?;
+                        self.refetch(client, next_offset)?;
+                        break;
                     }
-                }
+                },
                 Some(Err(error)) => return Err(self.read_error(client, error)),
             }
         }
-        if self.end_offset.is_none() && (!set.spans.is_empty() || self.last_end_offset < 0) {
-            let end_offset = watermarks(client, &self.partition)?.1;
-            (self.end_offset, self.last_end_offset) = (Some(end_offset), end_offset);
+        if self.end_offset.is_none() && !set.spans.is_empty() {
+            self.learn_end(client)?;
         }
         let end_offset = self.last_end_offset.max(next_offset);
         Ok(Fetched {
@@ -151,6 +157,20 @@ impl Assigned {
             next_offset,
             end_offset,
         })
+    }
+
+    fn learn_end(&mut self, client: &BaseConsumer<Quiet>) -> LogResult<()> {
+        let end_offset = watermarks(client, &self.partition)?.1;
+        (self.end_offset, self.last_end_offset) = (Some(end_offset), end_offset);
+        Ok(())
+    }
+
+    /// Fetches from `offset` again, which has the partition's end announced again.
+    fn refetch(&self, client: &BaseConsumer<Quiet>, offset: i64) -> LogResult<()> {
+        let TopicPartition { topic, partition } = &self.partition;
+        client
+            .seek(topic, *partition, Offset::Offset(offset), REQUEST_TIMEOUT)
+            .map_err(|error| log_error(format!("reading {} from offset {offset}", self.partition), error))
     }
 
     fn read_error(&self, client: &BaseConsumer<Quiet>, error: KafkaError) -> LogError {

@@ -253,10 +253,10 @@ impl Producer for KafkaProducer {
 
     fn abort_transaction(&mut self) -> LogResult<()> {
         self.in_transaction = false;
+        let aborted = self.client.abort_transaction(REQUEST_TIMEOUT);
+        // What failed on the way belonged to this transaction.
         self.deliveries.lock().failure = None;
-        self.client
-            .abort_transaction(REQUEST_TIMEOUT)
-            .map_err(|error| self.error("aborting a transaction", error))
+        aborted.map_err(|error| self.error("aborting a transaction", error))
     }
 }
 
