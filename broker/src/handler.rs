@@ -11,6 +11,8 @@
 //! appends and markers are written while their lock is held, so that an answered EndTxn has all of its markers in the logs
 //! and no late record can slip in between (KIP-890).
 
+mod api;
+mod api_versions;
 mod coordinators;
 mod fetch;
 mod groups;
@@ -29,9 +31,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages as m;
 use kafka_protocol::protocol::StrBytes;
 
+pub use api::{APIS, Api, Request, RequestError, Response, ResponseEncodeError, served_api};
+pub use api_versions::unsupported_api_versions;
 pub use parked::Parked;
 pub(crate) use produce::AppendContext;
 
@@ -162,69 +165,6 @@ pub enum Outcome {
     Parked(Parked),
 }
 
-macro_rules! apis {
-    ($($name:ident($request:ident, $response:ident)),* $(,)?) => {
-        /// A request, decoded.
-        #[derive(Debug, Clone, PartialEq)]
-        pub enum Request {
-            $(#[doc = concat!("A ", stringify!($request), ".")] $name(m::$request),)*
-        }
-
-        /// A response, to be encoded.
-        #[derive(Debug, Clone, PartialEq)]
-        pub enum Response {
-            $(#[doc = concat!("A ", stringify!($response), ".")] $name(m::$response),)*
-        }
-
-        $(
-            impl From<m::$request> for Request {
-                fn from(request: m::$request) -> Self {
-                    Self::$name(request)
-                }
-            }
-
-            impl TryFrom<Response> for m::$response {
-                type Error = Response;
-
-                fn try_from(response: Response) -> Result<Self, Response> {
-                    match response {
-                        Response::$name(response) => Ok(response),
-                        other => Err(other),
-                    }
-                }
-            }
-        )*
-    };
-}
-
-apis! {
-    Produce(ProduceRequest, ProduceResponse),
-    Fetch(FetchRequest, FetchResponse),
-    ListOffsets(ListOffsetsRequest, ListOffsetsResponse),
-    Metadata(MetadataRequest, MetadataResponse),
-    CreateTopics(CreateTopicsRequest, CreateTopicsResponse),
-    DeleteTopics(DeleteTopicsRequest, DeleteTopicsResponse),
-    CreatePartitions(CreatePartitionsRequest, CreatePartitionsResponse),
-    DeleteRecords(DeleteRecordsRequest, DeleteRecordsResponse),
-    InitProducerId(InitProducerIdRequest, InitProducerIdResponse),
-    AddPartitionsToTxn(AddPartitionsToTxnRequest, AddPartitionsToTxnResponse),
-    AddOffsetsToTxn(AddOffsetsToTxnRequest, AddOffsetsToTxnResponse),
-    TxnOffsetCommit(TxnOffsetCommitRequest, TxnOffsetCommitResponse),
-    EndTxn(EndTxnRequest, EndTxnResponse),
-    FindCoordinator(FindCoordinatorRequest, FindCoordinatorResponse),
-    OffsetCommit(OffsetCommitRequest, OffsetCommitResponse),
-    OffsetFetch(OffsetFetchRequest, OffsetFetchResponse),
-    JoinGroup(JoinGroupRequest, JoinGroupResponse),
-    SyncGroup(SyncGroupRequest, SyncGroupResponse),
-    Heartbeat(HeartbeatRequest, HeartbeatResponse),
-    LeaveGroup(LeaveGroupRequest, LeaveGroupResponse),
-    ListGroups(ListGroupsRequest, ListGroupsResponse),
-    DescribeGroups(DescribeGroupsRequest, DescribeGroupsResponse),
-    DeleteGroups(DeleteGroupsRequest, DeleteGroupsResponse),
-    ListTransactions(ListTransactionsRequest, ListTransactionsResponse),
-    DescribeTransactions(DescribeTransactionsRequest, DescribeTransactionsResponse),
-}
-
 /// The broker. See the top of this file.
 #[derive(Debug)]
 pub struct Broker {
@@ -284,6 +224,7 @@ impl Broker {
     pub fn handle(&self, context: &RequestContext, request: Request, now_ms: i64) -> Outcome {
         let version = context.version;
         Outcome::Ready(match request {
+            Request::ApiVersions(request) => Response::ApiVersions(self.api_versions(version, &request)),
             Request::Produce(request) => Response::Produce(self.produce(version, request, now_ms)),
             Request::Fetch(request) => Response::Fetch(self.fetch(version, &request)),
             Request::ListOffsets(request) => Response::ListOffsets(self.list_offsets(version, &request)),
