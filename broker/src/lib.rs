@@ -36,6 +36,7 @@ pub mod handler;
 pub mod ids;
 pub mod log;
 pub mod producer_ids;
+pub mod server;
 pub mod topic;
 pub mod transaction;
 
