@@ -20,13 +20,14 @@ pub mod waiter;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use crate::log::files::{self, Durability};
-use crate::log::{LogConfig, LogError, PartitionLog, RecoveryReport};
+use crate::log::{CleanerConfig, LogConfig, LogError, PartitionLog, RecoveryReport};
 use crate::topic::metadata::TopicMetadata;
 use crate::topic::progress::Progress;
 
@@ -415,6 +416,44 @@ impl Topics {
         for topic in topics {
             for partition in 0..topic.metadata.partition_count {
                 errors.extend(maintain_partition(&topic, partition, now_ms).err());
+            }
+        }
+        errors
+    }
+
+    /// Compacts the logs that are due, the dirtiest first, and answers the failures. It may take long and holds no lock while
+    /// it does; `cancelled` ends it early, with nothing changed in the log it was at.
+    pub fn compact(&self, config: &CleanerConfig, now_ms: i64, cancelled: &AtomicBool) -> Vec<TopicError> {
+        let topics = match self.list() {
+            Ok(topics) => topics,
+            Err(error) => return vec![error],
+        };
+        let mut plans = Vec::new();
+        for topic in &topics {
+            for partition in &topic.partitions {
+                let Ok(log) = partition.lock() else { continue };
+                if let Some(plan) = log.plan_cleaning(now_ms) {
+                    plans.push((partition.clone(), plan));
+                }
+            }
+        }
+        plans.sort_by(|(_, one), (_, other)| other.dirty_ratio.total_cmp(&one.dirty_ratio));
+        let mut errors = Vec::new();
+        for (partition, plan) in plans {
+            let cleaned = plan.clean(config, now_ms, cancelled);
+            // A poisoned log is not touched any more, and says so to who asks.
+            let Ok(mut log) = partition.lock() else { continue };
+            let swapped = match cleaned {
+                Ok(Some(cleaned)) => cleaned.swap_into(&mut log),
+                Ok(None) => return errors,
+                Err(error) => {
+                    log.mark_uncleanable();
+                    Err(error)
+                }
+            };
+            match swapped {
+                Ok(()) | Err(LogError::Unavailable { .. }) => {}
+                Err(error) => errors.push(error.into()),
             }
         }
         errors
