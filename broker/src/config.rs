@@ -30,6 +30,8 @@ pub use properties::Properties;
 pub use security::{SASL_MECHANISMS, STANDARD_AUTHORIZER, SecurityConfig};
 pub use topic_keys::{RETIRED_TOPIC_CONFIGS, TOPIC_KEYS, TopicKey};
 
+pub(crate) use key::split_list;
+
 /// The broker's config of this name. Of a listener's own config (`listener.name.NAME.KEY`), the config it is one of.
 ///
 /// # Errors

@@ -11,8 +11,10 @@
 //! appends and markers are written while their lock is held, so that an answered EndTxn has all of its markers in the logs
 //! and no late record can slip in between (KIP-890).
 
+mod alter_configs;
 mod api;
 mod api_versions;
+mod configs;
 mod coordinators;
 mod fetch;
 mod groups;
@@ -28,7 +30,7 @@ mod transactions;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::protocol::StrBytes;
@@ -38,7 +40,8 @@ pub use api_versions::unsupported_api_versions;
 pub use parked::Parked;
 pub(crate) use produce::AppendContext;
 
-use crate::config::{NetworkConfig, Properties, SecurityConfig};
+use crate::cluster::Cluster;
+use crate::config::{BrokerConfigError, NetworkConfig, Properties, SecurityConfig};
 use crate::coordinator_records::{
     EMBEDDED_COORDINATOR_PARTITIONS, OFFSETS_TOPIC, RecordError, SERVER_COORDINATOR_PARTITIONS,
     TRANSACTION_STATE_TOPIC,
@@ -184,6 +187,9 @@ pub enum BrokerError {
     /// The reservation of producer ids.
     #[error("cannot reserve producer ids: {0}")]
     ProducerIds(std::io::Error),
+    /// A dynamic setting that this program does not know.
+    #[error("cannot use what is set in cluster.json: {0}")]
+    Config(#[from] BrokerConfigError),
     /// A thread panicked while it held a coordinator.
     #[error("a thread panicked while it held the {0} coordinator; restart the process")]
     Poisoned(&'static str),
@@ -247,8 +253,12 @@ pub enum Outcome {
 /// The broker. See the top of this file.
 #[derive(Debug)]
 pub struct Broker {
+    /// As it was started.
     config: BrokerConfig,
+    /// With what administrators changed since.
+    live: RwLock<Arc<BrokerConfig>>,
     topics: Topics,
+    cluster: Cluster,
     transactions: Mutex<TransactionCoordinator>,
     groups: Mutex<Groups>,
     next_token: AtomicU64,
@@ -270,6 +280,7 @@ impl Broker {
     ) -> Result<Self, BrokerError> {
         let ids = SharedIds::new(ids);
         let topics = Topics::open_with_ids(data_dir, config.log.clone(), now_ms, ids.source())?;
+        let cluster = Cluster::open(data_dir)?;
         // Where records already lie decides, whatever the configuration says now.
         if let Ok(topic) = topics.topic(OFFSETS_TOPIC) {
             config.group.partition_count = topic.partitions().len() as i32;
@@ -279,6 +290,8 @@ impl Broker {
         }
         let blocks = FileProducerIdBlocks::open(data_dir).map_err(BrokerError::ProducerIds)?;
         let maintenance_interval_ms = config.maintenance_interval_ms;
+        let live = alter_configs::live_config(&config, &cluster.current())?;
+        topics.set_defaults(live.log.clone())?;
         let broker = Self {
             transactions: Mutex::new(TransactionCoordinator::new(
                 config.transaction.clone(),
@@ -289,7 +302,9 @@ impl Broker {
                 Box::new(ids),
             ))),
             config,
+            live: RwLock::new(Arc::new(live)),
             topics,
+            cluster,
             next_token: AtomicU64::new(0),
             next_maintenance_ms: AtomicI64::new(now_ms.saturating_add(maintenance_interval_ms)),
             closed: AtomicBool::new(false),
@@ -314,6 +329,14 @@ impl Broker {
             }
             Request::CreatePartitions(request) => {
                 Response::CreatePartitions(self.create_partitions(&request, now_ms))
+            }
+            Request::DescribeConfigs(request) => Response::DescribeConfigs(self.describe_configs(&request)),
+            Request::AlterConfigs(request) => Response::AlterConfigs(self.alter_configs(&request)),
+            Request::IncrementalAlterConfigs(request) => {
+                Response::IncrementalAlterConfigs(self.incremental_alter_configs(&request))
+            }
+            Request::ListConfigResources(request) => {
+                Response::ListConfigResources(self.list_config_resources(version, &request))
             }
             Request::DeleteRecords(request) => Response::DeleteRecords(self.delete_records(&request)),
             Request::InitProducerId(request) => {
@@ -391,6 +414,17 @@ impl Broker {
         &self.config
     }
 
+    /// The settings with what administrators changed since the start.
+    pub fn live_config(&self) -> Arc<BrokerConfig> {
+        // Replaced in one step: a panic elsewhere leaves nothing half done.
+        self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What administrators decided that is no topic.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
     /// Whether [`close`](Self::close) was called.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
@@ -444,6 +478,21 @@ fn text(value: &str) -> StrBytes {
 pub(crate) struct Refusal {
     pub(crate) code: i16,
     pub(crate) message: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(error: ResponseError, message: impl Into<String>) -> Self {
+        Self {
+            code: error.code(),
+            message: message.into(),
+        }
+    }
+}
+
+impl From<BrokerConfigError> for Refusal {
+    fn from(error: BrokerConfigError) -> Self {
+        Self::new(ResponseError::InvalidConfig, error.to_string())
+    }
 }
 
 impl From<TopicError> for Refusal {

@@ -168,8 +168,12 @@ apis! {
     25 AddOffsetsToTxn(m::AddOffsetsToTxnRequest, m::AddOffsetsToTxnResponse) 0..=4,
     26 EndTxn(m::EndTxnRequest, m::EndTxnResponse) 0..=5,
     28 TxnOffsetCommit(m::TxnOffsetCommitRequest, m::TxnOffsetCommitResponse) 0..=5,
+    32 DescribeConfigs(m::DescribeConfigsRequest, m::DescribeConfigsResponse) 1..=4,
+    33 AlterConfigs(m::AlterConfigsRequest, m::AlterConfigsResponse) 0..=2,
     37 CreatePartitions(m::CreatePartitionsRequest, m::CreatePartitionsResponse) 0..=3,
     42 DeleteGroups(m::DeleteGroupsRequest, m::DeleteGroupsResponse) 0..=2,
+    44 IncrementalAlterConfigs(m::IncrementalAlterConfigsRequest, m::IncrementalAlterConfigsResponse) 0..=1,
     65 DescribeTransactions(m::DescribeTransactionsRequest, m::DescribeTransactionsResponse) 0..=0,
     66 ListTransactions(m::ListTransactionsRequest, m::ListTransactionsResponse) 0..=2,
+    74 ListConfigResources(m::ListConfigResourcesRequest, m::ListConfigResourcesResponse) 0..=1,
 }
