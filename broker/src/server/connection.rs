@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiVersionsRequest, ProduceResponse, RequestHeader, ResponseHeader};
@@ -13,9 +14,11 @@ use tokio::net::TcpStream;
 use super::frame::{FrameError, FrameReader, LENGTH_BYTES};
 use super::shape::{self, ShapeError};
 use super::{Shared, fetch};
+use crate::config::Listener;
 use crate::group::Client;
 use crate::handler::{
-    Outcome, Request, RequestContext, RequestError, Response, ResponseEncodeError, unsupported_api_versions,
+    Outcome, Principal, Request, RequestContext, RequestError, Response, ResponseEncodeError,
+    unsupported_api_versions,
 };
 
 /// The key of ApiVersions, the one API that is answered in versions that are not served.
@@ -45,7 +48,7 @@ pub(super) enum ConnectionError {
     Request { client_id: String, source: RequestError },
     #[error(transparent)]
     Encode(#[from] ResponseEncodeError),
-    #[error("no request for {0} s (connections.max.idle.ms)")]
+    #[error("no request for {0} ms (connections.max.idle.ms)")]
     Idle(u64),
     #[error("a Produce with acks=0 failed, which can only be told by closing the connection: error code {0}")]
     UnacknowledgedProduce(i16),
@@ -67,6 +70,7 @@ impl ConnectionError {
 /// A client's connection.
 pub(super) struct Connection {
     stream: TcpStream,
+    listener_name: Arc<str>,
     host: String,
     shared: Arc<Shared>,
     frames: FrameReader,
@@ -84,9 +88,15 @@ struct Incoming {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(
+        stream: TcpStream,
+        peer: SocketAddr,
+        listener: Arc<Listener>,
+        shared: Arc<Shared>,
+    ) -> Self {
         Self {
             stream,
+            listener_name: listener.name.as_str().into(),
             host: format!("/{}", peer.ip()),
             shared,
             frames: FrameReader::default(),
@@ -111,13 +121,14 @@ impl Connection {
     }
 
     async fn next_frame(&mut self) -> Result<Option<Bytes>, ConnectionError> {
-        let max_idle = self.shared.config.max_idle;
-        let frame = self
-            .frames
-            .next(&mut self.stream, self.shared.config.max_request_bytes);
-        match tokio::time::timeout(max_idle, frame).await {
+        let network = self.shared.network();
+        let frame = self.frames.next(&mut self.stream, network.request_max_bytes);
+        let Ok(max_idle_ms) = u64::try_from(network.connections_max_idle_ms) else {
+            return Ok(frame.await?);
+        };
+        match tokio::time::timeout(Duration::from_millis(max_idle_ms), frame).await {
             Ok(frame) => Ok(frame?),
-            Err(_) => Err(ConnectionError::Idle(max_idle.as_secs())),
+            Err(_) => Err(ConnectionError::Idle(max_idle_ms)),
         }
     }
 
@@ -162,13 +173,15 @@ impl Connection {
             correlation_id: header.correlation_id,
             version,
             silent: matches!(&request, Request::Produce(produce) if produce.acks == 0),
-            context: RequestContext::new(
+            context: RequestContext {
                 version,
-                Client {
+                client: Client {
                     id: client_id,
                     host: self.host.clone(),
                 },
-            ),
+                principal: Principal::anonymous(),
+                listener: Some(self.listener_name.clone()),
+            },
             request,
         })))
     }
