@@ -17,6 +17,7 @@ mod api_versions;
 mod configs;
 mod coordinators;
 mod fetch;
+mod fetch_answer;
 mod groups;
 mod internal_topics;
 mod metadata;
@@ -37,6 +38,7 @@ use kafka_protocol::protocol::StrBytes;
 
 pub use api::{APIS, Api, Request, RequestError, Response, ResponseEncodeError, served_api};
 pub use api_versions::unsupported_api_versions;
+pub(crate) use fetch_answer::FetchAnswer;
 pub use parked::Parked;
 pub(crate) use produce::AppendContext;
 
@@ -320,7 +322,7 @@ impl Broker {
         Outcome::Ready(match request {
             Request::ApiVersions(request) => Response::ApiVersions(self.api_versions(version, &request)),
             Request::Produce(request) => Response::Produce(self.produce(version, request, now_ms)),
-            Request::Fetch(request) => Response::Fetch(self.fetch(version, &request)),
+            Request::Fetch(request) => Response::Fetch(self.find(version, &request, None).read()),
             Request::ListOffsets(request) => Response::ListOffsets(self.list_offsets(version, &request)),
             Request::Metadata(request) => Response::Metadata(self.metadata(version, &request, now_ms)),
             Request::CreateTopics(request) => Response::CreateTopics(self.create_topics(&request, now_ms)),

@@ -13,6 +13,7 @@
 mod connection;
 mod fetch;
 mod frame;
+mod send;
 pub mod shape;
 
 use std::collections::HashMap;

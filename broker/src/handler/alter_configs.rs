@@ -277,7 +277,9 @@ fn check_dynamic(name: &str, value: &str) -> Result<(), Refusal> {
         );
         return Err(Refusal::new(ResponseError::InvalidRequest, message));
     }
-    Ok(key.validate(ConfigScope::Broker, value)?)
+    // A topic's bad value is INVALID_CONFIG, a broker's INVALID_REQUEST: Kafka judges them in different places.
+    key.validate(ConfigScope::Broker, value)
+        .map_err(|error| Refusal::new(ResponseError::InvalidRequest, error.to_string()))
 }
 
 impl Wish<'_> {

@@ -14,7 +14,8 @@ use kafka_protocol::messages::{
 use super::{Broker, Refusal, text};
 use crate::cluster::{ClusterState, Configs};
 use crate::config::{
-    ConfigKey, GROUP_KEYS, TOPIC_KEYS, TopicKey, Update, ValueType, broker_key, broker_keys,
+    CLIENT_METRICS_KEYS, ConfigKey, GROUP_KEYS, TOPIC_KEYS, TopicKey, Update, ValueType, broker_key,
+    broker_keys,
 };
 
 /// First version of ListConfigResources that names types; before, it lists client metrics.
@@ -162,8 +163,7 @@ impl Broker {
                 self.check_broker_id(name)?;
                 Ok(vec![root_logger()])
             }
-            // Client metrics are not collected: no subscription has anything to say.
-            ResourceType::ClientMetrics if !name.is_empty() => Ok(Vec::new()),
+            ResourceType::ClientMetrics if !name.is_empty() => Ok(client_metrics()),
             ResourceType::Group if !name.is_empty() => Ok(self.group_configs(&cluster, name)),
             ResourceType::ClientMetrics | ResourceType::Group => Err(Refusal::new(
                 ResponseError::InvalidRequest,
@@ -276,15 +276,19 @@ impl Broker {
         let own = cluster.groups.get(group);
         let describe = |group: &crate::config::GroupKey| {
             let value = own.and_then(|own| own.get(group.key.name)).cloned();
-            let said = value.iter().map(|value| Said {
-                name: group.key.name,
-                value: Some(value.clone()),
-                source: Source::Group,
-            });
-            let said = said.chain(self.broker_said(cluster, group.default)).collect();
+            let source = if value.is_some() {
+                Source::Group
+            } else {
+                Source::Default
+            };
             let value = value
                 .or_else(|| self.broker_value(cluster, group.default))
                 .or_else(|| group.key.default.map(str::to_owned));
+            let said = vec![Said {
+                name: group.key.name,
+                value: value.clone(),
+                source,
+            }];
             Described {
                 key: group.key,
                 value,
@@ -370,6 +374,17 @@ fn default_configs(cluster: &ClusterState) -> Vec<Described> {
                 source: Source::DynamicDefault,
             }],
         })
+    });
+    described.collect()
+}
+
+/// What every subscription to clients' metrics says: nobody can have made one.
+fn client_metrics() -> Vec<Described> {
+    let described = CLIENT_METRICS_KEYS.iter().map(|key| Described {
+        key: *key,
+        value: key.default.map(str::to_owned),
+        read_only: false,
+        said: Vec::new(),
     });
     described.collect()
 }

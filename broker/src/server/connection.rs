@@ -6,18 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::{ApiVersionsRequest, ProduceResponse, RequestHeader, ResponseHeader};
+use kafka_protocol::messages::{
+    ApiVersionsRequest, FetchResponse, ProduceResponse, RequestHeader, ResponseHeader,
+};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::frame::{FrameError, FrameReader, LENGTH_BYTES};
 use super::shape::{self, ShapeError};
-use super::{Shared, fetch};
+use super::{Shared, fetch, send};
 use crate::config::Listener;
 use crate::group::Client;
 use crate::handler::{
-    Outcome, Principal, Request, RequestContext, RequestError, Response, ResponseEncodeError,
+    FetchAnswer, Outcome, Principal, Request, RequestContext, RequestError, Response, ResponseEncodeError,
     unsupported_api_versions,
 };
 
@@ -196,11 +198,9 @@ impl Connection {
         } = incoming;
         let response = match request {
             Request::Fetch(request) => {
-                let served = fetch::serve(&self.shared, &context, request);
-                match unless_gone(&self.stream, served).await? {
-                    Outcome::Ready(response) => response,
-                    Outcome::Parked(parked) => parked.await,
-                }
+                let served = fetch::serve(&self.shared, version, &request);
+                let answer = unless_gone(&self.stream, served).await?;
+                return self.respond_fetch(correlation_id, version, &answer).await;
             }
             request => {
                 let now_ms = self.shared.clock.now_ms();
@@ -225,22 +225,53 @@ impl Connection {
         version: i16,
         response: &Response,
     ) -> Result<(), ConnectionError> {
-        self.output.clear();
-        self.output.put_i32(0);
-        // Cannot fail: a number and no tagged fields.
-        let header = ResponseHeader::default().with_correlation_id(correlation_id);
-        let _ = header.encode(&mut self.output, response.header_version(version));
+        self.begin_response(correlation_id, response.header_version(version));
         response.encode(version, &mut self.output)?;
-        let length = (self.output.len() - LENGTH_BYTES) as i32;
-        self.output[..LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
+        self.end_response(0);
         self.stream
             .write_all(&self.output)
             .await
             .map_err(ConnectionError::Write)?;
+        self.release_output();
+        Ok(())
+    }
+
+    /// Records go from their files to the socket without passing through here, unless they are few.
+    async fn respond_fetch(
+        &mut self,
+        correlation_id: i32,
+        version: i16,
+        answer: &FetchAnswer,
+    ) -> Result<(), ConnectionError> {
+        self.begin_response(correlation_id, FetchResponse::header_version(version));
+        let slices = answer.encode(version, &mut self.output);
+        let record_bytes = slices.iter().map(|(_, slice)| slice.len()).sum();
+        self.end_response(record_bytes);
+        send::send(&self.stream, &self.output, &slices)
+            .await
+            .map_err(ConnectionError::Write)?;
+        self.release_output();
+        Ok(())
+    }
+
+    fn begin_response(&mut self, correlation_id: i32, header_version: i16) {
+        self.output.clear();
+        self.output.put_i32(0);
+        // Cannot fail: a number and no tagged fields.
+        let header = ResponseHeader::default().with_correlation_id(correlation_id);
+        let _ = header.encode(&mut self.output, header_version);
+    }
+
+    /// Fills in the length of the response, of which `more_bytes` are not in the output.
+    fn end_response(&mut self, more_bytes: usize) {
+        let length = (self.output.len() - LENGTH_BYTES + more_bytes) as i32;
+        self.output[..LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
+    }
+
+    fn release_output(&mut self) {
         if self.output.capacity() > MAX_KEPT_BUFFER_BYTES {
             self.output = BytesMut::new();
         }
-        Ok(())
     }
 }
 
