@@ -71,7 +71,7 @@ impl Cluster {
         if kept == Change::Keep {
             let content = state.encode();
             files::replace(&self.path, &content, Durability::Disk).map_err(TopicError::from)?;
-            *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state.indexed());
         }
         Ok(answer)
     }

@@ -11,11 +11,15 @@
 //! appends and markers are written while their lock is held, so that an answered EndTxn has all of its markers in the logs
 //! and no late record can slip in between (KIP-890).
 
+mod access;
+mod acls;
 mod alter_configs;
 mod api;
 mod api_versions;
+mod cluster;
 mod configs;
 mod coordinators;
+mod describe_topics;
 mod fetch;
 mod fetch_answer;
 mod groups;
@@ -24,6 +28,8 @@ mod metadata;
 mod offsets;
 mod parked;
 mod produce;
+mod producers;
+mod replicas;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -324,7 +330,7 @@ impl Broker {
             Request::Produce(request) => Response::Produce(self.produce(version, request, now_ms)),
             Request::Fetch(request) => Response::Fetch(self.find(version, &request, None).read()),
             Request::ListOffsets(request) => Response::ListOffsets(self.list_offsets(version, &request)),
-            Request::Metadata(request) => Response::Metadata(self.metadata(version, &request, now_ms)),
+            Request::Metadata(request) => Response::Metadata(self.metadata(context, &request, now_ms)),
             Request::CreateTopics(request) => Response::CreateTopics(self.create_topics(&request, now_ms)),
             Request::DeleteTopics(request) => {
                 Response::DeleteTopics(self.delete_topics(version, &request, now_ms))
@@ -355,7 +361,7 @@ impl Broker {
             }
             Request::EndTxn(request) => Response::EndTxn(self.end_txn(version, &request, now_ms)),
             Request::FindCoordinator(request) => {
-                Response::FindCoordinator(self.find_coordinator(version, &request))
+                Response::FindCoordinator(self.find_coordinator(context, &request))
             }
             Request::OffsetCommit(request) => {
                 Response::OffsetCommit(self.offset_commit(context, request, now_ms))
@@ -369,11 +375,48 @@ impl Broker {
                 Response::DeleteGroups(self.delete_groups(context, request, now_ms))
             }
             Request::ListTransactions(request) => {
-                Response::ListTransactions(self.list_transactions(&request))
+                Response::ListTransactions(self.list_transactions(&request, now_ms))
             }
             Request::DescribeTransactions(request) => {
                 Response::DescribeTransactions(self.describe_transactions(&request))
             }
+            Request::OffsetForLeaderEpoch(request) => {
+                Response::OffsetForLeaderEpoch(self.offset_for_leader_epoch(context, &request))
+            }
+            Request::DescribeProducers(request) => {
+                Response::DescribeProducers(self.describe_producers(context, &request))
+            }
+            Request::WriteTxnMarkers(request) => {
+                Response::WriteTxnMarkers(self.write_txn_markers(context, &request, now_ms))
+            }
+            Request::DescribeCluster(request) => {
+                Response::DescribeCluster(self.describe_cluster(context, &request))
+            }
+            Request::DescribeQuorum(request) => {
+                Response::DescribeQuorum(self.describe_quorum(context, &request, now_ms))
+            }
+            Request::UpdateFeatures(request) => {
+                Response::UpdateFeatures(self.update_features(context, &request))
+            }
+            Request::DescribeTopicPartitions(request) => {
+                Response::DescribeTopicPartitions(self.describe_topic_partitions(context, &request))
+            }
+            Request::DescribeLogDirs(request) => {
+                Response::DescribeLogDirs(self.describe_log_dirs(context, &request))
+            }
+            Request::AlterReplicaLogDirs(request) => {
+                Response::AlterReplicaLogDirs(self.alter_replica_log_dirs(context, &request))
+            }
+            Request::ElectLeaders(request) => Response::ElectLeaders(self.elect_leaders(context, &request)),
+            Request::AlterPartitionReassignments(request) => {
+                Response::AlterPartitionReassignments(self.alter_partition_reassignments(context, &request))
+            }
+            Request::ListPartitionReassignments(_) => {
+                Response::ListPartitionReassignments(self.list_partition_reassignments(context))
+            }
+            Request::DescribeAcls(request) => Response::DescribeAcls(self.describe_acls(context, &request)),
+            Request::CreateAcls(request) => Response::CreateAcls(self.create_acls(context, &request)),
+            Request::DeleteAcls(request) => Response::DeleteAcls(self.delete_acls(context, &request)),
             Request::JoinGroup(_)
             | Request::SyncGroup(_)
             | Request::Heartbeat(_)

@@ -220,6 +220,11 @@ impl Topics {
         &self.cluster_id
     }
 
+    /// The data directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// What opening each partition log found, by `topic-partition`.
     pub fn recovery(&self) -> &[(String, RecoveryReport)] {
         &self.recovery

@@ -1,7 +1,8 @@
 //! The content of `cluster.json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::acl::{Acl, Authorizer};
 use serde::{Deserialize, Serialize};
 
 /// Format of the file that this program writes.
@@ -23,6 +24,11 @@ pub struct ClusterState {
     pub brokers: BTreeMap<i32, Configs>,
     /// Configs of groups.
     pub groups: BTreeMap<String, Configs>,
+    /// Access rules.
+    pub acls: BTreeSet<Acl>,
+    /// The same, as they are looked up.
+    #[serde(skip)]
+    authorizer: Authorizer,
 }
 
 impl ClusterState {
@@ -34,7 +40,18 @@ impl ClusterState {
                 state.version
             ));
         }
-        Ok(state)
+        Ok(state.indexed())
+    }
+
+    /// With what is derived from the rest.
+    pub(super) fn indexed(mut self) -> Self {
+        self.authorizer = Authorizer::new(&self.acls);
+        self
+    }
+
+    /// The access rules, as they are looked up.
+    pub fn authorizer(&self) -> &Authorizer {
+        &self.authorizer
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
