@@ -11,7 +11,8 @@
 //! start does with them. No sockets, no clock, no threads: a log is a function of its state, the input and
 //! the time it is given.
 
-pub(crate) mod batch;
+pub(crate) mod active_producers;
+mod batch;
 pub(crate) mod builder;
 mod checkpoint;
 pub(crate) mod cleaner;
@@ -32,6 +33,7 @@ mod slice;
 mod transaction_index;
 mod varint;
 
+pub use active_producers::ActiveProducer;
 pub use batch::{
     BATCH_HEADER_BYTES, BatchError, BatchHeader, BatchView, Batches, Compression, MAGIC, NO_PRODUCER_EPOCH,
     NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP,

@@ -34,6 +34,7 @@ use crate::topic::progress::Progress;
 pub use error::TopicError;
 pub use metadata::{decode_id, encode_id};
 pub use name::MAX_TOPIC_NAME_BYTES;
+pub(crate) use name::validate as validate_name;
 
 /// The most partitions one topic can have.
 pub const MAX_PARTITIONS: i32 = 10_000;
@@ -126,7 +127,7 @@ impl Registry {
 pub struct Topics {
     dir: PathBuf,
     cluster_id: String,
-    defaults: LogConfig,
+    defaults: RwLock<LogConfig>,
     registry: RwLock<Registry>,
     progress: Arc<Progress>,
     new_id: Mutex<IdSource>,
@@ -190,7 +191,7 @@ impl Topics {
         let mut topics = Self {
             dir: dir.to_owned(),
             cluster_id,
-            defaults,
+            defaults: RwLock::new(defaults),
             registry: RwLock::default(),
             progress: Arc::default(),
             new_id: Mutex::new(new_id),
@@ -220,9 +221,9 @@ impl Topics {
         &self.cluster_id
     }
 
-    /// The configuration of topics that say nothing else.
-    pub fn defaults(&self) -> &LogConfig {
-        &self.defaults
+    /// The data directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// What opening each partition log found, by `topic-partition`.
@@ -366,23 +367,24 @@ impl Topics {
         Ok(topic)
     }
 
-    /// Replaces the configuration of a topic; it applies at once.
+    /// Replaces the configuration of a topic by what `change` makes of it; it applies at once.
     ///
     /// # Errors
-    /// [`TopicError::UnknownTopic`], [`TopicError::InvalidConfig`], [`TopicError::Storage`].
-    pub fn set_configs(
+    /// [`TopicError::UnknownTopic`], [`TopicError::InvalidConfig`], [`TopicError::Storage`], or that of `change`.
+    pub fn alter_configs<E: From<TopicError>>(
         &self,
         name: &str,
-        configs: &BTreeMap<String, String>,
-    ) -> Result<Arc<Topic>, TopicError> {
+        change: impl FnOnce(&BTreeMap<String, String>) -> Result<BTreeMap<String, String>, E>,
+    ) -> Result<Arc<Topic>, E> {
         let mut registry = self.write()?;
         let old = registry.get(name)?.clone();
-        let config = self.log_config(name, configs)?;
+        let configs = change(old.configs())?;
+        let config = self.log_config(name, &configs)?;
         let metadata = TopicMetadata {
-            configs: configs.clone(),
+            configs,
             ..old.metadata.clone()
         };
-        metadata.write(&self.dir)?;
+        metadata.write(&self.dir).map_err(TopicError::from)?;
         for partition in 0..metadata.partition_count {
             old.lock(partition)?.set_config(config.clone());
         }
@@ -392,6 +394,34 @@ impl Topics {
         });
         registry.insert(topic.clone());
         Ok(topic)
+    }
+
+    /// Says whether a topic could have this configuration.
+    ///
+    /// # Errors
+    /// [`TopicError::InvalidConfig`].
+    pub fn validate_configs(&self, name: &str, configs: &BTreeMap<String, String>) -> Result<(), TopicError> {
+        self.log_config(name, configs).map(|_| ())
+    }
+
+    /// Replaces the configuration of what topics do not say; it applies at once.
+    ///
+    /// # Errors
+    /// [`TopicError::Poisoned`].
+    pub fn set_defaults(&self, defaults: LogConfig) -> Result<(), TopicError> {
+        // No topic is made or altered meanwhile, which would miss it.
+        let registry = self.write()?;
+        *self
+            .defaults
+            .write()
+            .map_err(|_| poisoned("the defaults of topics"))? = defaults;
+        for topic in registry.by_name.values() {
+            let config = self.log_config(topic.name(), topic.configs())?;
+            for partition in 0..topic.metadata.partition_count {
+                topic.lock(partition)?.set_config(config.clone());
+            }
+        }
+        Ok(())
     }
 
     /// The count of changes now; see [`Topics::wait_for_progress`].
@@ -508,7 +538,11 @@ impl Topics {
     }
 
     fn log_config(&self, name: &str, configs: &BTreeMap<String, String>) -> Result<LogConfig, TopicError> {
-        self.defaults
+        let defaults = self
+            .defaults
+            .read()
+            .map_err(|_| poisoned("the defaults of topics"))?;
+        defaults
             .with_overrides(configs)
             .map_err(|source| TopicError::InvalidConfig {
                 name: name.to_owned(),
