@@ -264,6 +264,9 @@ impl Broker {
             Request::DeleteGroups(request) => {
                 Response::DeleteGroups(self.delete_groups(context, request, now_ms))
             }
+            Request::ConsumerGroupDescribe(request) => {
+                Response::ConsumerGroupDescribe(self.describe_consumer_groups(&request))
+            }
             Request::ListTransactions(request) => {
                 Response::ListTransactions(self.list_transactions(&request))
             }
@@ -273,7 +276,9 @@ impl Broker {
             Request::JoinGroup(_)
             | Request::SyncGroup(_)
             | Request::Heartbeat(_)
-            | Request::LeaveGroup(_) => {
+            | Request::LeaveGroup(_)
+            | Request::OffsetDelete(_)
+            | Request::ConsumerGroupHeartbeat(_) => {
                 return self.group_membership(context, request, now_ms);
             }
         })

@@ -19,6 +19,7 @@ pub mod progress;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -127,6 +128,7 @@ pub struct Topics {
     defaults: LogConfig,
     registry: RwLock<Registry>,
     progress: Arc<Progress>,
+    changes: AtomicU64,
     new_id: Mutex<IdSource>,
     recovery: Vec<(String, RecoveryReport)>,
     /// Locked as long as this lives.
@@ -191,6 +193,7 @@ impl Topics {
             defaults,
             registry: RwLock::default(),
             progress: Arc::default(),
+            changes: AtomicU64::new(0),
             new_id: Mutex::new(new_id),
             recovery: Vec::new(),
             lock,
@@ -289,6 +292,7 @@ impl Topics {
         let (topic, _) = self.open_topic(metadata, false, now_ms)?;
         let topic = Arc::new(topic);
         registry.insert(topic.clone());
+        self.changes.fetch_add(1, Ordering::Release);
         self.progress.bump();
         Ok(topic)
     }
@@ -316,6 +320,7 @@ impl Topics {
         topic.metadata.mark_deleted(&self.dir)?;
         registry.by_name.remove(name);
         registry.by_id.remove(&topic.id());
+        self.changes.fetch_add(1, Ordering::Release);
         for partition in &topic.partitions {
             // A poisoned log is deleted like any other.
             partition
@@ -360,6 +365,7 @@ impl Topics {
         }
         let topic = Arc::new(Topic { metadata, partitions });
         registry.insert(topic.clone());
+        self.changes.fetch_add(1, Ordering::Release);
         self.progress.bump();
         Ok(topic)
     }
@@ -390,6 +396,11 @@ impl Topics {
         });
         registry.insert(topic.clone());
         Ok(topic)
+    }
+
+    /// Counts up whenever a topic is created or deleted, or gets partitions.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// The count of changes now; see [`Topics::wait_for_progress`].

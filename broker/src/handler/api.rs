@@ -170,6 +170,9 @@ apis! {
     28 TxnOffsetCommit(m::TxnOffsetCommitRequest, m::TxnOffsetCommitResponse) 0..=5,
     37 CreatePartitions(m::CreatePartitionsRequest, m::CreatePartitionsResponse) 0..=3,
     42 DeleteGroups(m::DeleteGroupsRequest, m::DeleteGroupsResponse) 0..=2,
+    47 OffsetDelete(m::OffsetDeleteRequest, m::OffsetDeleteResponse) 0..=0,
     65 DescribeTransactions(m::DescribeTransactionsRequest, m::DescribeTransactionsResponse) 0..=0,
     66 ListTransactions(m::ListTransactionsRequest, m::ListTransactionsResponse) 0..=2,
+    68 ConsumerGroupHeartbeat(m::ConsumerGroupHeartbeatRequest, m::ConsumerGroupHeartbeatResponse) 0..=1,
+    69 ConsumerGroupDescribe(m::ConsumerGroupDescribeRequest, m::ConsumerGroupDescribeResponse) 0..=1,
 }
