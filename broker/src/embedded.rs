@@ -208,9 +208,11 @@ impl Inner {
             id: client_id.to_owned(),
             host: IN_PROCESS_HOST.to_owned(),
         };
-        Ok(self
-            .broker
-            .handle(&RequestContext { version, client }, request.into(), self.now_ms()))
+        Ok(self.broker.handle(
+            &RequestContext::new(version, client),
+            request.into(),
+            self.now_ms(),
+        ))
     }
 
     /// A request that is answered at once.

@@ -361,7 +361,11 @@ impl GroupCoordinator {
             GroupEvent::TopicDeleted { topic } => self.forget_topic(&topic),
             GroupEvent::TopicsChanged(topics) => self.topics = topics,
             GroupEvent::Overridden { group_id, overrides } => {
-                self.overrides.insert(group_id, overrides);
+                if overrides == GroupOverrides::default() {
+                    self.overrides.remove(&group_id);
+                } else {
+                    self.overrides.insert(group_id, overrides);
+                }
             }
             GroupEvent::Tick => self.tick(now_ms),
         }

@@ -15,6 +15,7 @@ mod api;
 mod api_versions;
 mod coordinators;
 mod fetch;
+mod fetch_answer;
 mod groups;
 mod internal_topics;
 mod metadata;
@@ -28,16 +29,18 @@ mod transactions;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
 pub use api::{APIS, Api, Request, RequestError, Response, ResponseEncodeError, served_api};
 pub use api_versions::unsupported_api_versions;
+pub(crate) use fetch_answer::FetchAnswer;
 pub use parked::Parked;
 pub(crate) use produce::AppendContext;
 
+use crate::config::{NetworkConfig, Properties, SecurityConfig};
 use crate::coordinator_records::{
     EMBEDDED_COORDINATOR_PARTITIONS, OFFSETS_TOPIC, RecordError, SERVER_COORDINATOR_PARTITIONS,
     TRANSACTION_STATE_TOPIC,
@@ -67,12 +70,35 @@ pub struct BrokerConfig {
     pub default_partitions: i32,
     /// `fetch.max.bytes`: most bytes of one Fetch response, but for a single larger batch. 55 MiB.
     pub max_fetch_bytes: usize,
+    /// `delete.topic.enable`. True.
+    pub delete_topics: bool,
+    /// `broker.rack`. None.
+    pub rack: Option<String>,
+    /// `max.request.partition.size.limit`: most partitions of one DescribeTopicPartitions response. 2000.
+    pub max_described_partitions: usize,
     /// How often retention, idle producers and due syncs are looked after, in milliseconds. 5 s.
     pub maintenance_interval_ms: i64,
     /// The transaction coordinator's.
     pub transaction: TransactionConfig,
     /// The group coordinator's.
     pub group: GroupConfig,
+    /// Over how long client quotas are measured.
+    pub quota_window: QuotaWindow,
+    /// The server's around the broker.
+    pub network: NetworkConfig,
+    /// Authentication and authorization.
+    pub security: SecurityConfig,
+    /// What was set to come to these settings, as text: what DescribeConfigs tells.
+    pub properties: Properties,
+}
+
+/// `quota.window.num` samples of `quota.window.size.seconds`: over how long rates are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuotaWindow {
+    /// Number of samples. 11.
+    pub samples: usize,
+    /// Length of each, in milliseconds. 1 s.
+    pub sample_ms: i64,
 }
 
 impl BrokerConfig {
@@ -85,11 +111,19 @@ impl BrokerConfig {
     /// there are, and no retention unless a topic sets `retention.ms`. Retention goes by the records' timestamps, which in an
     /// application are event times: with Kafka's 7 days, input from last month would be deleted before it is read.
     pub fn embedded() -> Self {
-        let mut config = Self::with_coordinator_partitions(EMBEDDED_COORDINATOR_PARTITIONS);
-        config.auto_create_topics = false;
-        config.group.initial_rebalance_delay_ms = 0;
-        config.log.retention_ms = -1;
-        config
+        Self::with_coordinator_partitions(SERVER_COORDINATOR_PARTITIONS).with_own_defaults(&[
+            ("auto.create.topics.enable", "false".to_owned()),
+            ("group.initial.rebalance.delay.ms", "0".to_owned()),
+            ("log.retention.ms", "-1".to_owned()),
+            (
+                "offsets.topic.num.partitions",
+                EMBEDDED_COORDINATOR_PARTITIONS.to_string(),
+            ),
+            (
+                "transaction.state.log.num.partitions",
+                EMBEDDED_COORDINATOR_PARTITIONS.to_string(),
+            ),
+        ])
     }
 
     fn with_coordinator_partitions(count: i32) -> Self {
@@ -101,9 +135,19 @@ impl BrokerConfig {
             auto_create_topics: true,
             default_partitions: 1,
             max_fetch_bytes: 55 * 1024 * 1024,
+            delete_topics: true,
+            rack: None,
+            max_described_partitions: 2000,
             maintenance_interval_ms: 5_000,
             transaction: TransactionConfig::new(count),
             group: GroupConfig::new(count),
+            quota_window: QuotaWindow {
+                samples: 11,
+                sample_ms: 1000,
+            },
+            network: NetworkConfig::default(),
+            security: SecurityConfig::default(),
+            properties: Properties::default(),
         }
     }
 }
@@ -154,6 +198,43 @@ pub struct RequestContext {
     pub version: i16,
     /// Who asks.
     pub client: Client,
+    /// As whom it authenticated.
+    pub principal: Principal,
+    /// Name of the listener it came through; None in process.
+    pub listener: Option<Arc<str>>,
+}
+
+impl RequestContext {
+    /// A request of somebody who did not authenticate.
+    pub fn new(version: i16, client: Client) -> Self {
+        Self {
+            version,
+            client,
+            principal: Principal::anonymous(),
+            listener: None,
+        }
+    }
+}
+
+/// As whom a client authenticated: `User:alice`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Principal(Arc<str>);
+
+impl Principal {
+    /// Who did not authenticate: `User:ANONYMOUS`.
+    pub fn anonymous() -> Self {
+        Self::user("ANONYMOUS")
+    }
+
+    /// The user of this name.
+    pub fn user(name: &str) -> Self {
+        Self(format!("User:{name}").into())
+    }
+
+    /// `User:name`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// What became of a request.
@@ -226,7 +307,7 @@ impl Broker {
         Outcome::Ready(match request {
             Request::ApiVersions(request) => Response::ApiVersions(self.api_versions(version, &request)),
             Request::Produce(request) => Response::Produce(self.produce(version, request, now_ms)),
-            Request::Fetch(request) => Response::Fetch(self.fetch(version, &request)),
+            Request::Fetch(request) => Response::Fetch(self.find(version, &request, None).read()),
             Request::ListOffsets(request) => Response::ListOffsets(self.list_offsets(version, &request)),
             Request::Metadata(request) => Response::Metadata(self.metadata(version, &request, now_ms)),
             Request::CreateTopics(request) => Response::CreateTopics(self.create_topics(&request, now_ms)),

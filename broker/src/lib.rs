@@ -29,6 +29,7 @@
 //! Kafka's protocol and formats. What it is not yet: replicated, compacted, or reachable over TCP; those come on top of the
 //! same handler.
 
+pub mod config;
 pub mod coordinator_records;
 pub mod embedded;
 pub mod group;
@@ -36,6 +37,7 @@ pub mod handler;
 pub mod ids;
 pub mod log;
 pub mod producer_ids;
+pub mod server;
 pub mod topic;
 pub mod transaction;
 

@@ -1,9 +1,9 @@
 //! The storage half of the broker: partition logs of record batches, in Kafka's formats.
 //!
 //! ```text
-//! batch bytes --PartitionLog::append--> check (header, CRC, producer) --> offset stamped in place --> one write
-//!                                                                                                       |
-//! batch bytes <--PartitionLog::read---- trimmed to whole batches <-- one pread <-- sparse index <-- segment file
+//! batch bytes --PartitionLog::append--> check (header, CRC, producer) --> one write, offset stamped on the way
+//!                                                                                             |
+//! batch bytes <--PartitionLog::read---- one pread or sendfile <-- whole batches <-- sparse index <-- segment file
 //! ```
 //!
 //! Reading order: [`batch`](BatchHeader) and `record`, the format; `builder`, writing it; `partition`, the log
@@ -27,6 +27,7 @@ mod record;
 mod recovery;
 mod retention;
 mod segment;
+mod slice;
 mod transaction_index;
 mod varint;
 
@@ -38,9 +39,10 @@ pub use builder::{BatchBuilder, ControlType, MAX_BATCH_BYTES, ProducerStamp, tra
 pub use config::{CleanupPolicy, ConfigError, LogConfig, TimestampType};
 pub use error::{AppendError, LogError, ReadError, RecordError};
 pub use partition::{AppendInfo, AppendOptions, AppendOrigin, PartitionLog};
-pub use read::{Isolation, ReadInfo};
+pub use read::{FoundInfo, Isolation, ReadInfo};
 pub use record::{Headers, RecordIter, RecordView};
 pub use recovery::{RecoveryReport, TruncatedTail};
+pub use slice::LogSlice;
 pub use transaction_index::AbortedTransaction;
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod error;
 mod metadata;
 mod name;
 pub mod progress;
+pub mod waiter;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, TryLockError};

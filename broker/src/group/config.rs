@@ -36,16 +36,8 @@ pub struct GroupConfig {
 pub struct ConsumerGroupConfig {
     /// `group.consumer.session.timeout.ms`. 45 s.
     pub session_timeout_ms: i32,
-    /// `group.consumer.min.session.timeout.ms`. 45 s.
-    pub min_session_timeout_ms: i32,
-    /// `group.consumer.max.session.timeout.ms`. 60 s.
-    pub max_session_timeout_ms: i32,
     /// `group.consumer.heartbeat.interval.ms`. 5 s.
     pub heartbeat_interval_ms: i32,
-    /// `group.consumer.min.heartbeat.interval.ms`. 5 s.
-    pub min_heartbeat_interval_ms: i32,
-    /// `group.consumer.max.heartbeat.interval.ms`. 15 s.
-    pub max_heartbeat_interval_ms: i32,
     /// `group.consumer.max.size`: most members of a group. 10,000 (Kafka sets no limit).
     pub max_size: usize,
     /// The first of `group.consumer.assignors`: what a group uses whose members ask for none. `uniform`.
@@ -56,11 +48,7 @@ impl Default for ConsumerGroupConfig {
     fn default() -> Self {
         Self {
             session_timeout_ms: 45_000,
-            min_session_timeout_ms: 45_000,
-            max_session_timeout_ms: 60_000,
             heartbeat_interval_ms: 5_000,
-            min_heartbeat_interval_ms: 5_000,
-            max_heartbeat_interval_ms: 15_000,
             max_size: 10_000,
             assignor: Assignor::Uniform,
         }
@@ -96,33 +84,12 @@ pub struct GroupOverrides {
 }
 
 impl GroupOverrides {
-    /// Reads configs by Kafka's keys.
-    ///
-    /// # Errors
-    /// A key that is not known, or a value that is out of the bounds of `config`; in words.
-    pub fn parse(configs: &BTreeMap<String, String>, config: &GroupConfig) -> Result<Self, String> {
-        let mut overrides = Self::default();
-        let consumer = &config.consumer;
-        for (key, value) in configs {
-            let (field, min, max) = match key.as_str() {
-                "consumer.session.timeout.ms" => (
-                    &mut overrides.consumer_session_timeout_ms,
-                    consumer.min_session_timeout_ms,
-                    consumer.max_session_timeout_ms,
-                ),
-                "consumer.heartbeat.interval.ms" => (
-                    &mut overrides.consumer_heartbeat_interval_ms,
-                    consumer.min_heartbeat_interval_ms,
-                    consumer.max_heartbeat_interval_ms,
-                ),
-                other => return Err(format!("Unknown group config name: {other}")),
-            };
-            let parsed = value.parse().ok().filter(|value| (min..=max).contains(value));
-            let wrong = || {
-                format!("Invalid value {value} for configuration {key}: it must be between {min} and {max}")
-            };
-            *field = Some(parsed.ok_or_else(wrong)?);
+    /// Reads configs by Kafka's keys. Whoever stores them has checked them; what is not known here has no effect.
+    pub fn from_configs(configs: &BTreeMap<String, String>) -> Self {
+        let own = |key: &str| configs.get(key).and_then(|value| value.trim().parse().ok());
+        Self {
+            consumer_session_timeout_ms: own("consumer.session.timeout.ms"),
+            consumer_heartbeat_interval_ms: own("consumer.heartbeat.interval.ms"),
         }
-        Ok(overrides)
     }
 }

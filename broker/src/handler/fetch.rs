@@ -1,20 +1,18 @@
 //! Fetch and ListOffsets: the reading side. A Fetch never waits here; whoever serves it waits for progress and asks again.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::fetch_request::FetchPartition;
-use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
 use kafka_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
-use kafka_protocol::messages::{
-    FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, ProducerId,
-};
+use kafka_protocol::messages::{FetchRequest, ListOffsetsRequest, ListOffsetsResponse};
 
+use super::fetch_answer::{FetchAnswer, PartitionAnswer, TopicAnswer};
 use super::{Broker, Refusal};
-use crate::log::{Batches, Compression, Isolation, ReadInfo};
-use crate::topic::Topic;
+use crate::log::{BatchView, Batches, Compression, FoundInfo, Isolation, ReadError};
+use crate::topic::waiter::FetchWaiter;
 
 /// Every leader epoch of a broker without replicas.
 pub(super) const LEADER_EPOCH: i32 = 0;
@@ -30,17 +28,27 @@ const EARLIEST_LOCAL_TIMESTAMP: i64 = -4;
 const LATEST_TIERED_TIMESTAMP: i64 = -5;
 
 impl Broker {
-    pub(super) fn fetch(&self, version: i16, request: &FetchRequest) -> FetchResponse {
+    /// What a Fetch finds, with the records still in their files. Never waits; `waiter`, if there is one, is registered with
+    /// every partition before that is looked at.
+    pub(crate) fn find(
+        &self,
+        version: i16,
+        request: &FetchRequest,
+        waiter: Option<&Arc<FetchWaiter>>,
+    ) -> FetchAnswer {
         if request.session_id != 0 {
             // Sessions are never granted, so whoever names one means another broker.
-            return FetchResponse::default().with_error_code(ResponseError::FetchSessionIdNotFound.code());
+            return FetchAnswer {
+                error_code: ResponseError::FetchSessionIdNotFound.code(),
+                ..FetchAnswer::default()
+            };
         }
         let isolation = isolation(request.isolation_level);
         let mut remaining = usize::try_from(request.max_bytes)
             .unwrap_or(0)
             .min(self.config.max_fetch_bytes);
         let mut nothing_yet = true;
-        let mut response = FetchResponse::default();
+        let mut answer = FetchAnswer::default();
         for topic in &request.topics {
             let found = if version >= TOPIC_ID_VERSION {
                 self.topics.topic_by_id(topic.topic_id).map_err(|error| Refusal {
@@ -50,44 +58,35 @@ impl Broker {
             } else {
                 self.topics.topic(&topic.topic).map_err(Refusal::from)
             };
-            let mut answered = FetchableTopicResponse::default()
-                .with_topic(topic.topic.clone())
-                .with_topic_id(topic.topic_id);
+            let mut partitions = Vec::with_capacity(topic.partitions.len());
             for partition in &topic.partitions {
                 let max_bytes = usize::try_from(partition.partition_max_bytes)
                     .unwrap_or(0)
                     .min(remaining);
-                let read = found.as_ref().map_err(Clone::clone).and_then(|topic| {
+                let found = found.as_ref().map_err(Clone::clone).and_then(|topic| {
                     check_epoch(partition.current_leader_epoch)?;
-                    let read = self.read_partition(topic, partition, max_bytes, isolation, nothing_yet)?;
-                    if version < ZSTD_VERSION && has_zstd(&read.records) {
-                        return Err(ResponseError::UnsupportedCompressionType.into());
+                    let mut log = topic.lock(partition.partition)?;
+                    if let Some(waiter) = waiter {
+                        log.add_waiter(waiter, isolation);
                     }
-                    Ok(read)
+                    let found = log.find(partition.fetch_offset, max_bytes, isolation, nothing_yet)?;
+                    drop(log);
+                    check_codecs(&found, version)?;
+                    Ok(found)
                 });
-                if let Ok(read) = &read {
-                    nothing_yet &= read.records.is_empty();
-                    remaining = remaining.saturating_sub(read.records.len());
-                }
-                answered
-                    .partitions
-                    .push(partition_data(partition.partition, read));
+                let answered = PartitionAnswer::new(partition.partition, found);
+                let bytes = answered.bytes();
+                nothing_yet &= bytes == 0;
+                remaining = remaining.saturating_sub(bytes);
+                partitions.push(answered);
             }
-            response.responses.push(answered);
+            answer.topics.push(TopicAnswer {
+                name: topic.topic.clone(),
+                id: topic.topic_id,
+                partitions,
+            });
         }
-        response
-    }
-
-    fn read_partition(
-        &self,
-        topic: &Topic,
-        partition: &FetchPartition,
-        max_bytes: usize,
-        isolation: Isolation,
-        at_least_one_batch: bool,
-    ) -> Result<ReadInfo, Refusal> {
-        let log = topic.lock(partition.partition)?;
-        Ok(log.read(partition.fetch_offset, max_bytes, isolation, at_least_one_batch)?)
+        answer
     }
 
     pub(super) fn list_offsets(&self, version: i16, request: &ListOffsetsRequest) -> ListOffsetsResponse {
@@ -167,35 +166,16 @@ pub(super) fn check_epoch(current_leader_epoch: i32) -> Result<(), Refusal> {
     }
 }
 
-fn has_zstd(records: &Bytes) -> bool {
-    Batches::new(records)
-        .flatten()
-        .any(|batch| batch.header().compression() == Compression::Zstd)
-}
-
-fn partition_data(index: i32, read: Result<ReadInfo, Refusal>) -> PartitionData {
-    let data = PartitionData::default().with_partition_index(index);
-    match read {
-        Ok(read) => {
-            let aborted = read.aborted.map(|aborted| {
-                let entry = |entry: crate::log::AbortedTransaction| {
-                    AbortedTransaction::default()
-                        .with_producer_id(ProducerId(entry.producer_id))
-                        .with_first_offset(entry.first_offset)
-                };
-                aborted.into_iter().map(entry).collect()
-            });
-            data.with_high_watermark(read.high_watermark)
-                .with_last_stable_offset(read.last_stable_offset)
-                .with_log_start_offset(read.log_start_offset)
-                .with_aborted_transactions(aborted)
-                .with_records(Some(read.records))
-        }
-        Err(refusal) => data
-            .with_error_code(refusal.code)
-            .with_high_watermark(-1)
-            .with_last_stable_offset(-1)
-            .with_log_start_offset(-1)
-            .with_records(Some(Bytes::new())),
+/// Clients that cannot know zstd are told so instead.
+fn check_codecs(found: &FoundInfo, version: i16) -> Result<(), Refusal> {
+    let Some(slice) = found.records.as_ref().filter(|_| version < ZSTD_VERSION) else {
+        return Ok(());
+    };
+    let records = slice.read().map_err(ReadError::from)?;
+    let is_zstd = |batch: BatchView<'_>| batch.header().compression() == Compression::Zstd;
+    if Batches::new(&records).flatten().any(is_zstd) {
+        Err(ResponseError::UnsupportedCompressionType.into())
+    } else {
+        Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! The APIs of group membership and of looking at groups. JoinGroup and SyncGroup may be parked until other members have come.
 
+use std::collections::BTreeMap;
+
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup as ConsumerDescribedGroup;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
@@ -14,7 +16,7 @@ use kafka_protocol::messages::{
 
 use super::parked::{ParkedApi, into_response};
 use super::{Broker, Outcome, Request, RequestContext, Response, text};
-use crate::group::{ClassicGroup, ClassicState, Group, GroupEvent, GroupReply, GroupRequest};
+use crate::group::{ClassicGroup, ClassicState, Group, GroupEvent, GroupOverrides, GroupReply, GroupRequest};
 
 /// "Not requested" in `authorized_operations`.
 const OPERATIONS_NOT_REQUESTED: i32 = i32::MIN;
@@ -57,6 +59,28 @@ impl Broker {
             (None, Some(api)) => Outcome::Parked(groups.park(token, api)),
             (None, None) => Outcome::Ready(unavailable),
         }
+    }
+
+    /// Takes over a group's own configs (resource type GROUP); they replace all it had. To be called when they are set and,
+    /// because the coordinator does not store them, at the start.
+    ///
+    /// # Errors
+    /// The coordinator is not available.
+    pub fn override_group(
+        &self,
+        group_id: &str,
+        configs: &BTreeMap<String, String>,
+        now_ms: i64,
+    ) -> Result<(), ResponseError> {
+        let mut groups = self.lock_groups()?;
+        let (group_id, overrides) = (group_id.to_owned(), GroupOverrides::from_configs(configs));
+        self.run_group(
+            &mut groups,
+            GroupEvent::Overridden { group_id, overrides },
+            None,
+            now_ms,
+        );
+        Ok(())
     }
 
     pub(super) fn list_groups(&self, request: &ListGroupsRequest) -> ListGroupsResponse {

@@ -68,7 +68,7 @@ impl Fixture {
             host: "/h".to_owned(),
         };
         self.broker
-            .handle(&RequestContext { version, client }, request.into(), NOW_MS)
+            .handle(&RequestContext::new(version, client), request.into(), NOW_MS)
     }
 
     fn init(&self) -> (i64, i16) {

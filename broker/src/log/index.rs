@@ -108,6 +108,17 @@ impl SegmentIndex {
             .map_or(0, |index| self.offsets[index].position as u64)
     }
 
+    /// The last indexed batch that neither starts behind `position` nor ends at `offset` or later: where it starts.
+    pub(crate) fn last_before(&self, position: u64, offset: i64) -> Option<u64> {
+        let relative = offset - self.base_offset;
+        let after = self.offsets.partition_point(|entry| {
+            entry.position as u64 <= position && i64::from(entry.relative_offset) < relative
+        });
+        after
+            .checked_sub(1)
+            .map(|index| self.offsets[index].position as u64)
+    }
+
     /// The position of the last entry: where to go on after loading from files.
     pub(crate) fn last_position(&self) -> u64 {
         self.offsets.last().map_or(0, |entry| entry.position as u64)

@@ -24,11 +24,15 @@ use crate::log::error::{AppendError, LogError, RecordError};
 use crate::log::files::{self, Durability, offset_file};
 use crate::log::producer_snapshot;
 use crate::log::producer_state::{ProducerState, RememberedBatch, Verdict};
+use crate::log::read::Isolation;
 use crate::log::segment::Segment;
 use crate::topic::progress::Progress;
+use crate::topic::waiter::{FetchWaiter, Waiters};
 
 /// The leader epoch stamped on batches: with one replica there is never an election.
 const LEADER_EPOCH: i32 = 0;
+/// The front of a batch, with all that is stamped on it: offset, length, leader epoch.
+const STAMPED_BYTES: usize = 16;
 /// How many damaged records of a batch an error lists.
 const MAX_RECORD_ERRORS: usize = 100;
 
@@ -151,6 +155,7 @@ pub struct PartitionLog {
     /// Why the log takes no requests any more.
     pub(in crate::log) unavailable: Option<&'static str>,
     pub(in crate::log) progress: Option<Arc<Progress>>,
+    pub(in crate::log) waiters: Waiters,
 }
 
 impl PartitionLog {
@@ -207,9 +212,9 @@ impl PartitionLog {
         self.producers.has_open_transaction(producer_id, producer_epoch)
     }
 
-    /// Appends one record batch and answers the offsets it got. The base offset and the leader epoch are
-    /// written into `records` in place if nobody else holds them, else into a copy. A transactional batch
-    /// that opens a transaction on this partition must be [`verified`](AppendOptions::verified).
+    /// Appends one record batch and answers the offsets it got. It is written as it came but for the base offset and the
+    /// leader epoch, which its checksum leaves out. A transactional batch that opens a transaction on this partition must be
+    /// [`verified`](AppendOptions::verified).
     ///
     /// # Errors
     /// [`AppendError`], one variant for each Kafka error code. Nothing is written then.
@@ -230,24 +235,24 @@ impl PartitionLog {
             return Ok(self.duplicate_info(batch));
         }
 
-        let mut batch = records
-            .try_into_mut()
-            .unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-        put(&mut batch, OFFSET_AT, header.base_offset.to_be_bytes());
-        put(&mut batch, LEADER_EPOCH_AT, LEADER_EPOCH.to_be_bytes());
+        let stable = self.last_stable_offset();
         let log_append_time_ms = match self.config.message_timestamp_type {
-            TimestampType::CreateTime => NO_TIMESTAMP,
+            TimestampType::CreateTime => {
+                self.write(&header, &records, now_ms)?;
+                NO_TIMESTAMP
+            }
             TimestampType::LogAppendTime => {
+                let mut batch = BytesMut::from(&records[..]);
                 stamp_append_time(&mut batch, now_ms);
                 header.max_timestamp = now_ms;
+                self.write(&header, &batch, now_ms)?;
                 now_ms
             }
         };
-        self.write(&header, &batch, now_ms)?;
         if header.has_producer_id() {
             self.producers.apply_batch(&header, now_ms);
         }
-        self.finish_append(&header, log_append_time_ms)
+        self.finish_append(&header, stable, log_append_time_ms)
     }
 
     /// Appends the marker that ends a transaction of this producer here. It is written even if the
@@ -279,17 +284,16 @@ impl PartitionLog {
             coordinator_epoch,
             now_ms,
         );
-        let mut batch = BytesMut::from(marker);
-        put(&mut batch, OFFSET_AT, self.log_end_offset.to_be_bytes());
-        put(&mut batch, LEADER_EPOCH_AT, LEADER_EPOCH.to_be_bytes());
-        let header = BatchHeader::parse(&batch).expect("a marker just built has a header");
-        self.write(&header, &batch, now_ms)?;
+        let stable = self.last_stable_offset();
+        let mut header = BatchHeader::parse(&marker).expect("a marker just built has a header");
+        header.base_offset = self.log_end_offset;
+        self.write(&header, &marker, now_ms)?;
         let ended = self.producers.apply_marker(&header, coordinator_epoch, now_ms);
         let aborted = ended.and_then(|ended| self.producers.aborted_entry(&header, control_type, ended));
         if let Some(entry) = aborted {
             self.active().aborted.add(entry);
         }
-        self.finish_append(&header, NO_TIMESTAMP)
+        self.finish_append(&header, stable, NO_TIMESTAMP)
     }
 
     /// Forgets idempotent producers that appended nothing for `producer.id.expiration.ms`.
@@ -369,13 +373,20 @@ impl PartitionLog {
         self.active().write_indexes()?;
         self.write_snapshot(self.log_end_offset)?;
         self.unavailable = Some("it was closed");
+        self.waiters.finish();
         Ok(())
     }
 
     /// Makes the log refuse all requests, before its files are deleted.
     pub(crate) fn mark_deleted(&mut self) {
         self.unavailable = Some("it was deleted");
+        self.waiters.finish();
         self.notify();
+    }
+
+    /// Wakes this waiter when there is more to read for consumers of this isolation, or when the log goes away.
+    pub(crate) fn add_waiter(&mut self, waiter: &Arc<FetchWaiter>, isolation: Isolation) {
+        self.waiters.add(waiter, isolation == Isolation::ReadCommitted);
     }
 
     /// Bumps this counter whenever there is more to read.
@@ -537,12 +548,19 @@ impl PartitionLog {
         }
     }
 
+    /// Writes a batch under the base offset of `header`, and this log's leader epoch.
     fn write(&mut self, header: &BatchHeader, batch: &[u8], now_ms: i64) -> Result<(), AppendError> {
         if self.must_roll(header, batch.len(), now_ms) {
             self.roll(now_ms)?;
         }
+        let (front, rest) = batch.split_at(STAMPED_BYTES);
+        let mut stamped = [0; STAMPED_BYTES];
+        stamped.copy_from_slice(front);
+        put(&mut stamped, OFFSET_AT, header.base_offset.to_be_bytes());
+        put(&mut stamped, LEADER_EPOCH_AT, LEADER_EPOCH.to_be_bytes());
         let interval_bytes = self.config.index_interval_bytes;
-        if let Err((error, taken_back)) = self.active().append(header, batch, interval_bytes, now_ms) {
+        let parts = [&stamped[..], rest];
+        if let Err((error, taken_back)) = self.active().append(header, parts, interval_bytes, now_ms) {
             if !taken_back {
                 self.unavailable =
                     Some("a failed write could not be taken back; restart the broker to recover it");
@@ -554,11 +572,15 @@ impl PartitionLog {
         Ok(())
     }
 
+    /// `stable_before` is where the last stable offset was.
     fn finish_append(
         &mut self,
         header: &BatchHeader,
+        stable_before: i64,
         log_append_time_ms: i64,
     ) -> Result<AppendInfo, AppendError> {
+        let decided = self.last_stable_offset() > stable_before;
+        self.waiters.arrived(header.size_bytes() as u64, decided);
         self.notify();
         if self.log_end_offset - self.recovery_point >= self.config.flush_messages {
             self.flush()?;

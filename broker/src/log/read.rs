@@ -5,9 +5,10 @@
 use bytes::Bytes;
 
 use crate::log::batch::BatchView;
-use crate::log::error::ReadError;
+use crate::log::error::{LogError, ReadError};
 use crate::log::partition::PartitionLog;
 use crate::log::segment::{Segment, SegmentError};
+use crate::log::slice::LogSlice;
 use crate::log::transaction_index::AbortedTransaction;
 
 /// The most bytes that one read returns, whatever was asked for: Kafka's `fetch.max.bytes` of a broker.
@@ -25,9 +26,9 @@ pub enum Isolation {
 
 /// What a read found, and where the log stands.
 #[derive(Debug, Clone)]
-pub struct ReadInfo {
+pub struct ReadInfo<R = Bytes> {
     /// Whole record batches, the first one perhaps beginning before the offset asked for.
-    pub records: Bytes,
+    pub records: R,
     /// Aborted transactions with records in `records`; `None` for read_uncommitted.
     pub aborted: Option<Vec<AbortedTransaction>>,
     /// The offset behind the last committed record.
@@ -38,14 +39,34 @@ pub struct ReadInfo {
     pub log_start_offset: i64,
 }
 
-impl PartitionLog {
-    /// Reads whole batches from the one that contains `offset`, at most `max_bytes`; more only for a
-    /// single batch, and only if `at_least_one_batch`. At the end of what the isolation lets see, the
-    /// answer is empty.
+/// A read whose records were found but not read yet; None if there are none. See [`PartitionLog::find`].
+pub type FoundInfo = ReadInfo<Option<LogSlice>>;
+
+impl FoundInfo {
+    /// Reads the records from their file. The log need not be locked for it.
     ///
     /// # Errors
-    /// [`ReadError::OffsetOutOfRange`] outside of the log; [`ReadError::Undecodable`] or
-    /// [`ReadError::Storage`] if the files cannot be read.
+    /// [`LogError::Io`].
+    pub fn read(self) -> Result<ReadInfo, LogError> {
+        let records = match &self.records {
+            Some(slice) => slice.read()?,
+            None => Bytes::new(),
+        };
+        Ok(ReadInfo {
+            records,
+            aborted: self.aborted,
+            high_watermark: self.high_watermark,
+            last_stable_offset: self.last_stable_offset,
+            log_start_offset: self.log_start_offset,
+        })
+    }
+}
+
+impl PartitionLog {
+    /// [`find`](Self::find), with the records read.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
     pub fn read(
         &self,
         offset: i64,
@@ -53,13 +74,31 @@ impl PartitionLog {
         isolation: Isolation,
         at_least_one_batch: bool,
     ) -> Result<ReadInfo, ReadError> {
+        Ok(self
+            .find(offset, max_bytes, isolation, at_least_one_batch)?
+            .read()?)
+    }
+
+    /// Finds whole batches from the one that contains `offset`, at most `max_bytes`; more only for a
+    /// single batch, and only if `at_least_one_batch`. At the end of what the isolation lets see, there are none.
+    ///
+    /// # Errors
+    /// [`ReadError::OffsetOutOfRange`] outside of the log; [`ReadError::Undecodable`] or
+    /// [`ReadError::Storage`] if the files cannot be read.
+    pub fn find(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+        isolation: Isolation,
+        at_least_one_batch: bool,
+    ) -> Result<FoundInfo, ReadError> {
         self.check_available()?;
         if !(self.log_start_offset..=self.log_end_offset).contains(&offset) {
             return Err(self.out_of_range(offset));
         }
         let bound = self.bound(isolation);
         let (records, upper_bound) =
-            self.read_records(offset, bound, max_bytes.min(MAX_READ_BYTES), at_least_one_batch)?;
+            self.find_records(offset, bound, max_bytes.min(MAX_READ_BYTES), at_least_one_batch)?;
         let aborted = match isolation {
             Isolation::ReadUncommitted => None,
             Isolation::ReadCommitted => Some(self.aborted_between(offset, upper_bound)),
@@ -145,24 +184,27 @@ impl PartitionLog {
             .saturating_sub(1)
     }
 
-    /// The records, and the offset behind them.
-    fn read_records(
+    /// Where the records are, and the offset behind them.
+    fn find_records(
         &self,
         offset: i64,
         bound: i64,
         max_bytes: usize,
         at_least_one_batch: bool,
-    ) -> Result<(Bytes, i64), ReadError> {
+    ) -> Result<(Option<LogSlice>, i64), ReadError> {
         if offset >= bound {
-            return Ok((Bytes::new(), offset));
+            return Ok((None, offset));
         }
-        for segment in &self.segments[self.segment_with(offset)..] {
-            let read = segment.read(offset, bound, max_bytes, at_least_one_batch);
-            if let Some(read) = read.map_err(|error| self.unreadable(offset, error))? {
-                return Ok((read.records, read.next_offset));
+        for index in self.segment_with(offset)..self.segments.len() {
+            let next = self.segments.get(index + 1);
+            let end = next.map_or(self.log_end_offset, |next| next.base_offset);
+            let found = self.segments[index].slice(offset, bound, end, max_bytes, at_least_one_batch);
+            if let Some(found) = found.map_err(|error| self.unreadable(offset, error))? {
+                let records = Some(found.records).filter(|records| !records.is_empty());
+                return Ok((records, found.next_offset));
             }
         }
-        Ok((Bytes::new(), offset))
+        Ok((None, offset))
     }
 
     fn aborted_between(&self, offset: i64, upper_bound: i64) -> Vec<AbortedTransaction> {

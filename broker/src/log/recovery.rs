@@ -291,6 +291,7 @@ impl Recovery {
             unflushed_since_ms: (recovery_point < self.log_end_offset).then_some(self.now_ms),
             unavailable: None,
             progress: None,
+            waiters: crate::topic::waiter::Waiters::default(),
         };
         Ok((log, self.report))
     }

@@ -4,17 +4,17 @@
 //! completely; bytes behind it do not exist for anyone.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use bytes::Bytes;
-
 use crate::log::batch::{BATCH_HEADER_BYTES, BatchError, BatchHeader, BatchView};
 use crate::log::error::LogError;
 use crate::log::files::{self, Durability, offset_file};
 use crate::log::index::SegmentIndex;
+use crate::log::slice::LogSlice;
 use crate::log::transaction_index::TransactionIndex;
 
 /// Bytes read at once to find a batch near its index entry.
@@ -29,7 +29,7 @@ pub(crate) const EXTENSIONS: [&str; 4] = ["log", "index", "timeindex", "txnindex
 pub(crate) struct Segment {
     pub(crate) base_offset: i64,
     dir: PathBuf,
-    path: PathBuf,
+    path: Arc<PathBuf>,
     file: Arc<File>,
     size: u64,
     pub(crate) index: SegmentIndex,
@@ -53,10 +53,10 @@ impl From<LogError> for SegmentError {
     }
 }
 
-/// Whole batches of one segment.
+/// Where whole batches of one segment are.
 #[derive(Debug)]
-pub(crate) struct SegmentRead {
-    pub(crate) records: Bytes,
+pub(crate) struct SegmentSlice {
+    pub(crate) records: LogSlice,
     /// The offset behind the last batch of `records`.
     pub(crate) next_offset: i64,
 }
@@ -75,7 +75,7 @@ impl Segment {
         Ok(Self {
             base_offset,
             dir: dir.to_owned(),
-            path,
+            path: Arc::new(path),
             file: Arc::new(file),
             size: 0,
             index: SegmentIndex::new(base_offset),
@@ -101,7 +101,7 @@ impl Segment {
         let mut segment = Self {
             base_offset,
             dir: dir.to_owned(),
-            path,
+            path: Arc::new(path),
             file: Arc::new(file),
             size: metadata.len(),
             index: SegmentIndex::new(base_offset),
@@ -184,21 +184,21 @@ impl Segment {
         if newest >= 0 { newest } else { self.last_append_ms }
     }
 
-    /// Writes a batch behind the others. After an error nothing of it is left; if even that could not be done, the flag
+    /// Writes a batch, given in two parts, behind the others. After an error nothing of it is left; if even that could not be done, the flag
     /// beside the error is false.
     pub(crate) fn append(
         &mut self,
         header: &BatchHeader,
-        batch: &[u8],
+        batch: [&[u8]; 2],
         interval_bytes: u32,
         now_ms: i64,
     ) -> Result<(), (LogError, bool)> {
-        if let Err(error) = self.file.write_all_at(batch, self.size) {
+        if let Err(error) = write_both(&self.file, batch, self.size) {
             let taken_back = self.file.set_len(self.size).is_ok();
             return Err((LogError::io("write to", &self.path)(error), taken_back));
         }
         self.account(header, self.size, interval_bytes);
-        self.size += batch.len() as u64;
+        self.size += header.size_bytes() as u64;
         self.last_append_ms = now_ms;
         Ok(())
     }
@@ -226,47 +226,75 @@ impl Segment {
         Ok(())
     }
 
-    /// Reads whole batches from the one that contains `offset` on, at most `max_bytes`, none that starts
-    /// at `upper_bound` or later. The first may exceed `max_bytes` if `at_least_one_batch`. `None` if the
-    /// segment has no batch in that range.
-    pub(crate) fn read(
+    /// Where the whole batches are from the one that contains `offset` on, at most `max_bytes`, none that starts at
+    /// `upper_bound` or later. The first may exceed `max_bytes` if `at_least_one_batch`. The segment's own offsets are below
+    /// `segment_end`. `None` if the segment has no batch in that range.
+    pub(crate) fn slice(
         &self,
         offset: i64,
         upper_bound: i64,
+        segment_end: i64,
         max_bytes: usize,
         at_least_one_batch: bool,
-    ) -> Result<Option<SegmentRead>, SegmentError> {
+    ) -> Result<Option<SegmentSlice>, SegmentError> {
         let Some((position, first)) = self.locate(offset)? else {
             return Ok(None);
         };
         if first.base_offset >= upper_bound {
             return Ok(None);
         }
-        if first.size_bytes() > max_bytes && !at_least_one_batch {
-            return Ok(Some(SegmentRead {
-                records: Bytes::new(),
-                next_offset: offset,
-            }));
+        let first_end = position + first.size_bytes() as u64;
+        let mut end = (position, offset);
+        if first.size_bytes() <= max_bytes || at_least_one_batch {
+            let limit = position.saturating_add(max_bytes as u64).max(first_end);
+            end = if limit >= self.size && upper_bound >= segment_end {
+                (self.size, segment_end)
+            } else {
+                self.end_of_batches((first_end, first.next_offset()), limit, upper_bound)?
+            };
         }
-        let available = self.size - position;
-        let length = (max_bytes.max(first.size_bytes()) as u64).min(available) as usize;
-        let mut buffer = vec![0; length];
-        self.read_exact(&mut buffer, position)?;
-        let mut whole = first.size_bytes();
-        let mut next_offset = first.next_offset();
-        while let Ok(header) = BatchHeader::parse(&buffer[whole..]) {
-            let end = whole + header.size_bytes();
-            if header.base_offset >= upper_bound || end > length {
+        Ok(Some(SegmentSlice {
+            records: LogSlice {
+                file: self.file.clone(),
+                path: self.path.clone(),
+                position,
+                length: (end.0 - position) as usize,
+            },
+            next_offset: end.1,
+        }))
+    }
+
+    /// The last end of a batch, from the known one at `from` on, that is neither behind the position `limit` nor behind the
+    /// offset `upper_bound`: its position, and the offset behind it.
+    fn end_of_batches(
+        &self,
+        from: (u64, i64),
+        limit: u64,
+        upper_bound: i64,
+    ) -> Result<(u64, i64), SegmentError> {
+        let mut end = from;
+        let indexed = self.index.last_before(limit, upper_bound);
+        // An entry stands at the start of its batch, which is the end of the one before; its first offset is read below.
+        let mut position = indexed.map_or(from.0, |indexed| indexed.max(from.0));
+        let mut header = [0; BATCH_HEADER_BYTES];
+        while position < self.size {
+            self.read_exact(&mut header, position)?;
+            let header =
+                BatchHeader::parse(&header).map_err(|reason| SegmentError::Damaged { position, reason })?;
+            if header.base_offset >= upper_bound {
                 break;
             }
-            whole = end;
-            next_offset = header.next_offset();
+            if position > end.0 {
+                end = (position, header.base_offset);
+            }
+            let next = position + header.size_bytes() as u64;
+            if next > limit {
+                break;
+            }
+            end = (next, header.next_offset());
+            position = next;
         }
-        buffer.truncate(whole);
-        Ok(Some(SegmentRead {
-            records: Bytes::from(buffer),
-            next_offset,
-        }))
+        Ok(end)
     }
 
     /// The first batch whose last offset is at least `offset`, and its position.
@@ -330,7 +358,7 @@ impl Segment {
 
     /// Deletes all files of the segment. Readers that hold the file can finish.
     pub(crate) fn remove(&self) -> Result<(), LogError> {
-        fs::remove_file(&self.path).map_err(LogError::io("delete", &self.path))?;
+        fs::remove_file(self.path.as_path()).map_err(LogError::io("delete", &self.path))?;
         for extension in &EXTENSIONS[1..] {
             files::remove_if_present(&self.file_path(extension))?;
         }
@@ -340,6 +368,16 @@ impl Segment {
     fn file_path(&self, extension: &str) -> PathBuf {
         offset_file(&self.dir, self.base_offset, extension)
     }
+}
+
+/// Writes both parts, in one call if the system takes them.
+fn write_both(file: &File, [front, rest]: [&[u8]; 2], position: u64) -> io::Result<()> {
+    let written = rustix::io::pwritev(file, &[IoSlice::new(front), IoSlice::new(rest)], position)?;
+    if written < front.len() {
+        file.write_all_at(&front[written..], position + written as u64)?;
+    }
+    let done = written.saturating_sub(front.len());
+    file.write_all_at(&rest[done..], position + (front.len() + done) as u64)
 }
 
 /// Walks the batches of a segment through a large buffer.

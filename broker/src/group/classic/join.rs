@@ -497,7 +497,7 @@ impl ClassicGroup {
         }
         match self.state {
             ClassicState::Stable | ClassicState::CompletingRebalance => {
-                self.prepare_rebalance(outbox, now_ms)
+                self.prepare_rebalance(outbox, now_ms);
             }
             _ => self.maybe_complete_join(outbox, now_ms),
         }

@@ -1,0 +1,147 @@
+//! Files and overrides as people write them, and what they are told when something is wrong.
+
+use super::*;
+use crate::handler::BrokerConfig;
+use crate::log::LogConfig;
+
+fn config(settings: &[&str]) -> Result<BrokerConfig, String> {
+    let mut properties = Properties::default();
+    for setting in settings {
+        properties
+            .set_argument(setting)
+            .map_err(|error| error.to_string())?;
+    }
+    BrokerConfig::from_properties(properties).map_err(|error| error.to_string())
+}
+
+#[test]
+fn tables_hold_valid_defaults_and_each_name_once() {
+    let mut names = std::collections::BTreeSet::new();
+    for key in broker_keys() {
+        assert!(names.insert(key.name), "{} is there twice", key.name);
+        assert_eq!(
+            key.default.map_or(Ok(()), |value| key.check(value)),
+            Ok(()),
+            "{}",
+            key.name
+        );
+        assert!(key.doc.ends_with('.') || key.doc.contains(':'), "{}", key.name);
+    }
+    for topic in TOPIC_KEYS {
+        let default = topic.key.default.expect("every topic config has a default");
+        assert_eq!(topic.key.check(default), Ok(()), "{}", topic.key.name);
+        for (broker, _) in topic.defaults {
+            assert!(names.contains(broker), "{broker}");
+        }
+        // The log knows it too.
+        let overrides = [(topic.key.name.to_owned(), default.to_owned())].into();
+        LogConfig::default().with_overrides(&overrides).unwrap();
+    }
+    for group in GROUP_KEYS {
+        let (least, most) = group.limits;
+        for name in [Some(group.default), least, most].into_iter().flatten() {
+            assert!(names.contains(name), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_quickstart_file_of_apache_kafka_is_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("server.properties");
+    std::fs::write(
+        &path,
+        "# a comment\nprocess.roles=broker,controller\nnode.id=1\ncontroller.quorum.bootstrap.servers=localhost:9093\n\
+         listeners=PLAINTEXT://:9092,CONTROLLER://:9093\ninter.broker.listener.name=PLAINTEXT\n\
+         advertised.listeners=PLAINTEXT://broker.example:19092,CONTROLLER://localhost:9093\n\
+         controller.listener.names=CONTROLLER\n\
+         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL\n\
+         num.network.threads=3\nnum.io.threads=8\nsocket.send.buffer.bytes=102400\nsocket.receive.buffer.bytes=102400\n\
+         socket.request.max.bytes=104857600\nlog.dirs=/data/kraft-combined-logs\nnum.partitions=2\n\
+         num.recovery.threads.per.data.dir=1\noffsets.topic.replication.factor=1\n\
+         share.coordinator.state.topic.replication.factor=1\nshare.coordinator.state.topic.min.isr=1\n\
+         transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n#log.flush.interval.ms=1000\n\
+         log.retention.hours=168\nlog.segment.bytes=1073741824\nlog.retention.check.interval.ms=300000\n",
+    )
+    .unwrap();
+    let config = BrokerConfig::from_properties(Properties::read(&path).unwrap()).unwrap();
+    assert_eq!((config.node_id, config.default_partitions), (1, 2));
+    assert_eq!((config.host.as_str(), config.port), ("broker.example", 19092));
+    assert_eq!(config.network.listeners.len(), 1);
+    assert_eq!(
+        config.data_dir(),
+        std::path::Path::new("/data/kraft-combined-logs")
+    );
+    assert_eq!(config.log, LogConfig::default());
+}
+
+#[test]
+fn stronger_keys_win_whatever_their_order() {
+    let retention = |settings: &[&str]| config(settings).unwrap().log.retention_ms;
+    assert_eq!(retention(&["log.retention.ms=5", "log.retention.hours=1"]), 5);
+    assert_eq!(
+        retention(&["log.retention.minutes=1", "log.retention.hours=1"]),
+        60_000
+    );
+    assert_eq!(retention(&["log.retention.hours=-1"]), -1);
+    let log = config(&["log.flush.interval.ms=7", "log.flush.scheduler.interval.ms=9"])
+        .unwrap()
+        .log;
+    assert_eq!(log.flush_ms, 7);
+}
+
+#[test]
+fn mistakes_are_named_with_the_remedy() {
+    let refused = |setting: &str, words: &str| {
+        let error = config(&[setting]).unwrap_err();
+        assert!(error.contains(words), "{setting}: {error}");
+    };
+    refused("log.retention.hour=1", "did you mean log.retention.hours?");
+    refused("zzz=1", "unknown broker config zzz");
+    refused("num.partitions=0", "expected a whole number from 1 to 2147483647");
+    refused(
+        "num.partitions=many",
+        "invalid value \"many\" for broker config num.partitions",
+    );
+    refused("auto.create.topics.enable=yes", "expected true or false");
+    refused("log.cleanup.policy=shrink", "expected a list of compact, delete");
+    refused("listeners=localhost:9092", "NAME://host:port");
+    refused("listeners=SSL://:9092", "TLS, which is not served");
+    refused("listeners=EXTERNAL://:9092", "add EXTERNAL:PLAINTEXT");
+    refused("listeners=PLAINTEXT://0.0.0.0:9092", "advertised.listeners");
+    refused("listeners=SASL_PLAINTEXT://:9092", "set sasl.enabled.mechanisms");
+    refused("advertised.listeners=INNER://a:1", "not among listeners");
+    refused("log.dirs=/a,/b", "in one");
+    refused("authorizer.class.name=my.Own", "cannot load");
+    refused("super.users=admin", "User:admin;User:ops");
+    refused("num.partitions", "write key=value");
+}
+
+#[test]
+fn users_of_plain_come_from_jaas_lines() {
+    let config = config(&[
+        "listeners=INNER://localhost:0",
+        "listener.security.protocol.map=INNER:SASL_PLAINTEXT",
+        "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256",
+        "listener.name.inner.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+         username=\"admin\" password=\"x=y\" user_admin=\"x=y\" user_alice=\"a secret\";",
+    ])
+    .unwrap();
+    assert_eq!(config.security.plain_password("INNER", "alice"), Some("a secret"));
+    assert_eq!(config.security.plain_password("INNER", "admin"), Some("x=y"));
+    assert_eq!(config.security.plain_password("OTHER", "admin"), None);
+    assert!(
+        !format!("{config:?}").contains("a secret"),
+        "passwords are not for logs"
+    );
+}
+
+#[test]
+fn dynamic_settings_lie_over_static_ones_but_not_over_read_only_ones() {
+    let config = config(&["log.retention.hours=1", "num.partitions=2"]).unwrap();
+    let mut dynamic = Properties::default();
+    dynamic.set("log.retention.ms", "9").unwrap();
+    dynamic.set("num.partitions", "8").unwrap();
+    let live = config.with_dynamic(&dynamic).unwrap();
+    assert_eq!((live.log.retention_ms, live.default_partitions), (9, 2));
+}

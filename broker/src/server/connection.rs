@@ -1,0 +1,307 @@
+//! One connection: requests in, responses out, in the same order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::{
+    ApiVersionsRequest, FetchResponse, ProduceResponse, RequestHeader, ResponseHeader,
+};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::frame::{FrameError, FrameReader, LENGTH_BYTES};
+use super::shape::{self, ShapeError};
+use super::{Shared, fetch, send};
+use crate::config::Listener;
+use crate::group::Client;
+use crate::handler::{
+    FetchAnswer, Outcome, Principal, Request, RequestContext, RequestError, Response, ResponseEncodeError,
+    unsupported_api_versions,
+};
+
+/// The key of ApiVersions, the one API that is answered in versions that are not served.
+const API_VERSIONS_KEY: i16 = 18;
+/// A response buffer that grew beyond this is given back after use.
+const MAX_KEPT_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Why a connection ends, but for the client closing it between two requests.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectionError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("writing a response failed: {0}")]
+    Write(io::Error),
+    #[error("the client closed the connection while it waited for a response")]
+    Gone,
+    #[error("a request has no readable header: {0}")]
+    Header(String),
+    #[error("{api} request of version {version} from client {client_id:?}: {source}")]
+    Shape {
+        api: i16,
+        version: i16,
+        client_id: String,
+        source: ShapeError,
+    },
+    #[error("client {client_id:?}: {source}")]
+    Request { client_id: String, source: RequestError },
+    #[error(transparent)]
+    Encode(#[from] ResponseEncodeError),
+    #[error("no request for {0} ms (connections.max.idle.ms)")]
+    Idle(u64),
+    #[error("a Produce with acks=0 failed, which can only be told by closing the connection: error code {0}")]
+    UnacknowledgedProduce(i16),
+}
+
+impl ConnectionError {
+    /// Whether only the client went away: nothing to warn of.
+    pub(super) fn is_disconnect(&self) -> bool {
+        matches!(
+            self,
+            Self::Gone
+                | Self::Idle(_)
+                | Self::Write(_)
+                | Self::Frame(FrameError::Io(_) | FrameError::Truncated)
+        )
+    }
+}
+
+/// A client's connection.
+pub(super) struct Connection {
+    stream: TcpStream,
+    listener_name: Arc<str>,
+    host: String,
+    shared: Arc<Shared>,
+    frames: FrameReader,
+    output: BytesMut,
+}
+
+/// A request with what its header says.
+struct Incoming {
+    correlation_id: i32,
+    version: i16,
+    /// No response is expected.
+    silent: bool,
+    context: RequestContext,
+    request: Request,
+}
+
+impl Connection {
+    pub(super) fn new(
+        stream: TcpStream,
+        peer: SocketAddr,
+        listener: Arc<Listener>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self {
+            stream,
+            listener_name: listener.name.as_str().into(),
+            host: format!("/{}", peer.ip()),
+            shared,
+            frames: FrameReader::default(),
+            output: BytesMut::new(),
+        }
+    }
+
+    /// Serves requests until the client goes away or does something wrong.
+    pub(super) async fn run(mut self) -> Result<(), ConnectionError> {
+        // Responses are whole when they are written: waiting for more would only delay them.
+        self.stream.set_nodelay(true).map_err(ConnectionError::Write)?;
+        while let Some(frame) = self.next_frame().await? {
+            match self.decode(frame)? {
+                Decoded::Request(incoming) => self.serve(*incoming).await?,
+                Decoded::UnsupportedApiVersions(correlation_id) => {
+                    let response = Response::ApiVersions(unsupported_api_versions());
+                    self.respond(correlation_id, 0, &response).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn next_frame(&mut self) -> Result<Option<Bytes>, ConnectionError> {
+        let network = self.shared.network();
+        let frame = self.frames.next(&mut self.stream, network.request_max_bytes);
+        let Ok(max_idle_ms) = u64::try_from(network.connections_max_idle_ms) else {
+            return Ok(frame.await?);
+        };
+        match tokio::time::timeout(Duration::from_millis(max_idle_ms), frame).await {
+            Ok(frame) => Ok(frame?),
+            Err(_) => Err(ConnectionError::Idle(max_idle_ms)),
+        }
+    }
+
+    fn decode(&self, mut frame: Bytes) -> Result<Decoded, ConnectionError> {
+        let unreadable = |reason: &str| ConnectionError::Header(reason.to_owned());
+        let Some(&[key_high, key_low, version_high, version_low]) = frame.first_chunk() else {
+            return Err(unreadable("it is too short"));
+        };
+        let key = i16::from_be_bytes([key_high, key_low]);
+        let version = i16::from_be_bytes([version_high, version_low]);
+        let served = Request::header_version(key, version);
+        let header_version = match served {
+            Some(header_version) => header_version,
+            // The header of every version of ApiVersions is understood, to say which are served.
+            None if key == API_VERSIONS_KEY => ApiVersionsRequest::header_version(0),
+            None => {
+                return Err(ConnectionError::Request {
+                    client_id: String::new(),
+                    source: RequestError::Unsupported { key, version },
+                });
+            }
+        };
+        let header = RequestHeader::decode(&mut frame, header_version)
+            .map_err(|error| unreadable(&error.to_string()))?;
+        if served.is_none() {
+            return Ok(Decoded::UnsupportedApiVersions(header.correlation_id));
+        }
+        let client_id = header.client_id.map(|id| id.to_string()).unwrap_or_default();
+        if let Err(source) = shape::check(key, version, &frame) {
+            return Err(ConnectionError::Shape {
+                api: key,
+                version,
+                client_id,
+                source,
+            });
+        }
+        let request = match Request::decode(key, version, frame) {
+            Ok(request) => request,
+            Err(source) => return Err(ConnectionError::Request { client_id, source }),
+        };
+        Ok(Decoded::Request(Box::new(Incoming {
+            correlation_id: header.correlation_id,
+            version,
+            silent: matches!(&request, Request::Produce(produce) if produce.acks == 0),
+            context: RequestContext {
+                version,
+                client: Client {
+                    id: client_id,
+                    host: self.host.clone(),
+                },
+                principal: Principal::anonymous(),
+                listener: Some(self.listener_name.clone()),
+            },
+            request,
+        })))
+    }
+
+    async fn serve(&mut self, incoming: Incoming) -> Result<(), ConnectionError> {
+        let Incoming {
+            correlation_id,
+            version,
+            silent,
+            context,
+            request,
+        } = incoming;
+        let response = match request {
+            Request::Fetch(request) => {
+                let served = fetch::serve(&self.shared, version, &request);
+                let answer = unless_gone(&self.stream, served).await?;
+                return self.respond_fetch(correlation_id, version, &answer).await;
+            }
+            request => {
+                let now_ms = self.shared.clock.now_ms();
+                match self.shared.broker.handle(&context, request, now_ms) {
+                    Outcome::Ready(response) => response,
+                    Outcome::Parked(parked) => unless_gone(&self.stream, parked).await?,
+                }
+            }
+        };
+        match &response {
+            Response::Produce(produced) if silent => match first_error(produced) {
+                Some(code) => Err(ConnectionError::UnacknowledgedProduce(code)),
+                None => Ok(()),
+            },
+            response => self.respond(correlation_id, version, response).await,
+        }
+    }
+
+    async fn respond(
+        &mut self,
+        correlation_id: i32,
+        version: i16,
+        response: &Response,
+    ) -> Result<(), ConnectionError> {
+        self.begin_response(correlation_id, response.header_version(version));
+        response.encode(version, &mut self.output)?;
+        self.end_response(0);
+        self.stream
+            .write_all(&self.output)
+            .await
+            .map_err(ConnectionError::Write)?;
+        self.release_output();
+        Ok(())
+    }
+
+    /// Records go from their files to the socket without passing through here, unless they are few.
+    async fn respond_fetch(
+        &mut self,
+        correlation_id: i32,
+        version: i16,
+        answer: &FetchAnswer,
+    ) -> Result<(), ConnectionError> {
+        self.begin_response(correlation_id, FetchResponse::header_version(version));
+        let slices = answer.encode(version, &mut self.output);
+        let record_bytes = slices.iter().map(|(_, slice)| slice.len()).sum();
+        self.end_response(record_bytes);
+        send::send(&self.stream, &self.output, &slices)
+            .await
+            .map_err(ConnectionError::Write)?;
+        self.release_output();
+        Ok(())
+    }
+
+    fn begin_response(&mut self, correlation_id: i32, header_version: i16) {
+        self.output.clear();
+        self.output.put_i32(0);
+        // Cannot fail: a number and no tagged fields.
+        let header = ResponseHeader::default().with_correlation_id(correlation_id);
+        let _ = header.encode(&mut self.output, header_version);
+    }
+
+    /// Fills in the length of the response, of which `more_bytes` are not in the output.
+    fn end_response(&mut self, more_bytes: usize) {
+        let length = (self.output.len() - LENGTH_BYTES + more_bytes) as i32;
+        self.output[..LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
+    }
+
+    fn release_output(&mut self) {
+        if self.output.capacity() > MAX_KEPT_BUFFER_BYTES {
+            self.output = BytesMut::new();
+        }
+    }
+}
+
+enum Decoded {
+    Request(Box<Incoming>),
+    UnsupportedApiVersions(i32),
+}
+
+/// Waits for a response, but not longer than the client does.
+async fn unless_gone<T>(stream: &TcpStream, response: impl Future<Output = T>) -> Result<T, ConnectionError> {
+    tokio::pin!(response);
+    let mut byte = [0];
+    tokio::select! {
+        biased;
+        response = &mut response => return Ok(response),
+        peeked = stream.peek(&mut byte) => match peeked {
+            Ok(0) | Err(_) => return Err(ConnectionError::Gone),
+            // The next request is there already: it will be read when this one is answered.
+            Ok(_) => {}
+        },
+    }
+    Ok(response.await)
+}
+
+fn first_error(response: &ProduceResponse) -> Option<i16> {
+    let partitions = response
+        .responses
+        .iter()
+        .flat_map(|topic| &topic.partition_responses);
+    partitions
+        .map(|partition| partition.error_code)
+        .find(|code| *code != 0)
+}
