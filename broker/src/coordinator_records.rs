@@ -271,6 +271,13 @@ impl<'a> FieldReader<'a> {
         Ok(Bytes::copy_from_slice(self.take(field, length)?))
     }
 
+    pub(crate) fn compact_bytes(&mut self, field: &'static str) -> Result<Bytes, RecordError> {
+        let length = self
+            .compact_array_length(field)?
+            .ok_or_else(|| self.truncated(field))?;
+        Ok(Bytes::copy_from_slice(self.take(field, length)?))
+    }
+
     /// The number of elements that follow. Every element takes at least a byte, so a count above what is left is a lie.
     pub(crate) fn array_length(&mut self, field: &'static str) -> Result<usize, RecordError> {
         let length = self.i32(field)?;

@@ -236,6 +236,11 @@ enum Append {
         generation: i32,
         assignments: BTreeMap<String, Bytes>,
     },
+    /// The new id of a static member, and the answer that tells it.
+    StaticMember {
+        token: Token,
+        response: JoinGroupResponse,
+    },
     /// Offsets, and the reply with the errors of those that were refused before.
     Offsets {
         group_id: String,
@@ -424,6 +429,13 @@ impl GroupCoordinator {
                 assignments,
             }) => {
                 self.assignment_appended(&group_id, generation, assignments, result, now_ms);
+            }
+            Some(Append::StaticMember { token, response }) => {
+                let reply = match result {
+                    Ok(_) => GroupReply::Join(response),
+                    Err(error) => classic::refused(error, ""),
+                };
+                self.outbox.reply(token, reply);
             }
             Some(Append::Offsets {
                 group_id,

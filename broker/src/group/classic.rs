@@ -6,3 +6,5 @@ mod member;
 mod state;
 
 pub use state::{ClassicGroup, ClassicState, Member};
+
+pub(super) use join::refused;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup as ConsumerDescribedGroup;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
@@ -228,16 +229,20 @@ fn refusal_of(request: &GroupRequest, error: ResponseError) -> Response {
 }
 
 fn describe(described: DescribedGroup, group: &ClassicGroup) -> DescribedGroup {
+    let stable = group.state() == ClassicState::Stable;
     let members = group.members().map(|member| {
         DescribedGroupMember::default()
             .with_member_id(text(&member.member_id))
             .with_group_instance_id(member.group_instance_id.as_deref().map(text))
             .with_client_id(text(&member.client_id))
             .with_client_host(text(&member.client_host))
-            .with_member_metadata(member.metadata(group.protocol()))
+            .with_member_metadata(if stable {
+                member.metadata(group.protocol())
+            } else {
+                Bytes::new()
+            })
             .with_member_assignment(member.assignment.clone())
     });
-    let stable = group.state() == ClassicState::Stable;
     described
         .with_group_state(text(group.state().name()))
         .with_protocol_type(text(group.protocol_type()))

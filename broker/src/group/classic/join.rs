@@ -19,6 +19,8 @@ use crate::transaction::Token;
 const MEMBER_ID_REQUIRED_VERSION: i16 = 4;
 /// First version in which a leader can be told to keep the assignment (KIP-814).
 const SKIP_ASSIGNMENT_VERSION: i16 = 9;
+/// So many members may be given an id before they join, even where a group may have fewer.
+const MIN_PENDING_MEMBERS: usize = 1_000;
 
 /// A JoinGroup request, checked and taken apart.
 struct Join<'a> {
@@ -83,13 +85,12 @@ impl GroupCoordinator {
             Some(GroupKind::Classic(group)) => group,
             _ => return Err(refuse(ResponseError::InconsistentGroupProtocol)),
         };
-        let known = group.members.contains_key(member_id);
-        if !known
-            && group.members.len() + group.pending_members.len() >= max_size
-            && !group.pending_members.contains_key(member_id)
-        {
-            return Err(refuse(ResponseError::GroupMaxSizeReached));
+        if !group.accepts(member_id, max_size) {
+            group.pending_members.remove(member_id);
+            group.remove_member(member_id, &mut self.outbox, now_ms);
+            return Err((ResponseError::GroupMaxSizeReached, String::new()));
         }
+        let known = group.members.contains_key(member_id);
         if !group.supports(join.protocol_type, &join.protocols, known.then_some(member_id)) {
             return Err(refuse(ResponseError::InconsistentGroupProtocol));
         }
@@ -219,6 +220,33 @@ impl ClassicGroup {
         Ok(())
     }
 
+    /// Whether there is room for a member, as Kafka counts: while a group forms, those that wait; then, those that are in it.
+    fn accepts(&self, member_id: &str, max_size: usize) -> bool {
+        let known = self.members.get(member_id);
+        let pending = &self.pending_members;
+        if pending.len() >= max_size.max(MIN_PENDING_MEMBERS)
+            && known.is_none()
+            && !pending.contains_key(member_id)
+        {
+            return false;
+        }
+        match self.state {
+            ClassicState::Empty | ClassicState::Dead => true,
+            ClassicState::PreparingRebalance => {
+                known.is_some_and(|member| member.join.is_some())
+                    || self
+                        .members
+                        .values()
+                        .filter(|member| member.join.is_some())
+                        .count()
+                        < max_size
+            }
+            ClassicState::CompletingRebalance | ClassicState::Stable => {
+                known.is_some() || self.members.len() < max_size
+            }
+        }
+    }
+
     /// That a member is part of the group, and is the one that holds its static id.
     pub(in crate::group) fn check_member(
         &self,
@@ -284,18 +312,15 @@ impl ClassicGroup {
         member.assignment = old.assignment;
         member.owes_sync = old.owes_sync;
         member.heard(now_ms);
-        let same_metadata = member.protocols == old.protocols;
         self.members.insert(new_id.to_owned(), member);
-        if self.state != ClassicState::Stable || !same_metadata || self.select_protocol() != old_protocol {
+        // What the member reads may have changed: as in Kafka that waits for the next rebalance.
+        if self.state != ClassicState::Stable || self.select_protocol() != old_protocol {
             self.prepare_rebalance(outbox, now_ms);
             return;
         }
         let member = self.members.get_mut(new_id).expect("it was just added");
         member.join = None;
         member.is_new = false;
-        // The new member id must survive a restart.
-        let (key, value) = self.record(None);
-        outbox.append(&self.group_id, vec![(key, Some(value))], None, Append::Unwatched);
         let mut response = self.join_response(new_id);
         if led && version >= SKIP_ASSIGNMENT_VERSION {
             response.skip_assignment = true;
@@ -304,7 +329,10 @@ impl ClassicGroup {
             response.leader = text(old_id);
             response.members.clear();
         }
-        outbox.reply(token, GroupReply::Join(response));
+        // The new member id must survive a restart. If it is not logged the client asks again, and is given another.
+        let (key, value) = self.record(None);
+        let purpose = Append::StaticMember { token, response };
+        outbox.append(&self.group_id, vec![(key, Some(value))], None, purpose);
     }
 
     /// Asks every member to join again, unless that is so already, and completes if all have.
@@ -479,7 +507,7 @@ impl ClassicGroup {
             return;
         };
         if let Some(token) = member.join.take() {
-            outbox.reply(token, refused(ResponseError::UnknownMemberId, member_id));
+            outbox.reply(token, refused(ResponseError::UnknownMemberId, ""));
         }
         if let Some(token) = member.sync.take() {
             outbox.reply(token, sync_refused(ResponseError::UnknownMemberId));
@@ -528,7 +556,7 @@ pub(in crate::group) fn sync_refused(error: ResponseError) -> GroupReply {
     GroupReply::Sync(SyncGroupResponse::default().with_error_code(error.code()))
 }
 
-fn refused(error: ResponseError, member_id: &str) -> GroupReply {
+pub(in crate::group) fn refused(error: ResponseError, member_id: &str) -> GroupReply {
     let response = JoinGroupResponse::default()
         .with_error_code(error.code())
         .with_generation_id(-1)

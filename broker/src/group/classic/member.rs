@@ -31,6 +31,7 @@ impl GroupCoordinator {
         request: &SyncGroupRequest,
         now_ms: i64,
     ) -> Result<(), ResponseError> {
+        check_group_id(&request.group_id)?;
         let group = classic_in(&mut self.groups, &request.group_id).ok_or(ResponseError::UnknownMemberId)?;
         let member_id = request.member_id.as_str();
         group.check_generation(
@@ -105,6 +106,7 @@ impl GroupCoordinator {
     }
 
     fn try_heartbeat(&mut self, request: &HeartbeatRequest, now_ms: i64) -> Result<(), ResponseError> {
+        check_group_id(&request.group_id)?;
         let group = classic_in(&mut self.groups, &request.group_id).ok_or(ResponseError::UnknownMemberId)?;
         let member_id = request.member_id.as_str();
         group.check_generation(
@@ -135,7 +137,9 @@ impl GroupCoordinator {
         now_ms: i64,
     ) {
         let mut response = LeaveGroupResponse::default();
-        if version < BATCH_LEAVE_VERSION {
+        if let Err(error) = check_group_id(&request.group_id) {
+            response.error_code = error.code();
+        } else if version < BATCH_LEAVE_VERSION {
             let left = self.remove(&request.group_id, &request.member_id, None, now_ms);
             response.error_code = code(left);
         } else {
@@ -233,5 +237,13 @@ impl ClassicGroup {
             .with_protocol_type(self.protocol_type.as_deref().map(text))
             .with_protocol_name(self.protocol.as_deref().map(text));
         outbox.reply(token, GroupReply::Sync(response));
+    }
+}
+
+fn check_group_id(group_id: &str) -> Result<(), ResponseError> {
+    if group_id.is_empty() {
+        Err(ResponseError::InvalidGroupId)
+    } else {
+        Ok(())
     }
 }
