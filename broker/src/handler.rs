@@ -385,6 +385,9 @@ impl Broker {
             Request::DeleteGroups(request) => {
                 Response::DeleteGroups(self.delete_groups(context, request, now_ms))
             }
+            Request::ConsumerGroupDescribe(request) => {
+                Response::ConsumerGroupDescribe(self.describe_consumer_groups(&request))
+            }
             Request::ListTransactions(request) => {
                 Response::ListTransactions(self.list_transactions(&request, now_ms))
             }
@@ -431,7 +434,9 @@ impl Broker {
             Request::JoinGroup(_)
             | Request::SyncGroup(_)
             | Request::Heartbeat(_)
-            | Request::LeaveGroup(_) => {
+            | Request::LeaveGroup(_)
+            | Request::OffsetDelete(_)
+            | Request::ConsumerGroupHeartbeat(_) => {
                 return self.group_membership(context, request, now_ms);
             }
         })

@@ -20,7 +20,7 @@ pub mod waiter;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -130,6 +130,7 @@ pub struct Topics {
     defaults: RwLock<LogConfig>,
     registry: RwLock<Registry>,
     progress: Arc<Progress>,
+    changes: AtomicU64,
     new_id: Mutex<IdSource>,
     recovery: Vec<(String, RecoveryReport)>,
     /// Locked as long as this lives.
@@ -194,6 +195,7 @@ impl Topics {
             defaults: RwLock::new(defaults),
             registry: RwLock::default(),
             progress: Arc::default(),
+            changes: AtomicU64::new(0),
             new_id: Mutex::new(new_id),
             recovery: Vec::new(),
             lock,
@@ -292,6 +294,7 @@ impl Topics {
         let (topic, _) = self.open_topic(metadata, false, now_ms)?;
         let topic = Arc::new(topic);
         registry.insert(topic.clone());
+        self.changes.fetch_add(1, Ordering::Release);
         self.progress.bump();
         Ok(topic)
     }
@@ -319,6 +322,7 @@ impl Topics {
         topic.metadata.mark_deleted(&self.dir)?;
         registry.by_name.remove(name);
         registry.by_id.remove(&topic.id());
+        self.changes.fetch_add(1, Ordering::Release);
         for partition in &topic.partitions {
             // A poisoned log is deleted like any other.
             partition
@@ -363,6 +367,7 @@ impl Topics {
         }
         let topic = Arc::new(Topic { metadata, partitions });
         registry.insert(topic.clone());
+        self.changes.fetch_add(1, Ordering::Release);
         self.progress.bump();
         Ok(topic)
     }
@@ -422,6 +427,11 @@ impl Topics {
             }
         }
         Ok(())
+    }
+
+    /// Counts up whenever a topic is created or deleted, or gets partitions.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// The count of changes now; see [`Topics::wait_for_progress`].
