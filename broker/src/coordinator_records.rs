@@ -145,6 +145,31 @@ impl FieldWriter {
         self.unsigned_varint(u32::try_from(length).expect("a record is smaller than 4 GiB"))
     }
 
+    /// As [`compact_string`](Self::compact_string), for text that may be null.
+    pub(crate) fn compact_nullable_string(&mut self, value: Option<&str>) -> &mut Self {
+        match value {
+            Some(value) => self.compact_string(value),
+            None => self.compact_array_length(None),
+        }
+    }
+
+    /// The end of a flexible struct that has no tagged fields.
+    pub(crate) fn no_tags(&mut self) -> &mut Self {
+        self.unsigned_varint(0)
+    }
+
+    pub(crate) fn uuid(&mut self, value: uuid::Uuid) -> &mut Self {
+        self.buffer.put_slice(value.as_bytes());
+        self
+    }
+
+    /// The beginning of a value of version 0.
+    pub(crate) fn value() -> Self {
+        let mut writer = Self::default();
+        writer.i16(0);
+        writer
+    }
+
     pub(crate) fn unsigned_varint(&mut self, mut value: u32) -> &mut Self {
         while value >= 0x80 {
             self.buffer.put_u8((value as u8) | 0x80);
@@ -169,6 +194,15 @@ pub(crate) struct FieldReader<'a> {
 impl<'a> FieldReader<'a> {
     pub(crate) fn new(record: &'static str, bytes: &'a [u8]) -> Self {
         Self { record, rest: bytes }
+    }
+
+    /// A reader behind the version of a value that exists in version 0 only.
+    pub(crate) fn value(record: &'static str, bytes: &'a [u8]) -> Result<Self, RecordError> {
+        let mut reader = Self::new(record, bytes);
+        match reader.i16("version")? {
+            0 => Ok(reader),
+            version => Err(reader.unknown("version", version)),
+        }
     }
 
     fn take(&mut self, field: &'static str, length: usize) -> Result<&'a [u8], RecordError> {
@@ -237,6 +271,13 @@ impl<'a> FieldReader<'a> {
         Ok(Bytes::copy_from_slice(self.take(field, length)?))
     }
 
+    pub(crate) fn compact_bytes(&mut self, field: &'static str) -> Result<Bytes, RecordError> {
+        let length = self
+            .compact_array_length(field)?
+            .ok_or_else(|| self.truncated(field))?;
+        Ok(Bytes::copy_from_slice(self.take(field, length)?))
+    }
+
     /// The number of elements that follow. Every element takes at least a byte, so a count above what is left is a lie.
     pub(crate) fn array_length(&mut self, field: &'static str) -> Result<usize, RecordError> {
         let length = self.i32(field)?;
@@ -263,6 +304,21 @@ impl<'a> FieldReader<'a> {
             .compact_array_length(field)?
             .ok_or_else(|| self.truncated(field))?;
         self.text(field, length)
+    }
+
+    /// As [`compact_string`](Self::compact_string), for text that may be null.
+    pub(crate) fn compact_nullable_string(
+        &mut self,
+        field: &'static str,
+    ) -> Result<Option<String>, RecordError> {
+        match self.compact_array_length(field)? {
+            Some(length) => self.text(field, length).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) fn uuid(&mut self, field: &'static str) -> Result<uuid::Uuid, RecordError> {
+        Ok(uuid::Uuid::from_bytes(self.array(field)?))
     }
 
     pub(crate) fn compact_array_length(&mut self, field: &'static str) -> Result<Option<usize>, RecordError> {

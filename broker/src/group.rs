@@ -13,80 +13,50 @@
 //!   one later in the log wins.
 //! - Every parked token is answered exactly once, also when its member is dropped or replaced.
 
+mod classic;
+mod config;
+mod consumer;
 mod expiry;
-mod join;
-mod member;
+mod load;
+mod modern;
 mod offsets;
 mod record;
 mod state;
 #[cfg(test)]
 mod tests;
+mod topics;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{
-    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-    LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse, SyncGroupRequest, SyncGroupResponse,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, HeartbeatRequest, HeartbeatResponse,
+    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, OffsetCommitRequest,
+    OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, SyncGroupRequest, SyncGroupResponse,
     TxnOffsetCommitRequest, TxnOffsetCommitResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 
+pub use classic::{ClassicGroup, ClassicState, Member};
+pub use config::{ConsumerGroupConfig, GroupConfig, GroupOverrides};
+pub use consumer::{
+    Assignment, Assignor, ConsumerGroup, ConsumerMember, ConsumerRecord, ConsumerState, MemberState,
+};
 pub use record::{GroupKey, GroupValue, MemberValue, OffsetValue};
-pub use state::{CommittedOffset, Group, GroupState, Member};
+pub use state::{CommittedOffset, Group, GroupKind};
+pub use topics::{TopicImage, TopicInfo};
 
-use crate::coordinator_records::{RecordError, coordinator_partition};
+use crate::coordinator_records::coordinator_partition;
 use crate::ids::Ids;
 use crate::transaction::{AppendId, Token};
+use modern::{PendingStep, Waiting};
 use state::Offsets;
 
 /// Client host of members that live in the broker's own process. They die with it, so they are dropped when the log is
 /// loaded, and a restart does not wait for their sessions to expire.
 pub const IN_PROCESS_HOST: &str = "/in-process";
-
-/// Settings of the group coordinator, with Kafka's names and defaults.
-#[derive(Debug, Clone)]
-pub struct GroupConfig {
-    /// `offsets.topic.num.partitions`. Must not change while the topic holds records.
-    pub partition_count: i32,
-    /// `group.min.session.timeout.ms`. 6 s.
-    pub min_session_timeout_ms: i32,
-    /// `group.max.session.timeout.ms`. 30 minutes.
-    pub max_session_timeout_ms: i32,
-    /// `group.initial.rebalance.delay.ms`: how long the first members of a group wait for more. 3 s.
-    pub initial_rebalance_delay_ms: i64,
-    /// `group.max.size`: most members of a group. 10,000 (Kafka sets no limit).
-    pub max_size: usize,
-    /// Most groups. A further one is refused with POLICY_VIOLATION. 100,000.
-    pub max_groups: usize,
-    /// `offset.metadata.max.bytes`. 4096.
-    pub offset_metadata_max_bytes: usize,
-    /// `offsets.retention.minutes`, in milliseconds. 7 days.
-    pub offsets_retention_ms: i64,
-    /// `offsets.retention.check.interval.ms`. 10 minutes.
-    pub offsets_retention_check_interval_ms: i64,
-    /// How long a member's first JoinGroup may stay parked (5 minutes in Kafka, not configurable there).
-    pub new_member_join_timeout_ms: i64,
-}
-
-impl GroupConfig {
-    /// Kafka's defaults, with this many partitions of `__consumer_offsets`.
-    pub fn new(partition_count: i32) -> Self {
-        Self {
-            partition_count,
-            min_session_timeout_ms: 6_000,
-            max_session_timeout_ms: 1_800_000,
-            initial_rebalance_delay_ms: 3_000,
-            max_size: 10_000,
-            max_groups: 100_000,
-            offset_metadata_max_bytes: 4096,
-            offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
-            offsets_retention_check_interval_ms: 10 * 60 * 1000,
-            new_member_join_timeout_ms: 5 * 60 * 1000,
-        }
-    }
-}
 
 /// Who sends a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +102,15 @@ pub enum GroupEvent {
         /// The topic.
         topic: String,
     },
+    /// Topics came, went or grew.
+    TopicsChanged(Arc<TopicImage>),
+    /// A group's own configs were set; they replace all it had.
+    Overridden {
+        /// The group.
+        group_id: String,
+        /// Its configs.
+        overrides: GroupOverrides,
+    },
     /// Time passed.
     Tick,
 }
@@ -151,11 +130,31 @@ pub enum GroupRequest {
     CommitOffsets(OffsetCommitRequest),
     /// TxnOffsetCommit. The driver has verified that the offsets' partition is part of the transaction.
     CommitTransactionalOffsets(TxnOffsetCommitRequest),
+    /// ConsumerGroupHeartbeat.
+    ConsumerHeartbeat(ConsumerGroupHeartbeatRequest),
+    /// OffsetDelete.
+    DeleteOffsets(OffsetDeleteRequest),
     /// One group of DeleteGroups.
     Delete {
         /// The group.
         group_id: String,
     },
+}
+
+impl GroupRequest {
+    fn group_id(&self) -> &str {
+        match self {
+            Self::Join(request) => &request.group_id,
+            Self::Sync(request) => &request.group_id,
+            Self::Heartbeat(request) => &request.group_id,
+            Self::Leave(request) => &request.group_id,
+            Self::CommitOffsets(request) => &request.group_id,
+            Self::CommitTransactionalOffsets(request) => &request.group_id,
+            Self::ConsumerHeartbeat(request) => &request.group_id,
+            Self::DeleteOffsets(request) => &request.group_id,
+            Self::Delete { group_id } => group_id,
+        }
+    }
 }
 
 /// The answer to a [`GroupRequest`].
@@ -173,8 +172,36 @@ pub enum GroupReply {
     CommitOffsets(OffsetCommitResponse),
     /// To TxnOffsetCommit.
     CommitTransactionalOffsets(TxnOffsetCommitResponse),
+    /// To ConsumerGroupHeartbeat.
+    ConsumerHeartbeat(ConsumerGroupHeartbeatResponse),
+    /// To OffsetDelete.
+    DeleteOffsets(OffsetDeleteResponse),
     /// To DeleteGroups.
     Delete(Result<(), ResponseError>),
+}
+
+impl GroupReply {
+    /// What is answered instead if the log could not be written.
+    fn refused(self, error: ResponseError) -> Self {
+        match self {
+            Self::ConsumerHeartbeat(_) => consumer::refused(&refuse(error, error.to_string())),
+            other => other,
+        }
+    }
+}
+
+/// A request that is refused: Kafka's error, and why.
+#[derive(Debug)]
+struct Refusal {
+    error: ResponseError,
+    message: String,
+}
+
+fn refuse(error: ResponseError, message: impl Into<String>) -> Refusal {
+    Refusal {
+        error,
+        message: message.into(),
+    }
 }
 
 /// What the driver must do, in order.
@@ -209,6 +236,11 @@ enum Append {
         generation: i32,
         assignments: BTreeMap<String, Bytes>,
     },
+    /// The new id of a static member, and the answer that tells it.
+    StaticMember {
+        token: Token,
+        response: JoinGroupResponse,
+    },
     /// Offsets, and the reply with the errors of those that were refused before.
     Offsets {
         group_id: String,
@@ -218,6 +250,14 @@ enum Append {
     },
     /// Tombstones of a group that is going away.
     Deletion { group_id: String, token: Option<Token> },
+    /// Tombstones of single offsets that somebody asked for.
+    OffsetDeletion {
+        group_id: String,
+        token: Token,
+        response: OffsetDeleteResponse,
+    },
+    /// The records of a group whose members send heartbeats only.
+    Step(Box<PendingStep>),
     /// An empty generation or tombstones of single offsets: nobody waits.
     Unwatched,
 }
@@ -270,6 +310,11 @@ impl Outbox {
 #[derive(Debug)]
 pub struct GroupCoordinator {
     groups: BTreeMap<String, Group>,
+    topics: Arc<TopicImage>,
+    overrides: BTreeMap<String, GroupOverrides>,
+    /// Groups with records on their way to the log that all else must wait for, and what waits. A client has one request
+    /// under way on a connection, which bounds it.
+    busy: BTreeMap<String, VecDeque<Waiting>>,
     /// Groups with offsets in an open transaction, by producer id.
     open_transactions: BTreeMap<i64, BTreeSet<String>>,
     outbox: Outbox,
@@ -289,107 +334,14 @@ impl GroupCoordinator {
         };
         Self {
             groups: BTreeMap::new(),
+            topics: Arc::default(),
+            overrides: BTreeMap::new(),
+            busy: BTreeMap::new(),
             open_transactions: BTreeMap::new(),
             outbox,
             ids,
             next_expiry_check_ms: 0,
         }
-    }
-
-    /// Replays one record of `__consumer_offsets`, in the order of its partition. `transaction` is the producer id of its
-    /// batch if that is transactional.
-    ///
-    /// # Errors
-    /// The record cannot be read; nothing changes.
-    pub fn load(
-        &mut self,
-        key: &[u8],
-        value: Option<&[u8]>,
-        log_offset: i64,
-        transaction: Option<i64>,
-        now_ms: i64,
-    ) -> Result<(), RecordError> {
-        match (GroupKey::decode(key)?, value) {
-            (
-                GroupKey::Offset {
-                    group_id,
-                    topic,
-                    partition,
-                },
-                Some(value),
-            ) => {
-                let committed = CommittedOffset {
-                    value: OffsetValue::decode(value)?,
-                    log_offset,
-                };
-                let group = self
-                    .groups
-                    .entry(group_id.clone())
-                    .or_insert_with(|| Group::new(&group_id, now_ms));
-                let offsets = match transaction {
-                    Some(producer_id) => {
-                        self.open_transactions
-                            .entry(producer_id)
-                            .or_default()
-                            .insert(group_id);
-                        group.pending_offsets.entry(producer_id).or_default()
-                    }
-                    None => &mut group.offsets,
-                };
-                offsets.entry(topic).or_default().insert(partition, committed);
-            }
-            (
-                GroupKey::Offset {
-                    group_id,
-                    topic,
-                    partition,
-                },
-                None,
-            ) => {
-                if let Some(partitions) = self
-                    .groups
-                    .get_mut(&group_id)
-                    .and_then(|group| group.offsets.get_mut(&topic))
-                {
-                    partitions.remove(&partition);
-                }
-            }
-            (GroupKey::Group { group_id }, Some(value)) => {
-                let value = GroupValue::decode(value)?;
-                let group = self
-                    .groups
-                    .entry(group_id.clone())
-                    .or_insert_with(|| Group::new(&group_id, now_ms));
-                group.restore(value, now_ms);
-            }
-            (GroupKey::Group { group_id }, None) => {
-                self.groups.remove(&group_id);
-            }
-            (GroupKey::Other(_), _) => {}
-        }
-        Ok(())
-    }
-
-    /// Replays a marker of `__consumer_offsets`.
-    pub fn load_marker(&mut self, partition: i32, producer_id: i64, committed: bool) {
-        self.end_transaction(partition, producer_id, committed);
-    }
-
-    /// Ends the replay: members that lived in the broker's process are gone with it, and groups that lost some rebalance.
-    pub fn finish_loading(&mut self, now_ms: i64) -> Vec<GroupAction> {
-        for group in self.groups.values_mut() {
-            group.offsets.retain(|_, partitions| !partitions.is_empty());
-            let gone: Vec<String> = group
-                .members
-                .values()
-                .filter(|member| member.client_host == IN_PROCESS_HOST)
-                .map(|member| member.member_id.clone())
-                .collect();
-            for member_id in gone {
-                group.remove_member(&member_id, &mut self.outbox, now_ms);
-            }
-        }
-        std::mem::take(&mut self.outbox.actions)
     }
 
     /// Takes one step.
@@ -412,9 +364,27 @@ impl GroupCoordinator {
                 self.end_transaction(partition, producer_id, committed);
             }
             GroupEvent::TopicDeleted { topic } => self.forget_topic(&topic),
+            GroupEvent::TopicsChanged(topics) => self.topics = topics,
+            GroupEvent::Overridden { group_id, overrides } => {
+                if overrides == GroupOverrides::default() {
+                    self.overrides.remove(&group_id);
+                } else {
+                    self.overrides.insert(group_id, overrides);
+                }
+            }
             GroupEvent::Tick => self.tick(now_ms),
         }
         std::mem::take(&mut self.outbox.actions)
+    }
+
+    /// The topics as they were last told.
+    pub fn topics(&self) -> &TopicImage {
+        &self.topics
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &GroupConfig {
+        &self.outbox.config
     }
 
     /// A group; None if nobody ever joined it or committed to it.
@@ -428,6 +398,9 @@ impl GroupCoordinator {
     }
 
     fn request(&mut self, token: Token, client: &Client, version: i16, request: GroupRequest, now_ms: i64) {
+        let Some(request) = self.wait_if_busy(token, client, version, request) else {
+            return;
+        };
         match request {
             GroupRequest::Join(request) => self.join(token, client, version, &request, now_ms),
             GroupRequest::Sync(request) => self.sync(token, &request, now_ms),
@@ -435,9 +408,16 @@ impl GroupCoordinator {
             GroupRequest::Leave(request) => self.leave(token, version, &request, now_ms),
             GroupRequest::CommitOffsets(request) => self.commit_offsets(token, version, &request, now_ms),
             GroupRequest::CommitTransactionalOffsets(request) => {
-                self.commit_transactional_offsets(token, &request, now_ms);
+                self.commit_transactional_offsets(token, version, &request, now_ms);
             }
-            GroupRequest::Delete { group_id } => self.delete(token, &group_id, now_ms),
+            GroupRequest::ConsumerHeartbeat(request) => {
+                match self.consumer_heartbeat(client, version, &request, now_ms) {
+                    Ok(step) => self.take_step(&request.group_id, Some(token), step, now_ms),
+                    Err(refusal) => self.outbox.reply(token, consumer::refused(&refusal)),
+                }
+            }
+            GroupRequest::DeleteOffsets(request) => self.delete_offsets(token, &request),
+            GroupRequest::Delete { group_id } => self.delete(token, &group_id),
         }
     }
 
@@ -450,6 +430,13 @@ impl GroupCoordinator {
             }) => {
                 self.assignment_appended(&group_id, generation, assignments, result, now_ms);
             }
+            Some(Append::StaticMember { token, response }) => {
+                let reply = match result {
+                    Ok(_) => GroupReply::Join(response),
+                    Err(error) => classic::refused(error, ""),
+                };
+                self.outbox.reply(token, reply);
+            }
             Some(Append::Offsets {
                 group_id,
                 offsets,
@@ -461,6 +448,14 @@ impl GroupCoordinator {
             Some(Append::Deletion { group_id, token }) => {
                 self.deletion_appended(&group_id, token, result, now_ms);
             }
+            Some(Append::OffsetDeletion {
+                group_id,
+                token,
+                response,
+            }) => {
+                self.offset_deletion_appended(&group_id, token, response, result);
+            }
+            Some(Append::Step(pending)) => self.step_appended(*pending, result, now_ms),
             Some(Append::Unwatched) => {
                 if let Err(error) = result {
                     tracing::warn!(%error, "a record of an empty group or an expired offset could not be appended");
@@ -468,6 +463,20 @@ impl GroupCoordinator {
             }
             None => {}
         }
+    }
+
+    /// The settings of a consumer group, its own before the broker's.
+    fn consumer_config(&self, group_id: &str) -> ConsumerGroupConfig {
+        let mut config = self.outbox.config.consumer.clone();
+        if let Some(overrides) = self.overrides.get(group_id) {
+            let own = |value: Option<i32>, default: i32| value.unwrap_or(default);
+            config.session_timeout_ms = own(overrides.consumer_session_timeout_ms, config.session_timeout_ms);
+            config.heartbeat_interval_ms = own(
+                overrides.consumer_heartbeat_interval_ms,
+                config.heartbeat_interval_ms,
+            );
+        }
+        config
     }
 
     /// The group, made if need be.
@@ -479,6 +488,14 @@ impl GroupCoordinator {
             .groups
             .entry(group_id.to_owned())
             .or_insert_with(|| Group::new(group_id, now_ms)))
+    }
+}
+
+/// The classic group, if it is there and of that kind.
+fn classic_in<'a>(groups: &'a mut BTreeMap<String, Group>, group_id: &str) -> Option<&'a mut ClassicGroup> {
+    match &mut groups.get_mut(group_id)?.kind {
+        GroupKind::Classic(group) => Some(group),
+        GroupKind::Consumer(_) => None,
     }
 }
 

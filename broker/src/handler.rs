@@ -59,7 +59,7 @@ use crate::coordinator_records::{
 };
 use crate::group::{Client, GroupConfig, GroupCoordinator};
 use crate::ids::{Ids, SharedIds};
-use crate::log::{AppendError, LogConfig, ReadError};
+use crate::log::{AppendError, CleanerConfig, LogConfig, ReadError};
 use crate::producer_ids::FileProducerIdBlocks;
 use crate::topic::{TopicError, Topics};
 use crate::transaction::{TransactionConfig, TransactionCoordinator};
@@ -90,6 +90,10 @@ pub struct BrokerConfig {
     pub max_described_partitions: usize,
     /// How often retention, idle producers and due syncs are looked after, in milliseconds. 5 s.
     pub maintenance_interval_ms: i64,
+    /// How often it is looked for logs to compact, in milliseconds; 0 is never. 1 s in a server, 15 s embedded.
+    pub cleaner_interval_ms: i64,
+    /// Settings of compaction.
+    pub cleaner: CleanerConfig,
     /// The transaction coordinator's.
     pub transaction: TransactionConfig,
     /// The group coordinator's.
@@ -123,7 +127,9 @@ impl BrokerConfig {
     /// there are, and no retention unless a topic sets `retention.ms`. Retention goes by the records' timestamps, which in an
     /// application are event times: with Kafka's 7 days, input from last month would be deleted before it is read.
     pub fn embedded() -> Self {
-        Self::with_coordinator_partitions(SERVER_COORDINATOR_PARTITIONS).with_own_defaults(&[
+        let mut config = Self::with_coordinator_partitions(SERVER_COORDINATOR_PARTITIONS);
+        config.cleaner_interval_ms = 15_000;
+        config.with_own_defaults(&[
             ("auto.create.topics.enable", "false".to_owned()),
             ("group.initial.rebalance.delay.ms", "0".to_owned()),
             ("log.retention.ms", "-1".to_owned()),
@@ -151,6 +157,8 @@ impl BrokerConfig {
             rack: None,
             max_described_partitions: 2000,
             maintenance_interval_ms: 5_000,
+            cleaner_interval_ms: 1_000,
+            cleaner: CleanerConfig::default(),
             transaction: TransactionConfig::new(count),
             group: GroupConfig::new(count),
             quota_window: QuotaWindow {
@@ -198,6 +206,9 @@ pub enum BrokerError {
     /// The reservation of producer ids.
     #[error("cannot reserve producer ids: {0}")]
     ProducerIds(std::io::Error),
+    /// The thread that compacts.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
     /// A dynamic setting that this program does not know.
     #[error("cannot use what is set in cluster.json: {0}")]
     Config(#[from] BrokerConfigError),
@@ -379,6 +390,9 @@ impl Broker {
             Request::DeleteGroups(request) => {
                 Response::DeleteGroups(self.delete_groups(context, request, now_ms))
             }
+            Request::ConsumerGroupDescribe(request) => {
+                Response::ConsumerGroupDescribe(self.describe_consumer_groups(&request))
+            }
             Request::ListTransactions(request) => {
                 Response::ListTransactions(self.list_transactions(&request, now_ms))
             }
@@ -439,7 +453,9 @@ impl Broker {
             Request::JoinGroup(_)
             | Request::SyncGroup(_)
             | Request::Heartbeat(_)
-            | Request::LeaveGroup(_) => {
+            | Request::LeaveGroup(_)
+            | Request::OffsetDelete(_)
+            | Request::ConsumerGroupHeartbeat(_) => {
                 return self.group_membership(context, request, now_ms);
             }
         })
@@ -461,6 +477,18 @@ impl Broker {
         let next_ms = now_ms.saturating_add(self.config.maintenance_interval_ms);
         self.next_maintenance_ms.store(next_ms, Ordering::Relaxed);
         self.topics.maintain(now_ms)
+    }
+
+    /// Compacts what is due, see [`Topics::compact`]: to be called every [`BrokerConfig::cleaner_interval_ms`], from a thread
+    /// that may be busy for long.
+    ///
+    /// # Errors
+    /// The logs that could not be compacted. The broker goes on.
+    pub fn compact(&self, now_ms: i64, cancelled: &AtomicBool) -> Vec<TopicError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        self.topics.compact(&self.config.cleaner, now_ms, cancelled)
     }
 
     /// Counts up whenever any partition has more to read, see [`Topics::wait_for_progress`].

@@ -15,6 +15,7 @@ pub(crate) mod active_producers;
 mod batch;
 pub(crate) mod builder;
 mod checkpoint;
+pub(crate) mod cleaner;
 pub(crate) mod compression;
 pub(crate) mod config;
 pub(crate) mod error;
@@ -38,7 +39,9 @@ pub use batch::{
     NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP,
 };
 pub use builder::{BatchBuilder, ControlType, MAX_BATCH_BYTES, ProducerStamp, transaction_marker};
-pub use config::{CleanupPolicy, ConfigError, LogConfig, TimestampType};
+pub use cleaner::CleanerConfig;
+pub use compression::MAX_DECOMPRESSED_BATCH_BYTES;
+pub use config::{CleanupPolicy, CompressionType, ConfigError, LogConfig, TimestampType};
 pub use error::{AppendError, LogError, ReadError, RecordError};
 pub use partition::{AppendInfo, AppendOptions, AppendOrigin, PartitionLog};
 pub use read::{FoundInfo, Isolation, ReadInfo};

@@ -20,13 +20,14 @@ pub mod waiter;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use crate::log::files::{self, Durability};
-use crate::log::{LogConfig, LogError, PartitionLog, RecoveryReport};
+use crate::log::{CleanerConfig, LogConfig, LogError, PartitionLog, RecoveryReport};
 use crate::topic::metadata::TopicMetadata;
 use crate::topic::progress::Progress;
 
@@ -129,6 +130,7 @@ pub struct Topics {
     defaults: RwLock<LogConfig>,
     registry: RwLock<Registry>,
     progress: Arc<Progress>,
+    changes: AtomicU64,
     new_id: Mutex<IdSource>,
     recovery: Vec<(String, RecoveryReport)>,
     /// Locked as long as this lives.
@@ -193,6 +195,7 @@ impl Topics {
             defaults: RwLock::new(defaults),
             registry: RwLock::default(),
             progress: Arc::default(),
+            changes: AtomicU64::new(0),
             new_id: Mutex::new(new_id),
             recovery: Vec::new(),
             lock,
@@ -291,6 +294,7 @@ impl Topics {
         let (topic, _) = self.open_topic(metadata, false, now_ms)?;
         let topic = Arc::new(topic);
         registry.insert(topic.clone());
+        self.changes.fetch_add(1, Ordering::Release);
         self.progress.bump();
         Ok(topic)
     }
@@ -318,6 +322,7 @@ impl Topics {
         topic.metadata.mark_deleted(&self.dir)?;
         registry.by_name.remove(name);
         registry.by_id.remove(&topic.id());
+        self.changes.fetch_add(1, Ordering::Release);
         for partition in &topic.partitions {
             // A poisoned log is deleted like any other.
             partition
@@ -362,6 +367,7 @@ impl Topics {
         }
         let topic = Arc::new(Topic { metadata, partitions });
         registry.insert(topic.clone());
+        self.changes.fetch_add(1, Ordering::Release);
         self.progress.bump();
         Ok(topic)
     }
@@ -423,6 +429,11 @@ impl Topics {
         Ok(())
     }
 
+    /// Counts up whenever a topic is created or deleted, or gets partitions.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
     /// The count of changes now; see [`Topics::wait_for_progress`].
     pub fn progress(&self) -> u64 {
         self.progress.current()
@@ -445,6 +456,44 @@ impl Topics {
         for topic in topics {
             for partition in 0..topic.metadata.partition_count {
                 errors.extend(maintain_partition(&topic, partition, now_ms).err());
+            }
+        }
+        errors
+    }
+
+    /// Compacts the logs that are due, the dirtiest first, and answers the failures. It may take long and holds no lock while
+    /// it does; `cancelled` ends it early, with nothing changed in the log it was at.
+    pub fn compact(&self, config: &CleanerConfig, now_ms: i64, cancelled: &AtomicBool) -> Vec<TopicError> {
+        let topics = match self.list() {
+            Ok(topics) => topics,
+            Err(error) => return vec![error],
+        };
+        let mut plans = Vec::new();
+        for topic in &topics {
+            for partition in &topic.partitions {
+                let Ok(log) = partition.lock() else { continue };
+                if let Some(plan) = log.plan_cleaning(now_ms) {
+                    plans.push((partition.clone(), plan));
+                }
+            }
+        }
+        plans.sort_by(|(_, one), (_, other)| other.dirty_ratio.total_cmp(&one.dirty_ratio));
+        let mut errors = Vec::new();
+        for (partition, plan) in plans {
+            let cleaned = plan.clean(config, now_ms, cancelled);
+            // A poisoned log is not touched any more, and says so to who asks.
+            let Ok(mut log) = partition.lock() else { continue };
+            let swapped = match cleaned {
+                Ok(Some(cleaned)) => cleaned.swap_into(&mut log),
+                Ok(None) => return errors,
+                Err(error) => {
+                    log.mark_uncleanable();
+                    Err(error)
+                }
+            };
+            match swapped {
+                Ok(()) | Err(LogError::Unavailable { .. }) => {}
+                Err(error) => errors.push(error.into()),
             }
         }
         errors

@@ -10,6 +10,7 @@ use super::listener::listeners;
 use super::properties::Properties;
 use super::security::security;
 use super::{TOPIC_KEYS, broker_keys};
+use crate::group::Assignor;
 use crate::handler::BrokerConfig;
 
 const MINUTE_MS: i64 = 60_000;
@@ -199,6 +200,16 @@ impl BrokerConfig {
             "offsets.retention.minutes" => group.offsets_retention_ms = number(value) * MINUTE_MS,
             "offsets.retention.check.interval.ms" => {
                 group.offsets_retention_check_interval_ms = number(value);
+            }
+            "group.consumer.session.timeout.ms" => group.consumer.session_timeout_ms = number(value) as i32,
+            "group.consumer.heartbeat.interval.ms" => {
+                group.consumer.heartbeat_interval_ms = number(value) as i32;
+            }
+            "group.consumer.max.size" => group.consumer.max_size = count(value),
+            "group.consumer.assignors" => {
+                if let Some(first) = split_list(value).find_map(Assignor::of_name) {
+                    group.consumer.assignor = first;
+                }
             }
             _ => return false,
         }

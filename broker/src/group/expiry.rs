@@ -1,41 +1,81 @@
-//! What time does to groups: sessions and join phases end, old offsets and empty groups go away; and what administrators
-//! delete.
+//! What goes away: old offsets, the groups that nobody uses any more, and what administrators delete.
 
-use bytes::Bytes;
+use std::collections::BTreeSet;
+
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::offset_delete_response::{
+    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
+use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 
-use super::record::GroupKey;
-use super::state::{Group, GroupState};
-use super::{Append, GroupCoordinator, GroupReply, Outbox};
+use super::classic::ClassicState;
+use super::modern::RawRecord;
+use super::state::{Group, GroupKind};
+use super::{Append, GroupCoordinator, GroupReply};
 use crate::transaction::Token;
 
 impl GroupCoordinator {
     pub(super) fn tick(&mut self, now_ms: i64) {
         for group in self.groups.values_mut() {
-            group.tick(&mut self.outbox, now_ms);
+            if let GroupKind::Classic(group) = &mut group.kind {
+                group.tick(&mut self.outbox, now_ms);
+            }
         }
+        self.fence_overdue(now_ms);
         if now_ms >= self.next_expiry_check_ms {
             self.next_expiry_check_ms =
                 now_ms.saturating_add(self.outbox.config.offsets_retention_check_interval_ms);
-            for group in self.groups.values_mut() {
-                group.expire_offsets(&mut self.outbox, now_ms);
-            }
+            self.expire_offsets(now_ms);
         }
     }
 
-    pub(super) fn delete(&mut self, token: Token, group_id: &str, now_ms: i64) {
-        let result = match self.groups.get_mut(group_id) {
+    fn expire_offsets(&mut self, now_ms: i64) {
+        let retention_ms = self.outbox.config.offsets_retention_ms;
+        let mut abandoned = Vec::new();
+        for (group_id, group) in &mut self.groups {
+            if self.busy.contains_key(group_id) {
+                continue;
+            }
+            let tombstones = group.expire_offsets(retention_ms, now_ms);
+            if group.is_abandoned() {
+                abandoned.push((group_id.clone(), tombstones));
+            } else if !tombstones.is_empty() {
+                self.outbox.append(group_id, tombstones, None, Append::Unwatched);
+            }
+        }
+        for (group_id, tombstones) in abandoned {
+            self.append_deletion(&group_id, tombstones, None);
+        }
+    }
+
+    pub(super) fn delete(&mut self, token: Token, group_id: &str) {
+        let result = match self.groups.get(group_id) {
             None => Err(ResponseError::GroupIdNotFound),
-            Some(group) => match group.state {
-                GroupState::Dead => Err(ResponseError::GroupIdNotFound),
-                GroupState::Empty if group.pending_offsets.is_empty() => {
-                    group.delete(Some(token), &mut self.outbox, now_ms);
-                    return;
-                }
-                _ => Err(ResponseError::NonEmptyGroup),
-            },
+            Some(group) if group.is_empty() && group.pending_offsets.is_empty() => {
+                let keys = group.offsets.iter().flat_map(|(topic, partitions)| {
+                    partitions
+                        .keys()
+                        .map(|partition| group.offset_key(topic, *partition))
+                });
+                let tombstones = keys.map(|key| (key, None)).collect();
+                return self.append_deletion(group_id, tombstones, Some(token));
+            }
+            Some(_) => Err(ResponseError::NonEmptyGroup),
         };
         self.outbox.reply(token, GroupReply::Delete(result));
+    }
+
+    fn append_deletion(&mut self, group_id: &str, mut tombstones: Vec<RawRecord>, token: Option<Token>) {
+        let group = self.groups.get(group_id).expect("it was just looked up");
+        tombstones.extend(group.kind_tombstones());
+        let group_id = group_id.to_owned();
+        self.busy
+            .insert(group_id.clone(), std::collections::VecDeque::new());
+        let purpose = Append::Deletion {
+            group_id: group_id.clone(),
+            token,
+        };
+        self.outbox.append(&group_id, tombstones, None, purpose);
     }
 
     pub(super) fn deletion_appended(
@@ -45,20 +85,60 @@ impl GroupCoordinator {
         result: Result<i64, ResponseError>,
         now_ms: i64,
     ) {
-        match (self.groups.get_mut(group_id), result) {
-            (Some(group), Err(_)) => group.enter(GroupState::Empty, now_ms),
-            (Some(_), Ok(_)) => {
-                self.groups.remove(group_id);
-            }
-            (None, _) => {}
+        if result.is_ok() {
+            self.groups.remove(group_id);
         }
         if let Some(token) = token {
             self.outbox.reply(token, GroupReply::Delete(result.map(|_| ())));
         }
+        self.resume(group_id, now_ms);
+    }
+
+    /// OffsetDelete: offsets of topics that nobody in the group reads.
+    pub(super) fn delete_offsets(&mut self, token: Token, request: &OffsetDeleteRequest) {
+        let refuse = |error: ResponseError| OffsetDeleteResponse::default().with_error_code(error.code());
+        let response = match self.groups.get_mut(request.group_id.as_str()) {
+            None => refuse(ResponseError::GroupIdNotFound),
+            Some(group) => match group.delete_offsets(request) {
+                Err(error) => refuse(error),
+                Ok((response, tombstones)) if tombstones.is_empty() => response,
+                Ok((response, tombstones)) => {
+                    let purpose = Append::OffsetDeletion {
+                        group_id: group.group_id.clone(),
+                        token,
+                        response,
+                    };
+                    return self.outbox.append(&request.group_id, tombstones, None, purpose);
+                }
+            },
+        };
+        self.outbox.reply(token, GroupReply::DeleteOffsets(response));
+    }
+
+    pub(super) fn offset_deletion_appended(
+        &mut self,
+        group_id: &str,
+        token: Token,
+        response: OffsetDeleteResponse,
+        result: Result<i64, ResponseError>,
+    ) {
+        let response = match result {
+            Err(error) => OffsetDeleteResponse::default().with_error_code(error.code()),
+            Ok(_) => {
+                if let Some(group) = self.groups.get_mut(group_id) {
+                    group.forget_offsets(&response);
+                }
+                response
+            }
+        };
+        self.outbox.reply(token, GroupReply::DeleteOffsets(response));
     }
 
     pub(super) fn forget_topic(&mut self, topic: &str) {
         for group in self.groups.values_mut() {
+            for pending in group.pending_offsets.values_mut() {
+                pending.remove(topic);
+            }
             let Some(partitions) = group.offsets.remove(topic) else {
                 continue;
             };
@@ -72,126 +152,141 @@ impl GroupCoordinator {
     }
 }
 
+/// Which offsets of a group may expire.
+enum Expiry {
+    /// None.
+    Never,
+    /// Those that were committed so long ago, but of these topics.
+    ByCommit(BTreeSet<String>),
+}
+
 impl Group {
-    fn tick(&mut self, outbox: &mut Outbox, now_ms: i64) {
-        self.pending_members.retain(|_, lapses_ms| *lapses_ms > now_ms);
-        let silent: Vec<String> = self
-            .members
-            .values()
-            // A parked request is a sign of life, but for a first JoinGroup, whose client may be gone for long.
-            .filter(|member| {
-                member.deadline_ms <= now_ms
-                    && (member.is_new || (member.join.is_none() && member.sync.is_none()))
-            })
-            .map(|member| member.member_id.clone())
-            .collect();
-        for member_id in silent {
-            tracing::info!(
-                group = self.group_id,
-                member_id,
-                "a member was not heard of in time and is dropped"
-            );
-            self.remove_member(&member_id, outbox, now_ms);
-        }
-        if self
-            .sync_deadline_ms
-            .is_some_and(|deadline_ms| deadline_ms <= now_ms)
-        {
-            self.sync_deadline_ms = None;
-            let late: Vec<String> = self
-                .members
-                .values()
-                .filter(|member| member.owes_sync)
-                .map(|member| member.member_id.clone())
-                .collect();
-            for member_id in late {
-                self.remove_member(&member_id, outbox, now_ms);
+    fn expiry(&self, retention_ms: i64, now_ms: i64) -> Expiry {
+        let GroupKind::Classic(group) = &self.kind else {
+            return Expiry::ByCommit(self.subscribed_topics().unwrap_or_default());
+        };
+        match group.state() {
+            // Offsets without members to keep them live from their commit.
+            ClassicState::Empty if group.protocol_type().is_empty() => Expiry::ByCommit(BTreeSet::new()),
+            ClassicState::Empty if self.left_since(now_ms) >= retention_ms => {
+                Expiry::ByCommit(BTreeSet::new())
             }
+            ClassicState::Stable => self.subscribed_topics().map_or(Expiry::Never, Expiry::ByCommit),
+            _ => Expiry::Never,
         }
-        self.maybe_complete_join(outbox, now_ms);
     }
 
-    fn expire_offsets(&mut self, outbox: &mut Outbox, now_ms: i64) {
-        let retention_ms = outbox.config.offsets_retention_ms;
-        let is_old = |since_ms: i64| now_ms.saturating_sub(since_ms) >= retention_ms;
-        let subscribed = match self.state {
-            // Offsets without members to keep them live from their commit.
-            GroupState::Empty if self.protocol_type.is_none() => None,
-            GroupState::Empty if is_old(self.state_since_ms) => None,
-            GroupState::Stable => match self.subscribed_topics() {
-                Some(topics) => Some(topics),
-                None => return,
-            },
-            _ => return,
+    /// Topics that the members read; None if that cannot be known.
+    pub(super) fn subscribed_topics(&self) -> Option<BTreeSet<String>> {
+        match &self.kind {
+            GroupKind::Classic(group) => group.subscribed_topics(),
+            GroupKind::Consumer(group) => {
+                Some(group.subscribed_topics().into_iter().map(str::to_owned).collect())
+            }
+        }
+    }
+
+    /// How long ago a classic group was left, in milliseconds; others do not write that down.
+    fn left_since(&self, now_ms: i64) -> i64 {
+        match &self.kind {
+            GroupKind::Classic(group) => now_ms.saturating_sub(group.state_since_ms()),
+            GroupKind::Consumer(_) => i64::MAX,
+        }
+    }
+
+    /// Whether it has neither members nor offsets.
+    fn is_abandoned(&self) -> bool {
+        let awaited = self
+            .as_classic()
+            .is_some_and(|group| !group.pending_members.is_empty());
+        self.is_empty() && !awaited && self.offsets.is_empty() && self.pending_offsets.is_empty()
+    }
+
+    fn expire_offsets(&mut self, retention_ms: i64, now_ms: i64) -> Vec<RawRecord> {
+        let Expiry::ByCommit(subscribed) = self.expiry(retention_ms, now_ms) else {
+            return Vec::new();
         };
+        let mut offsets = std::mem::take(&mut self.offsets);
         let mut tombstones = Vec::new();
-        let (group_id, offsets) = (&self.group_id, &mut self.offsets);
-        for (topic, partitions) in offsets.iter_mut() {
-            if subscribed.as_ref().is_some_and(|topics| topics.contains(topic)) {
+        for (topic, partitions) in &mut offsets {
+            if subscribed.contains(topic) {
                 continue;
             }
             partitions.retain(|partition, committed| {
-                let keep = !is_old(committed.value.commit_ms);
+                let is_old = now_ms.saturating_sub(committed.value.commit_ms) >= retention_ms;
+                let keep = !is_old || self.is_unstable(topic, *partition);
                 if !keep {
-                    let key = GroupKey::Offset {
-                        group_id: group_id.clone(),
-                        topic: topic.clone(),
-                        partition: *partition,
-                    };
-                    tombstones.push((key.encode(), None));
+                    tombstones.push((self.offset_key(topic, *partition), None));
                 }
                 keep
             });
         }
         offsets.retain(|_, partitions| !partitions.is_empty());
-        if self.state == GroupState::Empty && self.offsets.is_empty() && self.pending_offsets.is_empty() {
-            tombstones.push((self.group_key(), None));
-            self.enter(GroupState::Dead, now_ms);
-            let purpose = Append::Deletion {
-                group_id: self.group_id.clone(),
-                token: None,
-            };
-            outbox.append(&self.group_id, tombstones, None, purpose);
-        } else if !tombstones.is_empty() {
-            outbox.append(&self.group_id, tombstones, None, Append::Unwatched);
-        }
+        self.offsets = offsets;
+        tombstones
     }
 
-    fn delete(&mut self, token: Option<Token>, outbox: &mut Outbox, now_ms: i64) {
-        let mut tombstones: Vec<(Bytes, Option<Bytes>)> = Vec::new();
-        for (topic, partitions) in &self.offsets {
-            tombstones.extend(
-                partitions
-                    .keys()
-                    .map(|partition| (self.offset_key(topic, *partition), None)),
-            );
+    fn delete_offsets(
+        &self,
+        request: &OffsetDeleteRequest,
+    ) -> Result<(OffsetDeleteResponse, Vec<RawRecord>), ResponseError> {
+        if let GroupKind::Classic(group) = &self.kind {
+            match group.state() {
+                ClassicState::Dead => return Err(ResponseError::GroupIdNotFound),
+                ClassicState::Empty => {}
+                _ if group.protocol_type() != "consumer" => return Err(ResponseError::NonEmptyGroup),
+                _ => {}
+            }
         }
-        tombstones.push((self.group_key(), None));
-        self.enter(GroupState::Dead, now_ms);
-        outbox.append(
-            &self.group_id,
-            tombstones,
-            None,
-            Append::Deletion {
-                group_id: self.group_id.clone(),
-                token,
-            },
-        );
+        let subscribed = if self.is_empty() {
+            None
+        } else {
+            self.subscribed_topics()
+        };
+        let mut tombstones = Vec::new();
+        let topics = request.topics.iter().map(|topic| {
+            // Of members whose subscriptions cannot be read any topic may be meant.
+            let is_read = !self.is_empty()
+                && subscribed
+                    .as_ref()
+                    .is_none_or(|subscribed| subscribed.contains(topic.name.as_str()));
+            let partitions = topic.partitions.iter().map(|partition| {
+                let index = partition.partition_index;
+                let answered = OffsetDeleteResponsePartition::default().with_partition_index(index);
+                if is_read {
+                    return answered.with_error_code(ResponseError::GroupSubscribedToTopic.code());
+                }
+                if self.committed(&topic.name, index).is_some() || self.is_unstable(&topic.name, index) {
+                    tombstones.push((self.offset_key(&topic.name, index), None));
+                }
+                answered
+            });
+            let partitions = partitions.collect();
+            OffsetDeleteResponseTopic::default()
+                .with_name(topic.name.clone())
+                .with_partitions(partitions)
+        });
+        let topics = topics.collect();
+        Ok((OffsetDeleteResponse::default().with_topics(topics), tombstones))
     }
 
-    fn group_key(&self) -> Bytes {
-        GroupKey::Group {
-            group_id: self.group_id.clone(),
+    /// Forgets the offsets that this response says were deleted, those of open transactions too.
+    fn forget_offsets(&mut self, response: &OffsetDeleteResponse) {
+        for topic in &response.topics {
+            for partition in topic
+                .partitions
+                .iter()
+                .filter(|partition| partition.error_code == 0)
+            {
+                for offsets in self.pending_offsets.values_mut().chain([&mut self.offsets]) {
+                    if let Some(partitions) = offsets.get_mut(topic.name.as_str()) {
+                        partitions.remove(&partition.partition_index);
+                        if partitions.is_empty() {
+                            offsets.remove(topic.name.as_str());
+                        }
+                    }
+                }
+            }
         }
-        .encode()
-    }
-
-    fn offset_key(&self, topic: &str, partition: i32) -> Bytes {
-        GroupKey::Offset {
-            group_id: self.group_id.clone(),
-            topic: topic.to_owned(),
-            partition,
-        }
-        .encode()
     }
 }

@@ -13,8 +13,10 @@ use kafka_protocol::messages::{
     OffsetCommitRequest, OffsetCommitResponse, TopicName, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
 };
 
+use super::classic::{ClassicGroup, ClassicState};
+use super::consumer::ConsumerGroup;
 use super::record::{GroupKey, OffsetValue};
-use super::state::{CommittedOffset, Group, GroupState, Offsets};
+use super::state::{CommittedOffset, Group, GroupKind, Offsets};
 use super::{Append, GroupCoordinator, GroupReply, OffsetsReply};
 use crate::coordinator_records::{MAX_ID_BYTES, coordinator_partition};
 use crate::transaction::Token;
@@ -30,6 +32,7 @@ struct Committer<'a> {
     instance: Option<&'a str>,
     generation: i32,
     transactional: bool,
+    version: i16,
 }
 
 impl GroupCoordinator {
@@ -45,6 +48,7 @@ impl GroupCoordinator {
             instance: request.group_instance_id.as_deref(),
             generation: request.generation_id_or_member_epoch,
             transactional: false,
+            version,
         };
         let unknown_group = if version >= GROUP_ID_NOT_FOUND_VERSION {
             ResponseError::GroupIdNotFound
@@ -91,6 +95,7 @@ impl GroupCoordinator {
     pub(super) fn commit_transactional_offsets(
         &mut self,
         token: Token,
+        version: i16,
         request: &TxnOffsetCommitRequest,
         now_ms: i64,
     ) {
@@ -99,6 +104,7 @@ impl GroupCoordinator {
             instance: request.group_instance_id.as_deref(),
             generation: request.generation_id,
             transactional: true,
+            version,
         };
         let allowed = self.check_committer(
             &request.group_id,
@@ -156,11 +162,17 @@ impl GroupCoordinator {
             // A consumer that assigns its own partitions: the group is only a name for its offsets.
             return self.group_or_new(group_id, now_ms).map(|_| ());
         };
-        group.check_committer(committer)?;
-        if let Some(member) = group.members.get_mut(committer.member_id)
-            && !committer.transactional
-        {
-            member.heard(now_ms);
+        match &mut group.kind {
+            GroupKind::Classic(group) => {
+                group.check_committer(committer)?;
+                // A commit is a sign of life as a heartbeat is.
+                if let Some(member) = group.members.get_mut(committer.member_id)
+                    && !committer.transactional
+                {
+                    member.heard(now_ms);
+                }
+            }
+            GroupKind::Consumer(group) => group.check_committer(committer)?,
         }
         Ok(())
     }
@@ -280,12 +292,12 @@ impl GroupCoordinator {
     }
 }
 
-impl Group {
+impl ClassicGroup {
     fn check_committer(&self, committer: &Committer<'_>) -> Result<(), ResponseError> {
-        if self.state == GroupState::Dead {
+        if self.state == ClassicState::Dead {
             return Err(ResponseError::CoordinatorNotAvailable);
         }
-        if committer.generation < 0 && self.state == GroupState::Empty {
+        if committer.generation < 0 && self.state == ClassicState::Empty {
             return Ok(());
         }
         if committer.generation >= 0 || !committer.member_id.is_empty() || committer.instance.is_some() {
@@ -293,10 +305,58 @@ impl Group {
         } else if !committer.transactional {
             return Err(ResponseError::UnknownMemberId);
         }
-        if !committer.transactional && self.state == GroupState::CompletingRebalance {
+        if !committer.transactional && self.state == ClassicState::CompletingRebalance {
             return Err(ResponseError::RebalanceInProgress);
         }
         Ok(())
+    }
+}
+
+/// First version of OffsetCommit that says a member epoch.
+const MEMBER_EPOCH_VERSION: i16 = 9;
+
+impl ConsumerGroup {
+    fn check_committer(&self, committer: &Committer<'_>) -> Result<(), ResponseError> {
+        if committer.generation < 0 && self.is_empty() {
+            return Ok(());
+        }
+        let says_nothing =
+            committer.generation < 0 && committer.member_id.is_empty() && committer.instance.is_none();
+        if committer.transactional && says_nothing {
+            return Ok(());
+        }
+        let member = self
+            .member(committer.member_id)
+            .ok_or(ResponseError::UnknownMemberId)?;
+        if !committer.transactional && committer.version < MEMBER_EPOCH_VERSION {
+            return Err(ResponseError::UnsupportedVersion);
+        }
+        if committer.generation == member.current.epoch {
+            Ok(())
+        } else if committer.transactional {
+            // TxnOffsetCommit knows no member epochs, only generations.
+            Err(ResponseError::IllegalGeneration)
+        } else {
+            Err(ResponseError::StaleMemberEpoch)
+        }
+    }
+}
+
+impl Group {
+    /// Whether who fetches offsets may; who does not say a member may always.
+    pub fn check_fetcher(&self, member_id: Option<&str>, member_epoch: i32) -> Result<(), ResponseError> {
+        let GroupKind::Consumer(group) = &self.kind else {
+            return Ok(());
+        };
+        if member_id.is_none_or(str::is_empty) && member_epoch < 0 {
+            return Ok(());
+        }
+        let member = member_id.and_then(|member_id| group.member(member_id));
+        match member {
+            None => Err(ResponseError::UnknownMemberId),
+            Some(member) if member.current.epoch != member_epoch => Err(ResponseError::StaleMemberEpoch),
+            Some(_) => Ok(()),
+        }
     }
 
     fn end_transaction(&mut self, producer_id: i64, committed: bool) {

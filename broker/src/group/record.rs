@@ -13,6 +13,8 @@ const GROUP_METADATA_KEY: i16 = 2;
 const OFFSET_COMMIT_VERSION: i16 = 3;
 const GROUP_METADATA_VERSION: i16 = 3;
 const NEWEST_VERSION: i16 = 4;
+/// First version of a group's value in the flexible encoding.
+const FLEXIBLE_VERSION: i16 = 4;
 
 /// A key of `__consumer_offsets`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,21 +202,22 @@ impl GroupValue {
         writer.finish()
     }
 
-    /// Reads a value. Version 4, which newer brokers write, is refused with its number.
+    /// Reads a value.
     ///
     /// # Errors
     /// The value is of another version, or is not whole.
     pub fn decode(value: &[u8]) -> Result<Self, RecordError> {
         let mut reader = FieldReader::new("GroupMetadataValue", value);
         let version = reader.i16("version")?;
-        if !(0..=GROUP_METADATA_VERSION).contains(&version) {
+        if !(0..=NEWEST_VERSION).contains(&version) {
             return Err(reader.unknown("version", version));
         }
+        let flexible = version >= FLEXIBLE_VERSION;
         let mut group = Self {
-            protocol_type: reader.string("protocolType")?,
+            protocol_type: reader.text_of(flexible, "protocolType")?,
             generation: reader.i32("generation")?,
-            protocol: reader.nullable_string("protocol")?,
-            leader: reader.nullable_string("leader")?,
+            protocol: reader.nullable_text_of(flexible, "protocol")?,
+            leader: reader.nullable_text_of(flexible, "leader")?,
             state_since_ms: if version >= 2 {
                 reader.i64("currentStateTimestamp")?
             } else {
@@ -222,7 +225,12 @@ impl GroupValue {
             },
             members: Vec::new(),
         };
-        for _ in 0..reader.array_length("members")? {
+        let count = if flexible {
+            reader.compact_array_length("members")?.unwrap_or(0)
+        } else {
+            reader.array_length("members")?
+        };
+        for _ in 0..count {
             group.members.push(MemberValue::decode(&mut reader, version)?);
         }
         Ok(group)
@@ -231,30 +239,62 @@ impl GroupValue {
 
 impl MemberValue {
     fn decode(reader: &mut FieldReader<'_>, version: i16) -> Result<Self, RecordError> {
-        let member_id = reader.string("memberId")?;
+        let flexible = version >= FLEXIBLE_VERSION;
+        let member_id = reader.text_of(flexible, "memberId")?;
         let group_instance_id = if version >= 3 {
-            reader.nullable_string("groupInstanceId")?
+            reader.nullable_text_of(flexible, "groupInstanceId")?
         } else {
             None
         };
-        let client_id = reader.string("clientId")?;
-        let client_host = reader.string("clientHost")?;
+        let client_id = reader.text_of(flexible, "clientId")?;
+        let client_host = reader.text_of(flexible, "clientHost")?;
         let rebalance_timeout_ms = if version >= 1 {
             Some(reader.i32("rebalanceTimeout")?)
         } else {
             None
         };
         let session_timeout_ms = reader.i32("sessionTimeout")?;
-        Ok(Self {
+        let bytes = if flexible {
+            FieldReader::compact_bytes
+        } else {
+            FieldReader::bytes
+        };
+        let member = Self {
             member_id,
             group_instance_id,
             client_id,
             client_host,
             rebalance_timeout_ms: rebalance_timeout_ms.unwrap_or(session_timeout_ms),
             session_timeout_ms,
-            subscription: reader.bytes("subscription")?,
-            assignment: reader.bytes("assignment")?,
-        })
+            subscription: bytes(reader, "subscription")?,
+            assignment: bytes(reader, "assignment")?,
+        };
+        if flexible {
+            reader.tagged_fields(|_, _| Ok(()))?;
+        }
+        Ok(member)
+    }
+}
+
+impl FieldReader<'_> {
+    fn text_of(&mut self, flexible: bool, field: &'static str) -> Result<String, RecordError> {
+        if flexible {
+            self.compact_string(field)
+        } else {
+            self.string(field)
+        }
+    }
+
+    fn nullable_text_of(
+        &mut self,
+        flexible: bool,
+        field: &'static str,
+    ) -> Result<Option<String>, RecordError> {
+        if flexible {
+            self.compact_nullable_string(field)
+        } else {
+            self.nullable_string(field)
+        }
     }
 }
 
@@ -337,6 +377,38 @@ mod tests {
                 OffsetValue::decode(&value.encode()[..length]).is_err(),
                 "{length} bytes"
             );
+        }
+    }
+
+    #[test]
+    fn the_flexible_version_of_a_group_is_read_too() {
+        let mut writer = FieldWriter::default();
+        writer
+            .i16(4)
+            .compact_string("consumer")
+            .i32(3)
+            .compact_nullable_string(Some("range"));
+        writer
+            .compact_nullable_string(Some("m"))
+            .i64(5)
+            .compact_array_length(Some(1));
+        writer
+            .compact_string("m")
+            .compact_nullable_string(None)
+            .compact_string("c")
+            .compact_string("/h");
+        writer
+            .i32(300)
+            .i32(100)
+            .compact_string("\u{1}\u{2}")
+            .compact_string("\u{3}")
+            .no_tags()
+            .no_tags();
+        let bytes = writer.finish();
+        assert_eq!(GroupValue::decode(&bytes).unwrap(), group());
+        // The last byte says that there are no tagged fields, which nobody asks for.
+        for length in 0..bytes.len() - 1 {
+            assert!(GroupValue::decode(&bytes[..length]).is_err(), "{length} bytes");
         }
     }
 

@@ -185,6 +185,7 @@ apis! {
     44 IncrementalAlterConfigs(m::IncrementalAlterConfigsRequest, m::IncrementalAlterConfigsResponse) 0..=1,
     45 AlterPartitionReassignments(m::AlterPartitionReassignmentsRequest, m::AlterPartitionReassignmentsResponse) 0..=1,
     46 ListPartitionReassignments(m::ListPartitionReassignmentsRequest, m::ListPartitionReassignmentsResponse) 0..=0,
+    47 OffsetDelete(m::OffsetDeleteRequest, m::OffsetDeleteResponse) 0..=0,
     48 DescribeClientQuotas(m::DescribeClientQuotasRequest, m::DescribeClientQuotasResponse) 0..=1,
     49 AlterClientQuotas(m::AlterClientQuotasRequest, m::AlterClientQuotasResponse) 0..=1,
     50 DescribeUserScramCredentials(m::DescribeUserScramCredentialsRequest, m::DescribeUserScramCredentialsResponse) 0..=0,
@@ -195,6 +196,8 @@ apis! {
     61 DescribeProducers(m::DescribeProducersRequest, m::DescribeProducersResponse) 0..=0,
     65 DescribeTransactions(m::DescribeTransactionsRequest, m::DescribeTransactionsResponse) 0..=0,
     66 ListTransactions(m::ListTransactionsRequest, m::ListTransactionsResponse) 0..=2,
+    68 ConsumerGroupHeartbeat(m::ConsumerGroupHeartbeatRequest, m::ConsumerGroupHeartbeatResponse) 0..=1,
+    69 ConsumerGroupDescribe(m::ConsumerGroupDescribeRequest, m::ConsumerGroupDescribeResponse) 0..=1,
     74 ListConfigResources(m::ListConfigResourcesRequest, m::ListConfigResourcesResponse) 0..=1,
     75 DescribeTopicPartitions(m::DescribeTopicPartitionsRequest, m::DescribeTopicPartitionsResponse) 0..=0,
 }

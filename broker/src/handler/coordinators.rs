@@ -12,7 +12,7 @@ use kafka_protocol::ResponseError;
 use super::parked::Groups;
 use super::{Broker, Refusal};
 use crate::coordinator_records::{OFFSETS_TOPIC, TRANSACTION_STATE_TOPIC};
-use crate::group::{GroupAction, GroupEvent, GroupReply};
+use crate::group::{GroupAction, GroupEvent, GroupReply, TopicImage, TopicInfo};
 use crate::log::{AppendOptions, BatchBuilder, ProducerStamp};
 use crate::topic::Topic;
 use crate::transaction::{
@@ -91,8 +91,32 @@ impl Broker {
         token: Option<Token>,
         now_ms: i64,
     ) -> Option<GroupReply> {
+        self.tell_topics(groups, now_ms);
         let actions = groups.coordinator.handle(event, now_ms);
         self.perform_group(groups, actions, token, now_ms)
+    }
+
+    /// Hands the group coordinator a new picture of the topics if they changed since its last one.
+    fn tell_topics(&self, groups: &mut Groups, now_ms: i64) {
+        // Counted before they are looked at: what changes in between is seen twice rather than never.
+        let changes = self.topics.changes();
+        if groups.told_topics == Some(changes) {
+            return;
+        }
+        let Ok(topics) = self.topics.list() else { return };
+        let described = topics.iter().map(|topic| {
+            let info = TopicInfo {
+                id: topic.id(),
+                partition_count: topic.partitions().len() as i32,
+            };
+            (topic.name().to_owned(), info)
+        });
+        // Version 0 is that of a picture without topics.
+        let image = TopicImage::new(changes + 1, described);
+        let event = GroupEvent::TopicsChanged(Arc::new(image));
+        let actions = groups.coordinator.handle(event, now_ms);
+        groups.told_topics = Some(changes);
+        self.perform_group(groups, actions, None, now_ms);
     }
 
     pub(super) fn perform_group(

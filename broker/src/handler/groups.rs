@@ -1,18 +1,23 @@
-//! The APIs of group membership. JoinGroup and SyncGroup may be parked until other members have come.
+//! The APIs of group membership and of looking at groups. JoinGroup and SyncGroup may be parked until other members have come.
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup as ConsumerDescribedGroup;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::{
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse,
     DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, GroupId,
     HeartbeatResponse, JoinGroupResponse, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse,
-    SyncGroupResponse,
+    OffsetDeleteResponse, SyncGroupResponse,
 };
 
 use super::parked::{ParkedApi, into_response};
 use super::{Broker, Outcome, Request, RequestContext, Response, text};
-use crate::group::{Group, GroupEvent, GroupReply, GroupRequest, GroupState};
+use crate::group::{ClassicGroup, ClassicState, Group, GroupEvent, GroupOverrides, GroupReply, GroupRequest};
 
 /// "Not requested" in `authorized_operations`.
 const OPERATIONS_NOT_REQUESTED: i32 = i32::MIN;
@@ -31,6 +36,8 @@ impl Broker {
             Request::SyncGroup(request) => (GroupRequest::Sync(request), Some(ParkedApi::Sync)),
             Request::Heartbeat(request) => (GroupRequest::Heartbeat(request), None),
             Request::LeaveGroup(request) => (GroupRequest::Leave(request), None),
+            Request::ConsumerGroupHeartbeat(request) => (GroupRequest::ConsumerHeartbeat(request), None),
+            Request::OffsetDelete(request) => (GroupRequest::DeleteOffsets(request), None),
             other => unreachable!("{other:?} is not about membership"),
         };
         let unavailable = refusal_of(&request, ResponseError::CoordinatorNotAvailable);
@@ -55,6 +62,28 @@ impl Broker {
         }
     }
 
+    /// Takes over a group's own configs (resource type GROUP); they replace all it had. To be called when they are set and,
+    /// because the coordinator does not store them, at the start.
+    ///
+    /// # Errors
+    /// The coordinator is not available.
+    pub fn override_group(
+        &self,
+        group_id: &str,
+        configs: &BTreeMap<String, String>,
+        now_ms: i64,
+    ) -> Result<(), ResponseError> {
+        let mut groups = self.lock_groups()?;
+        let (group_id, overrides) = (group_id.to_owned(), GroupOverrides::from_configs(configs));
+        self.run_group(
+            &mut groups,
+            GroupEvent::Overridden { group_id, overrides },
+            None,
+            now_ms,
+        );
+        Ok(())
+    }
+
     pub(super) fn list_groups(&self, request: &ListGroupsRequest) -> ListGroupsResponse {
         let groups = match self.lock_groups() {
             Ok(groups) => groups,
@@ -67,14 +96,15 @@ impl Broker {
             .coordinator
             .groups()
             .filter(|group| {
-                among(&request.states_filter, group.state().name()) && among(&request.types_filter, "classic")
+                among(&request.states_filter, group.state_name())
+                    && among(&request.types_filter, group.type_name())
             })
             .map(|group| {
                 ListedGroup::default()
                     .with_group_id(GroupId(text(group.group_id())))
                     .with_protocol_type(text(group.protocol_type()))
-                    .with_group_state(text(group.state().name()))
-                    .with_group_type(text("classic"))
+                    .with_group_state(text(group.state_name()))
+                    .with_group_type(text(group.type_name()))
             });
         ListGroupsResponse::default().with_groups(listed.collect())
     }
@@ -89,22 +119,57 @@ impl Broker {
             let described = DescribedGroup::default()
                 .with_group_id(group_id.clone())
                 .with_authorized_operations(OPERATIONS_NOT_REQUESTED);
-            match groups.as_ref().map(|groups| groups.coordinator.group(group_id)) {
-                Err(error) => described.with_error_code(error.code()),
-                Ok(Some(group)) => describe(described, group),
-                Ok(None) => {
-                    let dead = described.with_group_state(text(GroupState::Dead.name()));
-                    // Older clients take a group that is not there for a dead one.
-                    let known = version >= GROUP_ID_NOT_FOUND_VERSION;
-                    dead.with_error_code(if known {
-                        ResponseError::GroupIdNotFound.code()
-                    } else {
-                        0
-                    })
-                }
+            let group = match &groups {
+                Err(error) => return described.with_error_code(error.code()),
+                Ok(groups) => groups.coordinator.group(group_id),
+            };
+            if let Some(group) = group.and_then(Group::as_classic) {
+                return describe(described, group);
             }
+            let dead = described.with_group_state(text(ClassicState::Dead.name()));
+            // Older clients take a group that is not there for a dead one.
+            if version < GROUP_ID_NOT_FOUND_VERSION {
+                return dead;
+            }
+            let message = match group {
+                None => format!("Group {} not found.", group_id.as_str()),
+                Some(_) => format!("Group {} is not a classic group.", group_id.as_str()),
+            };
+            dead.with_error_code(ResponseError::GroupIdNotFound.code())
+                .with_error_message(Some(text(&message)))
         });
         DescribeGroupsResponse::default().with_groups(described.collect())
+    }
+
+    pub(super) fn describe_consumer_groups(
+        &self,
+        request: &ConsumerGroupDescribeRequest,
+    ) -> ConsumerGroupDescribeResponse {
+        let groups = self.lock_groups();
+        let described = request.group_ids.iter().map(|group_id| {
+            let described = ConsumerDescribedGroup::default()
+                .with_group_id(group_id.clone())
+                .with_authorized_operations(OPERATIONS_NOT_REQUESTED);
+            let coordinator = match &groups {
+                Err(error) => return described.with_error_code(error.code()),
+                Ok(groups) => &groups.coordinator,
+            };
+            let Some(group) = coordinator.group(group_id).and_then(Group::as_consumer) else {
+                let message = match coordinator.group(group_id) {
+                    None => format!("Group {} not found.", group_id.as_str()),
+                    Some(_) => format!("Group {} is not a consumer group.", group_id.as_str()),
+                };
+                return described
+                    .with_error_code(ResponseError::GroupIdNotFound.code())
+                    .with_error_message(Some(text(&message)));
+            };
+            group.describe(
+                described,
+                coordinator.topics(),
+                coordinator.config().consumer.assignor,
+            )
+        });
+        ConsumerGroupDescribeResponse::default().with_groups(described.collect())
     }
 
     pub(super) fn delete_groups(
@@ -153,21 +218,31 @@ fn refusal_of(request: &GroupRequest, error: ResponseError) -> Response {
         GroupRequest::Heartbeat(_) => {
             Response::Heartbeat(HeartbeatResponse::default().with_error_code(error_code))
         }
+        GroupRequest::ConsumerHeartbeat(_) => Response::ConsumerGroupHeartbeat(
+            ConsumerGroupHeartbeatResponse::default().with_error_code(error_code),
+        ),
+        GroupRequest::DeleteOffsets(_) => {
+            Response::OffsetDelete(OffsetDeleteResponse::default().with_error_code(error_code))
+        }
         _ => Response::LeaveGroup(LeaveGroupResponse::default().with_error_code(error_code)),
     }
 }
 
-fn describe(described: DescribedGroup, group: &Group) -> DescribedGroup {
+fn describe(described: DescribedGroup, group: &ClassicGroup) -> DescribedGroup {
+    let stable = group.state() == ClassicState::Stable;
     let members = group.members().map(|member| {
         DescribedGroupMember::default()
             .with_member_id(text(&member.member_id))
             .with_group_instance_id(member.group_instance_id.as_deref().map(text))
             .with_client_id(text(&member.client_id))
             .with_client_host(text(&member.client_host))
-            .with_member_metadata(member.metadata(group.protocol()))
+            .with_member_metadata(if stable {
+                member.metadata(group.protocol())
+            } else {
+                Bytes::new()
+            })
             .with_member_assignment(member.assignment.clone())
     });
-    let stable = group.state() == GroupState::Stable;
     described
         .with_group_state(text(group.state().name()))
         .with_protocol_type(text(group.protocol_type()))

@@ -165,7 +165,9 @@ impl Broker {
                     .map(|topic| (topic.name.clone(), topic.partition_indexes.as_slice()))
                     .collect::<Vec<_>>()
             });
-            return match self.fetch_offsets(&request.group_id, wanted.as_deref(), request.require_stable) {
+            let fetched =
+                self.fetch_offsets(&request.group_id, None, wanted.as_deref(), request.require_stable);
+            return match fetched {
                 Err(error) => OffsetFetchResponse::default().with_error_code(error.code()),
                 Ok(topics) => {
                     OffsetFetchResponse::default().with_topics(topics.into_iter().map(single_group).collect())
@@ -180,7 +182,13 @@ impl Broker {
                     .collect::<Vec<_>>()
             });
             let answered = OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone());
-            match self.fetch_offsets(&group.group_id, wanted.as_deref(), request.require_stable) {
+            let member = (group.member_id.as_deref(), group.member_epoch);
+            match self.fetch_offsets(
+                &group.group_id,
+                Some(member),
+                wanted.as_deref(),
+                request.require_stable,
+            ) {
                 Err(error) => answered.with_error_code(error.code()),
                 Ok(topics) => answered.with_topics(topics.into_iter().map(one_of_groups).collect()),
             }
@@ -192,11 +200,15 @@ impl Broker {
     fn fetch_offsets(
         &self,
         group_id: &str,
+        member: Option<(Option<&str>, i32)>,
         wanted: Option<&[(TopicName, &[i32])]>,
         require_stable: bool,
     ) -> Result<Vec<FetchedTopic>, ResponseError> {
         let groups = self.lock_groups()?;
         let group = groups.coordinator.group(group_id);
+        if let (Some(group), Some((member_id, member_epoch))) = (group, member) {
+            group.check_fetcher(member_id, member_epoch)?;
+        }
         let Some(wanted) = wanted else {
             let Some(group) = group else { return Ok(Vec::new()) };
             let topics = group.all_committed().map(|(topic, partitions)| {

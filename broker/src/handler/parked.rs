@@ -74,6 +74,8 @@ impl Slot {
 #[derive(Debug)]
 pub(super) struct Groups {
     pub(super) coordinator: GroupCoordinator,
+    /// The count of changes of topics that the coordinator has been told of.
+    pub(super) told_topics: Option<u64>,
     parked: HashMap<Token, (ParkedApi, Arc<Slot>)>,
 }
 
@@ -88,6 +90,7 @@ impl Groups {
     pub(super) fn new(coordinator: GroupCoordinator) -> Self {
         Self {
             coordinator,
+            told_topics: None,
             parked: HashMap::new(),
         }
     }
@@ -128,6 +131,8 @@ pub(super) fn into_response(reply: GroupReply) -> Response {
         GroupReply::Leave(response) => Response::LeaveGroup(response),
         GroupReply::CommitOffsets(response) => Response::OffsetCommit(response),
         GroupReply::CommitTransactionalOffsets(response) => Response::TxnOffsetCommit(response),
+        GroupReply::ConsumerHeartbeat(response) => Response::ConsumerGroupHeartbeat(response),
+        GroupReply::DeleteOffsets(response) => Response::OffsetDelete(response),
         GroupReply::Delete(result) => {
             let mut response = kafka_protocol::messages::DeleteGroupsResponse::default();
             let code = result.err().map_or(0, |error| error.code());

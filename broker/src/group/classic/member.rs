@@ -11,15 +11,15 @@ use kafka_protocol::messages::{
 };
 
 use super::join::sync_refused;
-use super::state::{Group, GroupState};
-use super::{Append, GroupCoordinator, GroupReply, Outbox, code};
+use super::state::{ClassicGroup, ClassicState};
+use crate::group::{Append, GroupCoordinator, GroupReply, Outbox, classic_in, code, text};
 use crate::transaction::Token;
 
 /// First version in which several members leave with one request.
 const BATCH_LEAVE_VERSION: i16 = 3;
 
 impl GroupCoordinator {
-    pub(super) fn sync(&mut self, token: Token, request: &SyncGroupRequest, now_ms: i64) {
+    pub(in crate::group) fn sync(&mut self, token: Token, request: &SyncGroupRequest, now_ms: i64) {
         if let Err(error) = self.try_sync(token, request, now_ms) {
             self.outbox.reply(token, sync_refused(error));
         }
@@ -31,10 +31,8 @@ impl GroupCoordinator {
         request: &SyncGroupRequest,
         now_ms: i64,
     ) -> Result<(), ResponseError> {
-        let group = self
-            .groups
-            .get_mut(request.group_id.as_str())
-            .ok_or(ResponseError::UnknownMemberId)?;
+        check_group_id(&request.group_id)?;
+        let group = classic_in(&mut self.groups, &request.group_id).ok_or(ResponseError::UnknownMemberId)?;
         let member_id = request.member_id.as_str();
         group.check_generation(
             member_id,
@@ -49,24 +47,24 @@ impl GroupCoordinator {
             return Err(ResponseError::InconsistentGroupProtocol);
         }
         match group.state {
-            GroupState::PreparingRebalance => Err(ResponseError::RebalanceInProgress),
-            GroupState::CompletingRebalance => {
+            ClassicState::PreparingRebalance => Err(ResponseError::RebalanceInProgress),
+            ClassicState::CompletingRebalance => {
                 group.park_sync(member_id, token, &mut self.outbox);
                 if group.is_leader(member_id) {
                     group.append_assignment(request, &mut self.outbox);
                 }
                 Ok(())
             }
-            GroupState::Stable => {
+            ClassicState::Stable => {
                 group.answer_sync(member_id, token, &mut self.outbox, now_ms);
                 Ok(())
             }
-            GroupState::Empty => Err(ResponseError::UnknownMemberId),
-            GroupState::Dead => Err(ResponseError::CoordinatorNotAvailable),
+            ClassicState::Empty => Err(ResponseError::UnknownMemberId),
+            ClassicState::Dead => Err(ResponseError::CoordinatorNotAvailable),
         }
     }
 
-    pub(super) fn assignment_appended(
+    pub(in crate::group) fn assignment_appended(
         &mut self,
         group_id: &str,
         generation: i32,
@@ -74,10 +72,10 @@ impl GroupCoordinator {
         result: Result<i64, ResponseError>,
         now_ms: i64,
     ) {
-        let Some(group) = self.groups.get_mut(group_id) else {
+        let Some(group) = classic_in(&mut self.groups, group_id) else {
             return;
         };
-        if group.state != GroupState::CompletingRebalance || group.generation != generation {
+        if group.state != ClassicState::CompletingRebalance || group.generation != generation {
             return;
         }
         if let Err(error) = result {
@@ -85,7 +83,7 @@ impl GroupCoordinator {
             group.prepare_rebalance(&mut self.outbox, now_ms);
             return;
         }
-        group.enter(GroupState::Stable, now_ms);
+        group.enter(ClassicState::Stable, now_ms);
         let member_ids: Vec<String> = group.members.keys().cloned().collect();
         for member_id in member_ids {
             let member = group
@@ -99,7 +97,7 @@ impl GroupCoordinator {
         }
     }
 
-    pub(super) fn heartbeat(&mut self, token: Token, request: &HeartbeatRequest, now_ms: i64) {
+    pub(in crate::group) fn heartbeat(&mut self, token: Token, request: &HeartbeatRequest, now_ms: i64) {
         let error_code = code(self.try_heartbeat(request, now_ms));
         self.outbox.reply(
             token,
@@ -108,10 +106,8 @@ impl GroupCoordinator {
     }
 
     fn try_heartbeat(&mut self, request: &HeartbeatRequest, now_ms: i64) -> Result<(), ResponseError> {
-        let group = self
-            .groups
-            .get_mut(request.group_id.as_str())
-            .ok_or(ResponseError::UnknownMemberId)?;
+        check_group_id(&request.group_id)?;
+        let group = classic_in(&mut self.groups, &request.group_id).ok_or(ResponseError::UnknownMemberId)?;
         let member_id = request.member_id.as_str();
         group.check_generation(
             member_id,
@@ -119,23 +115,31 @@ impl GroupCoordinator {
             request.generation_id,
         )?;
         match group.state {
-            GroupState::Empty => return Err(ResponseError::UnknownMemberId),
-            GroupState::Dead => return Err(ResponseError::CoordinatorNotAvailable),
+            ClassicState::Empty => return Err(ResponseError::UnknownMemberId),
+            ClassicState::Dead => return Err(ResponseError::CoordinatorNotAvailable),
             _ => {}
         }
         let member = group.members.get_mut(member_id).expect("it was just checked");
         member.heard(now_ms);
         // The session is renewed even so: the member lives, it has only to join again.
-        if group.state == GroupState::PreparingRebalance {
+        if group.state == ClassicState::PreparingRebalance {
             Err(ResponseError::RebalanceInProgress)
         } else {
             Ok(())
         }
     }
 
-    pub(super) fn leave(&mut self, token: Token, version: i16, request: &LeaveGroupRequest, now_ms: i64) {
+    pub(in crate::group) fn leave(
+        &mut self,
+        token: Token,
+        version: i16,
+        request: &LeaveGroupRequest,
+        now_ms: i64,
+    ) {
         let mut response = LeaveGroupResponse::default();
-        if version < BATCH_LEAVE_VERSION {
+        if let Err(error) = check_group_id(&request.group_id) {
+            response.error_code = error.code();
+        } else if version < BATCH_LEAVE_VERSION {
             let left = self.remove(&request.group_id, &request.member_id, None, now_ms);
             response.error_code = code(left);
         } else {
@@ -160,10 +164,7 @@ impl GroupCoordinator {
         instance: Option<&str>,
         now_ms: i64,
     ) -> Result<(), ResponseError> {
-        let group = self
-            .groups
-            .get_mut(group_id)
-            .ok_or(ResponseError::UnknownMemberId)?;
+        let group = classic_in(&mut self.groups, group_id).ok_or(ResponseError::UnknownMemberId)?;
         if group.pending_members.remove(member_id).is_some() {
             group.maybe_complete_join(&mut self.outbox, now_ms);
             return Ok(());
@@ -183,9 +184,9 @@ impl GroupCoordinator {
     }
 }
 
-impl Group {
+impl ClassicGroup {
     /// That a request comes from a member of the current generation.
-    pub(super) fn check_generation(
+    pub(in crate::group) fn check_generation(
         &self,
         member_id: &str,
         instance: Option<&str>,
@@ -233,8 +234,16 @@ impl Group {
         member.heard(now_ms);
         let response = SyncGroupResponse::default()
             .with_assignment(member.assignment.clone())
-            .with_protocol_type(self.protocol_type.as_deref().map(super::text))
-            .with_protocol_name(self.protocol.as_deref().map(super::text));
+            .with_protocol_type(self.protocol_type.as_deref().map(text))
+            .with_protocol_name(self.protocol.as_deref().map(text));
         outbox.reply(token, GroupReply::Sync(response));
+    }
+}
+
+fn check_group_id(group_id: &str) -> Result<(), ResponseError> {
+    if group_id.is_empty() {
+        Err(ResponseError::InvalidGroupId)
+    } else {
+        Ok(())
     }
 }

@@ -10,15 +10,17 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse, SyncGroupResponse};
 
-use super::state::{Group, GroupState, InitialDelay, JoinDeadline, Member};
-use super::{Append, Client, GroupCoordinator, GroupReply, Outbox, text};
+use super::state::{ClassicGroup, ClassicState, InitialDelay, JoinDeadline, Member};
 use crate::coordinator_records::MAX_ID_BYTES;
+use crate::group::{Append, Client, GroupCoordinator, GroupKind, GroupReply, Outbox, text};
 use crate::transaction::Token;
 
 /// First version in which a new member must come back with the id it was given (KIP-394).
 const MEMBER_ID_REQUIRED_VERSION: i16 = 4;
 /// First version in which a leader can be told to keep the assignment (KIP-814).
 const SKIP_ASSIGNMENT_VERSION: i16 = 9;
+/// So many members may be given an id before they join, even where a group may have fewer.
+const MIN_PENDING_MEMBERS: usize = 1_000;
 
 /// A JoinGroup request, checked and taken apart.
 struct Join<'a> {
@@ -33,7 +35,7 @@ struct Join<'a> {
 }
 
 impl GroupCoordinator {
-    pub(super) fn join(
+    pub(in crate::group) fn join(
         &mut self,
         token: Token,
         client: &Client,
@@ -74,21 +76,21 @@ impl GroupCoordinator {
             return Err(refuse(ResponseError::UnknownMemberId));
         }
         let new_id = self.ids.next_id();
-        self.group_or_new(&request.group_id, now_ms).map_err(refuse)?;
-        let group = self
+        self.make_classic(&request.group_id, now_ms).map_err(refuse)?;
+        let group = match self
             .groups
             .get_mut(request.group_id.as_str())
-            .expect("it was just made");
-        if group.state == GroupState::Dead {
-            return Err(refuse(ResponseError::CoordinatorNotAvailable));
+            .map(|group| &mut group.kind)
+        {
+            Some(GroupKind::Classic(group)) => group,
+            _ => return Err(refuse(ResponseError::InconsistentGroupProtocol)),
+        };
+        if !group.accepts(member_id, max_size) {
+            group.pending_members.remove(member_id);
+            group.remove_member(member_id, &mut self.outbox, now_ms);
+            return Err((ResponseError::GroupMaxSizeReached, String::new()));
         }
         let known = group.members.contains_key(member_id);
-        if !known
-            && group.members.len() + group.pending_members.len() >= max_size
-            && !group.pending_members.contains_key(member_id)
-        {
-            return Err(refuse(ResponseError::GroupMaxSizeReached));
-        }
         if !group.supports(join.protocol_type, &join.protocols, known.then_some(member_id)) {
             return Err(refuse(ResponseError::InconsistentGroupProtocol));
         }
@@ -119,6 +121,19 @@ impl GroupCoordinator {
                 Ok(())
             }
         }
+    }
+}
+
+impl GroupCoordinator {
+    /// Makes the group if it is not there. One of another kind that nobody is in becomes a classic one.
+    fn make_classic(&mut self, group_id: &str, now_ms: i64) -> Result<(), ResponseError> {
+        let group = self.group_or_new(group_id, now_ms)?;
+        if group.as_classic().is_none() && group.is_empty() {
+            let tombstones = group.kind_tombstones();
+            group.kind = GroupKind::Classic(ClassicGroup::new(group_id, now_ms));
+            self.outbox.append(group_id, tombstones, None, Append::Unwatched);
+        }
+        Ok(())
     }
 }
 
@@ -167,7 +182,7 @@ impl<'a> Join<'a> {
     }
 }
 
-impl Group {
+impl ClassicGroup {
     /// A member that has an id joins: for the first time with an id it was given, or again.
     fn rejoin(
         &mut self,
@@ -187,10 +202,10 @@ impl Group {
         member.session_timeout_ms = join.session_timeout_ms;
         let unchanged = member.protocols == join.protocols;
         match self.state {
-            GroupState::CompletingRebalance if unchanged => {
+            ClassicState::CompletingRebalance if unchanged => {
                 self.answer_join(member_id, join.token, outbox, now_ms);
             }
-            GroupState::Stable if unchanged && !leads => {
+            ClassicState::Stable if unchanged && !leads => {
                 self.answer_join(member_id, join.token, outbox, now_ms);
             }
             _ => {
@@ -205,8 +220,39 @@ impl Group {
         Ok(())
     }
 
+    /// Whether there is room for a member, as Kafka counts: while a group forms, those that wait; then, those that are in it.
+    fn accepts(&self, member_id: &str, max_size: usize) -> bool {
+        let known = self.members.get(member_id);
+        let pending = &self.pending_members;
+        if pending.len() >= max_size.max(MIN_PENDING_MEMBERS)
+            && known.is_none()
+            && !pending.contains_key(member_id)
+        {
+            return false;
+        }
+        match self.state {
+            ClassicState::Empty | ClassicState::Dead => true,
+            ClassicState::PreparingRebalance => {
+                known.is_some_and(|member| member.join.is_some())
+                    || self
+                        .members
+                        .values()
+                        .filter(|member| member.join.is_some())
+                        .count()
+                        < max_size
+            }
+            ClassicState::CompletingRebalance | ClassicState::Stable => {
+                known.is_some() || self.members.len() < max_size
+            }
+        }
+    }
+
     /// That a member is part of the group, and is the one that holds its static id.
-    pub(super) fn check_member(&self, member_id: &str, instance: Option<&str>) -> Result<(), ResponseError> {
+    pub(in crate::group) fn check_member(
+        &self,
+        member_id: &str,
+        instance: Option<&str>,
+    ) -> Result<(), ResponseError> {
         if let Some(instance) = instance {
             match self.static_members.get(instance) {
                 None => return Err(ResponseError::UnknownMemberId),
@@ -266,18 +312,15 @@ impl Group {
         member.assignment = old.assignment;
         member.owes_sync = old.owes_sync;
         member.heard(now_ms);
-        let same_metadata = member.protocols == old.protocols;
         self.members.insert(new_id.to_owned(), member);
-        if self.state != GroupState::Stable || !same_metadata || self.select_protocol() != old_protocol {
+        // What the member reads may have changed: as in Kafka that waits for the next rebalance.
+        if self.state != ClassicState::Stable || self.select_protocol() != old_protocol {
             self.prepare_rebalance(outbox, now_ms);
             return;
         }
         let member = self.members.get_mut(new_id).expect("it was just added");
         member.join = None;
         member.is_new = false;
-        // The new member id must survive a restart.
-        let (key, value) = self.record(None);
-        outbox.append(&self.group_id, vec![(key, Some(value))], None, Append::Unwatched);
         let mut response = self.join_response(new_id);
         if led && version >= SKIP_ASSIGNMENT_VERSION {
             response.skip_assignment = true;
@@ -286,19 +329,22 @@ impl Group {
             response.leader = text(old_id);
             response.members.clear();
         }
-        outbox.reply(token, GroupReply::Join(response));
+        // The new member id must survive a restart. If it is not logged the client asks again, and is given another.
+        let (key, value) = self.record(None);
+        let purpose = Append::StaticMember { token, response };
+        outbox.append(&self.group_id, vec![(key, Some(value))], None, purpose);
     }
 
     /// Asks every member to join again, unless that is so already, and completes if all have.
-    pub(super) fn prepare_rebalance(&mut self, outbox: &mut Outbox, now_ms: i64) {
-        if self.state == GroupState::CompletingRebalance {
+    pub(in crate::group) fn prepare_rebalance(&mut self, outbox: &mut Outbox, now_ms: i64) {
+        if self.state == ClassicState::CompletingRebalance {
             self.refuse_syncs(ResponseError::RebalanceInProgress, outbox);
         }
         self.sync_deadline_ms = None;
-        if self.state != GroupState::PreparingRebalance {
+        if self.state != ClassicState::PreparingRebalance {
             let timeout_ms = self.rebalance_timeout_ms();
             let delay_ms = outbox.config.initial_rebalance_delay_ms;
-            self.join = Some(if self.state == GroupState::Empty {
+            self.join = Some(if self.state == ClassicState::Empty {
                 let remaining_ms = (timeout_ms - delay_ms).max(0);
                 let initial = Some(InitialDelay {
                     delay_ms,
@@ -315,14 +361,14 @@ impl Group {
                     initial: None,
                 }
             });
-            self.enter(GroupState::PreparingRebalance, now_ms);
+            self.enter(ClassicState::PreparingRebalance, now_ms);
         }
         self.maybe_complete_join(outbox, now_ms);
     }
 
     /// Completes the join phase if nobody is waited for, or if its time is up.
-    pub(super) fn maybe_complete_join(&mut self, outbox: &mut Outbox, now_ms: i64) {
-        if self.state != GroupState::PreparingRebalance {
+    pub(in crate::group) fn maybe_complete_join(&mut self, outbox: &mut Outbox, now_ms: i64) {
+        if self.state != ClassicState::PreparingRebalance {
             return;
         }
         let Some(join) = &mut self.join else { return };
@@ -380,7 +426,7 @@ impl Group {
         self.generation = self.generation.checked_add(1).unwrap_or(1);
         self.protocol = self.select_protocol();
         self.join = None;
-        self.enter(GroupState::CompletingRebalance, now_ms);
+        self.enter(ClassicState::CompletingRebalance, now_ms);
         self.sync_deadline_ms = Some(now_ms.saturating_add(self.rebalance_timeout_ms()));
         let member_ids: Vec<String> = self.members.keys().cloned().collect();
         for member_id in member_ids {
@@ -398,13 +444,13 @@ impl Group {
     }
 
     /// The last member is gone: an empty generation goes to the log, so that a restart does not wait for it.
-    pub(super) fn become_empty(&mut self, outbox: &mut Outbox, now_ms: i64) {
+    pub(in crate::group) fn become_empty(&mut self, outbox: &mut Outbox, now_ms: i64) {
         self.generation = self.generation.checked_add(1).unwrap_or(1);
         self.protocol = None;
         self.leader = None;
         self.join = None;
         self.sync_deadline_ms = None;
-        self.enter(GroupState::Empty, now_ms);
+        self.enter(ClassicState::Empty, now_ms);
         let (key, value) = self.record(None);
         outbox.append(&self.group_id, vec![(key, Some(value))], None, Append::Unwatched);
     }
@@ -446,7 +492,7 @@ impl Group {
     }
 
     /// Answers every parked SyncGroup with an error and forgets the assignment that was waited for.
-    pub(super) fn refuse_syncs(&mut self, error: ResponseError, outbox: &mut Outbox) {
+    pub(in crate::group) fn refuse_syncs(&mut self, error: ResponseError, outbox: &mut Outbox) {
         for member in self.members.values_mut() {
             member.assignment = Bytes::new();
             if let Some(token) = member.sync.take() {
@@ -456,12 +502,12 @@ impl Group {
     }
 
     /// Takes a member out and rebalances if it was part of a generation.
-    pub(super) fn remove_member(&mut self, member_id: &str, outbox: &mut Outbox, now_ms: i64) {
+    pub(in crate::group) fn remove_member(&mut self, member_id: &str, outbox: &mut Outbox, now_ms: i64) {
         let Some(mut member) = self.members.remove(member_id) else {
             return;
         };
         if let Some(token) = member.join.take() {
-            outbox.reply(token, refused(ResponseError::UnknownMemberId, member_id));
+            outbox.reply(token, refused(ResponseError::UnknownMemberId, ""));
         }
         if let Some(token) = member.sync.take() {
             outbox.reply(token, sync_refused(ResponseError::UnknownMemberId));
@@ -478,7 +524,9 @@ impl Group {
             self.leader = None;
         }
         match self.state {
-            GroupState::Stable | GroupState::CompletingRebalance => self.prepare_rebalance(outbox, now_ms),
+            ClassicState::Stable | ClassicState::CompletingRebalance => {
+                self.prepare_rebalance(outbox, now_ms);
+            }
             _ => self.maybe_complete_join(outbox, now_ms),
         }
     }
@@ -504,11 +552,11 @@ impl Member {
     }
 }
 
-pub(super) fn sync_refused(error: ResponseError) -> GroupReply {
+pub(in crate::group) fn sync_refused(error: ResponseError) -> GroupReply {
     GroupReply::Sync(SyncGroupResponse::default().with_error_code(error.code()))
 }
 
-fn refused(error: ResponseError, member_id: &str) -> GroupReply {
+pub(in crate::group) fn refused(error: ResponseError, member_id: &str) -> GroupReply {
     let response = JoinGroupResponse::default()
         .with_error_code(error.code())
         .with_generation_id(-1)
