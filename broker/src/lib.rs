@@ -39,6 +39,8 @@ pub mod handler;
 pub mod ids;
 pub mod log;
 pub mod producer_ids;
+pub mod quota;
+pub mod sasl;
 pub mod server;
 pub mod topic;
 pub mod transaction;
