@@ -37,6 +37,7 @@ pub mod handler;
 pub mod ids;
 pub mod log;
 pub mod producer_ids;
+pub mod protocol;
 pub mod server;
 pub mod topic;
 pub mod transaction;

@@ -5,6 +5,9 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages as m;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 
+use crate::protocol::streams_describe::{StreamsGroupDescribeRequest, StreamsGroupDescribeResponse};
+use crate::protocol::streams_heartbeat::{StreamsGroupHeartbeatRequest, StreamsGroupHeartbeatResponse};
+
 /// An API of Kafka's protocol as this broker serves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Api {
@@ -175,4 +178,6 @@ apis! {
     66 ListTransactions(m::ListTransactionsRequest, m::ListTransactionsResponse) 0..=2,
     68 ConsumerGroupHeartbeat(m::ConsumerGroupHeartbeatRequest, m::ConsumerGroupHeartbeatResponse) 0..=1,
     69 ConsumerGroupDescribe(m::ConsumerGroupDescribeRequest, m::ConsumerGroupDescribeResponse) 0..=1,
+    88 StreamsGroupHeartbeat(StreamsGroupHeartbeatRequest, StreamsGroupHeartbeatResponse) 0..=0,
+    89 StreamsGroupDescribe(StreamsGroupDescribeRequest, StreamsGroupDescribeResponse) 0..=0,
 }
