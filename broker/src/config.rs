@@ -28,7 +28,9 @@ pub use listener::{Listener, SecurityProtocol};
 pub use network::NetworkConfig;
 pub use properties::Properties;
 pub use security::{SASL_MECHANISMS, STANDARD_AUTHORIZER, SecurityConfig};
-pub use topic_keys::{RETIRED_TOPIC_CONFIGS, TOPIC_KEYS, TopicKey};
+pub use topic_keys::{CLIENT_METRICS_KEYS, RETIRED_TOPIC_CONFIGS, TOPIC_KEYS, TopicKey};
+
+pub(crate) use key::split_list;
 
 /// The broker's config of this name. Of a listener's own config (`listener.name.NAME.KEY`), the config it is one of.
 ///

@@ -1,10 +1,11 @@
 //! The broker inside of an application: the seams of `streams-core` served in process, without sockets or frames.
 //!
 //! These files are the only ones that know `streams-core`. Requests that are rare go through [`Broker::handle`] as those of
-//! TCP clients do; batches go through the same functions that the handler uses, without a message around them. Nothing here
-//! has a thread of its own: whoever polls also drives what is due ([`Broker::tick`]).
+//! TCP clients do; batches go through the same functions that the handler uses, without a message around them. Whoever
+//! polls also drives what is due ([`Broker::tick`]); only compaction has a thread of its own.
 
 mod admin;
+mod cleaner;
 mod consumer;
 mod decode;
 mod membership;
@@ -29,6 +30,7 @@ use crate::group::{Client, IN_PROCESS_HOST};
 use crate::handler::{Broker, BrokerConfig, BrokerError, Outcome, Request, RequestContext, Response};
 use crate::ids::{Ids, RandomIds};
 use crate::topic::{Topic, TopicError};
+use cleaner::BackgroundCleaner;
 
 /// How often what is due is looked after, in milliseconds.
 const TICK_INTERVAL_MS: i64 = 100;
@@ -65,6 +67,7 @@ const WAIT_SLICE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct EmbeddedBroker {
     inner: Arc<Inner>,
+    cleaner: BackgroundCleaner,
 }
 
 /// What clients share with their broker. They may outlive it and then get [`LogError::Closed`].
@@ -99,14 +102,13 @@ impl EmbeddedBroker {
         ids: impl Ids + 'static,
     ) -> Result<Arc<Self>, BrokerError> {
         let broker = Broker::open(data_dir, config, ids, clock.now_ms())?;
-        let inner = Inner {
+        let inner = Arc::new(Inner {
             broker,
             clock,
             next_tick_ms: AtomicI64::new(0),
-        };
-        Ok(Arc::new(Self {
-            inner: Arc::new(inner),
-        }))
+        });
+        let cleaner = BackgroundCleaner::start(&inner).map_err(BrokerError::Thread)?;
+        Ok(Arc::new(Self { inner, cleaner }))
     }
 
     /// The broker itself, for a server beside the application and for tools.
@@ -125,6 +127,7 @@ impl EmbeddedBroker {
     /// # Errors
     /// A log that could not be closed; the next start then recovers as after a crash.
     pub fn close(&self) -> Result<(), BrokerError> {
+        self.cleaner.stop();
         self.inner.broker.close()
     }
 }

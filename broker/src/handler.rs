@@ -11,9 +11,15 @@
 //! appends and markers are written while their lock is held, so that an answered EndTxn has all of its markers in the logs
 //! and no late record can slip in between (KIP-890).
 
+mod access;
+mod acls;
+mod alter_configs;
 mod api;
 mod api_versions;
+mod cluster;
+mod configs;
 mod coordinators;
+mod describe_topics;
 mod fetch;
 mod fetch_answer;
 mod groups;
@@ -22,6 +28,8 @@ mod metadata;
 mod offsets;
 mod parked;
 mod produce;
+mod producers;
+mod replicas;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -29,7 +37,7 @@ mod transactions;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::protocol::StrBytes;
@@ -40,14 +48,15 @@ pub(crate) use fetch_answer::FetchAnswer;
 pub use parked::Parked;
 pub(crate) use produce::AppendContext;
 
-use crate::config::{NetworkConfig, Properties, SecurityConfig};
+use crate::cluster::Cluster;
+use crate::config::{BrokerConfigError, NetworkConfig, Properties, SecurityConfig};
 use crate::coordinator_records::{
     EMBEDDED_COORDINATOR_PARTITIONS, OFFSETS_TOPIC, RecordError, SERVER_COORDINATOR_PARTITIONS,
     TRANSACTION_STATE_TOPIC,
 };
 use crate::group::{Client, GroupConfig, GroupCoordinator};
 use crate::ids::{Ids, SharedIds};
-use crate::log::{AppendError, LogConfig, ReadError};
+use crate::log::{AppendError, CleanerConfig, LogConfig, ReadError};
 use crate::producer_ids::FileProducerIdBlocks;
 use crate::topic::{TopicError, Topics};
 use crate::transaction::{TransactionConfig, TransactionCoordinator};
@@ -78,6 +87,10 @@ pub struct BrokerConfig {
     pub max_described_partitions: usize,
     /// How often retention, idle producers and due syncs are looked after, in milliseconds. 5 s.
     pub maintenance_interval_ms: i64,
+    /// How often it is looked for logs to compact, in milliseconds; 0 is never. 1 s in a server, 15 s embedded.
+    pub cleaner_interval_ms: i64,
+    /// Settings of compaction.
+    pub cleaner: CleanerConfig,
     /// The transaction coordinator's.
     pub transaction: TransactionConfig,
     /// The group coordinator's.
@@ -111,7 +124,9 @@ impl BrokerConfig {
     /// there are, and no retention unless a topic sets `retention.ms`. Retention goes by the records' timestamps, which in an
     /// application are event times: with Kafka's 7 days, input from last month would be deleted before it is read.
     pub fn embedded() -> Self {
-        Self::with_coordinator_partitions(SERVER_COORDINATOR_PARTITIONS).with_own_defaults(&[
+        let mut config = Self::with_coordinator_partitions(SERVER_COORDINATOR_PARTITIONS);
+        config.cleaner_interval_ms = 15_000;
+        config.with_own_defaults(&[
             ("auto.create.topics.enable", "false".to_owned()),
             ("group.initial.rebalance.delay.ms", "0".to_owned()),
             ("log.retention.ms", "-1".to_owned()),
@@ -139,6 +154,8 @@ impl BrokerConfig {
             rack: None,
             max_described_partitions: 2000,
             maintenance_interval_ms: 5_000,
+            cleaner_interval_ms: 1_000,
+            cleaner: CleanerConfig::default(),
             transaction: TransactionConfig::new(count),
             group: GroupConfig::new(count),
             quota_window: QuotaWindow {
@@ -186,6 +203,12 @@ pub enum BrokerError {
     /// The reservation of producer ids.
     #[error("cannot reserve producer ids: {0}")]
     ProducerIds(std::io::Error),
+    /// The thread that compacts.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+    /// A dynamic setting that this program does not know.
+    #[error("cannot use what is set in cluster.json: {0}")]
+    Config(#[from] BrokerConfigError),
     /// A thread panicked while it held a coordinator.
     #[error("a thread panicked while it held the {0} coordinator; restart the process")]
     Poisoned(&'static str),
@@ -249,8 +272,12 @@ pub enum Outcome {
 /// The broker. See the top of this file.
 #[derive(Debug)]
 pub struct Broker {
+    /// As it was started.
     config: BrokerConfig,
+    /// With what administrators changed since.
+    live: RwLock<Arc<BrokerConfig>>,
     topics: Topics,
+    cluster: Cluster,
     transactions: Mutex<TransactionCoordinator>,
     groups: Mutex<Groups>,
     next_token: AtomicU64,
@@ -272,6 +299,7 @@ impl Broker {
     ) -> Result<Self, BrokerError> {
         let ids = SharedIds::new(ids);
         let topics = Topics::open_with_ids(data_dir, config.log.clone(), now_ms, ids.source())?;
+        let cluster = Cluster::open(data_dir)?;
         // Where records already lie decides, whatever the configuration says now.
         if let Ok(topic) = topics.topic(OFFSETS_TOPIC) {
             config.group.partition_count = topic.partitions().len() as i32;
@@ -281,6 +309,8 @@ impl Broker {
         }
         let blocks = FileProducerIdBlocks::open(data_dir).map_err(BrokerError::ProducerIds)?;
         let maintenance_interval_ms = config.maintenance_interval_ms;
+        let live = alter_configs::live_config(&config, &cluster.current())?;
+        topics.set_defaults(live.log.clone())?;
         let broker = Self {
             transactions: Mutex::new(TransactionCoordinator::new(
                 config.transaction.clone(),
@@ -291,7 +321,9 @@ impl Broker {
                 Box::new(ids),
             ))),
             config,
+            live: RwLock::new(Arc::new(live)),
             topics,
+            cluster,
             next_token: AtomicU64::new(0),
             next_maintenance_ms: AtomicI64::new(now_ms.saturating_add(maintenance_interval_ms)),
             closed: AtomicBool::new(false),
@@ -309,13 +341,21 @@ impl Broker {
             Request::Produce(request) => Response::Produce(self.produce(version, request, now_ms)),
             Request::Fetch(request) => Response::Fetch(self.find(version, &request, None).read()),
             Request::ListOffsets(request) => Response::ListOffsets(self.list_offsets(version, &request)),
-            Request::Metadata(request) => Response::Metadata(self.metadata(version, &request, now_ms)),
+            Request::Metadata(request) => Response::Metadata(self.metadata(context, &request, now_ms)),
             Request::CreateTopics(request) => Response::CreateTopics(self.create_topics(&request, now_ms)),
             Request::DeleteTopics(request) => {
                 Response::DeleteTopics(self.delete_topics(version, &request, now_ms))
             }
             Request::CreatePartitions(request) => {
                 Response::CreatePartitions(self.create_partitions(&request, now_ms))
+            }
+            Request::DescribeConfigs(request) => Response::DescribeConfigs(self.describe_configs(&request)),
+            Request::AlterConfigs(request) => Response::AlterConfigs(self.alter_configs(&request)),
+            Request::IncrementalAlterConfigs(request) => {
+                Response::IncrementalAlterConfigs(self.incremental_alter_configs(&request))
+            }
+            Request::ListConfigResources(request) => {
+                Response::ListConfigResources(self.list_config_resources(version, &request))
             }
             Request::DeleteRecords(request) => Response::DeleteRecords(self.delete_records(&request)),
             Request::InitProducerId(request) => {
@@ -332,7 +372,7 @@ impl Broker {
             }
             Request::EndTxn(request) => Response::EndTxn(self.end_txn(version, &request, now_ms)),
             Request::FindCoordinator(request) => {
-                Response::FindCoordinator(self.find_coordinator(version, &request))
+                Response::FindCoordinator(self.find_coordinator(context, &request))
             }
             Request::OffsetCommit(request) => {
                 Response::OffsetCommit(self.offset_commit(context, request, now_ms))
@@ -352,11 +392,48 @@ impl Broker {
                 Response::ConsumerGroupDescribe(self.describe_consumer_groups(&request))
             }
             Request::ListTransactions(request) => {
-                Response::ListTransactions(self.list_transactions(&request))
+                Response::ListTransactions(self.list_transactions(&request, now_ms))
             }
             Request::DescribeTransactions(request) => {
                 Response::DescribeTransactions(self.describe_transactions(&request))
             }
+            Request::OffsetForLeaderEpoch(request) => {
+                Response::OffsetForLeaderEpoch(self.offset_for_leader_epoch(context, &request))
+            }
+            Request::DescribeProducers(request) => {
+                Response::DescribeProducers(self.describe_producers(context, &request))
+            }
+            Request::WriteTxnMarkers(request) => {
+                Response::WriteTxnMarkers(self.write_txn_markers(context, &request, now_ms))
+            }
+            Request::DescribeCluster(request) => {
+                Response::DescribeCluster(self.describe_cluster(context, &request))
+            }
+            Request::DescribeQuorum(request) => {
+                Response::DescribeQuorum(self.describe_quorum(context, &request, now_ms))
+            }
+            Request::UpdateFeatures(request) => {
+                Response::UpdateFeatures(self.update_features(context, &request))
+            }
+            Request::DescribeTopicPartitions(request) => {
+                Response::DescribeTopicPartitions(self.describe_topic_partitions(context, &request))
+            }
+            Request::DescribeLogDirs(request) => {
+                Response::DescribeLogDirs(self.describe_log_dirs(context, &request))
+            }
+            Request::AlterReplicaLogDirs(request) => {
+                Response::AlterReplicaLogDirs(self.alter_replica_log_dirs(context, &request))
+            }
+            Request::ElectLeaders(request) => Response::ElectLeaders(self.elect_leaders(context, &request)),
+            Request::AlterPartitionReassignments(request) => {
+                Response::AlterPartitionReassignments(self.alter_partition_reassignments(context, &request))
+            }
+            Request::ListPartitionReassignments(_) => {
+                Response::ListPartitionReassignments(self.list_partition_reassignments(context))
+            }
+            Request::DescribeAcls(request) => Response::DescribeAcls(self.describe_acls(context, &request)),
+            Request::CreateAcls(request) => Response::CreateAcls(self.create_acls(context, &request)),
+            Request::DeleteAcls(request) => Response::DeleteAcls(self.delete_acls(context, &request)),
             Request::JoinGroup(_)
             | Request::SyncGroup(_)
             | Request::Heartbeat(_)
@@ -387,6 +464,18 @@ impl Broker {
         self.topics.maintain(now_ms)
     }
 
+    /// Compacts what is due, see [`Topics::compact`]: to be called every [`BrokerConfig::cleaner_interval_ms`], from a thread
+    /// that may be busy for long.
+    ///
+    /// # Errors
+    /// The logs that could not be compacted. The broker goes on.
+    pub fn compact(&self, now_ms: i64, cancelled: &AtomicBool) -> Vec<TopicError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        self.topics.compact(&self.config.cleaner, now_ms, cancelled)
+    }
+
     /// Counts up whenever any partition has more to read, see [`Topics::wait_for_progress`].
     pub fn progress(&self) -> u64 {
         self.topics.progress()
@@ -400,6 +489,17 @@ impl Broker {
     /// The settings, with the numbers of coordinator partitions that are really there.
     pub fn config(&self) -> &BrokerConfig {
         &self.config
+    }
+
+    /// The settings with what administrators changed since the start.
+    pub fn live_config(&self) -> Arc<BrokerConfig> {
+        // Replaced in one step: a panic elsewhere leaves nothing half done.
+        self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What administrators decided that is no topic.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     /// Whether [`close`](Self::close) was called.
@@ -455,6 +555,21 @@ fn text(value: &str) -> StrBytes {
 pub(crate) struct Refusal {
     pub(crate) code: i16,
     pub(crate) message: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(error: ResponseError, message: impl Into<String>) -> Self {
+        Self {
+            code: error.code(),
+            message: message.into(),
+        }
+    }
+}
+
+impl From<BrokerConfigError> for Refusal {
+    fn from(error: BrokerConfigError) -> Self {
+        Self::new(ResponseError::InvalidConfig, error.to_string())
+    }
 }
 
 impl From<TopicError> for Refusal {

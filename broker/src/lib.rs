@@ -29,6 +29,8 @@
 //! Kafka's protocol and formats. What it is not yet: replicated, compacted, or reachable over TCP; those come on top of the
 //! same handler.
 
+pub mod acl;
+pub mod cluster;
 pub mod config;
 pub mod coordinator_records;
 pub mod embedded;

@@ -11,9 +11,11 @@
 //! start does with them. No sockets, no clock, no threads: a log is a function of its state, the input and
 //! the time it is given.
 
-pub(crate) mod batch;
+pub(crate) mod active_producers;
+mod batch;
 pub(crate) mod builder;
 mod checkpoint;
+pub(crate) mod cleaner;
 pub(crate) mod compression;
 pub(crate) mod config;
 pub(crate) mod error;
@@ -31,12 +33,15 @@ mod slice;
 mod transaction_index;
 mod varint;
 
+pub use active_producers::ActiveProducer;
 pub use batch::{
     BATCH_HEADER_BYTES, BatchError, BatchHeader, BatchView, Batches, Compression, MAGIC, NO_PRODUCER_EPOCH,
     NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP,
 };
 pub use builder::{BatchBuilder, ControlType, MAX_BATCH_BYTES, ProducerStamp, transaction_marker};
-pub use config::{CleanupPolicy, ConfigError, LogConfig, TimestampType};
+pub use cleaner::CleanerConfig;
+pub use compression::MAX_DECOMPRESSED_BATCH_BYTES;
+pub use config::{CleanupPolicy, CompressionType, ConfigError, LogConfig, TimestampType};
 pub use error::{AppendError, LogError, ReadError, RecordError};
 pub use partition::{AppendInfo, AppendOptions, AppendOrigin, PartitionLog};
 pub use read::{FoundInfo, Isolation, ReadInfo};

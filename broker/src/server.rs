@@ -19,6 +19,7 @@ pub mod shape;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -126,6 +127,8 @@ pub async fn serve(
         connections_by_host: Mutex::default(),
     });
     let ticker = tokio::spawn(tick(shared.clone()));
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let cleaner = tokio::spawn(clean(shared.clone(), cancelled.clone()));
     let slots = Arc::new(Semaphore::new(
         shared.network().max_connections.min(Semaphore::MAX_PERMITS),
     ));
@@ -135,6 +138,11 @@ pub async fn serve(
     }
     while accepting.join_next().await.is_some() {}
     ticker.abort();
+    // What is being compacted ends by itself before the logs are closed.
+    cancelled.store(true, Ordering::Relaxed);
+    if cleaner.await.is_err() {
+        tracing::error!("compaction panicked; logs were not compacted since");
+    }
 }
 
 async fn accept(
@@ -240,6 +248,28 @@ async fn tick(shared: Arc<Shared>) {
         let errors = tokio::task::spawn_blocking(move || shared.broker.tick(shared.clock.now_ms())).await;
         for error in errors.into_iter().flatten() {
             tracing::error!(%error, "maintenance failed");
+        }
+    }
+}
+
+/// Compacts, on a thread that may be busy for long.
+async fn clean(shared: Arc<Shared>, cancelled: Arc<AtomicBool>) {
+    let interval_ms = shared.broker.config().cleaner_interval_ms;
+    let Ok(interval_ms @ 1..) = u64::try_from(interval_ms) else {
+        return;
+    };
+    let mut waited_ms = 0;
+    while !cancelled.load(Ordering::Relaxed) {
+        tokio::time::sleep(TICK_INTERVAL).await;
+        waited_ms += TICK_INTERVAL.as_millis() as u64;
+        if waited_ms < interval_ms {
+            continue;
+        }
+        waited_ms = 0;
+        let (shared, cancelled) = (shared.clone(), cancelled.clone());
+        let compact = move || shared.broker.compact(shared.clock.now_ms(), &cancelled);
+        for error in tokio::task::spawn_blocking(compact).await.into_iter().flatten() {
+            tracing::error!(%error, "compaction failed");
         }
     }
 }

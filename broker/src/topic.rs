@@ -20,20 +20,21 @@ pub mod waiter;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use crate::log::files::{self, Durability};
-use crate::log::{LogConfig, LogError, PartitionLog, RecoveryReport};
+use crate::log::{CleanerConfig, LogConfig, LogError, PartitionLog, RecoveryReport};
 use crate::topic::metadata::TopicMetadata;
 use crate::topic::progress::Progress;
 
 pub use error::TopicError;
 pub use metadata::{decode_id, encode_id};
 pub use name::MAX_TOPIC_NAME_BYTES;
+pub(crate) use name::validate as validate_name;
 
 /// The most partitions one topic can have.
 pub const MAX_PARTITIONS: i32 = 10_000;
@@ -126,7 +127,7 @@ impl Registry {
 pub struct Topics {
     dir: PathBuf,
     cluster_id: String,
-    defaults: LogConfig,
+    defaults: RwLock<LogConfig>,
     registry: RwLock<Registry>,
     progress: Arc<Progress>,
     changes: AtomicU64,
@@ -191,7 +192,7 @@ impl Topics {
         let mut topics = Self {
             dir: dir.to_owned(),
             cluster_id,
-            defaults,
+            defaults: RwLock::new(defaults),
             registry: RwLock::default(),
             progress: Arc::default(),
             changes: AtomicU64::new(0),
@@ -222,9 +223,9 @@ impl Topics {
         &self.cluster_id
     }
 
-    /// The configuration of topics that say nothing else.
-    pub fn defaults(&self) -> &LogConfig {
-        &self.defaults
+    /// The data directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// What opening each partition log found, by `topic-partition`.
@@ -371,23 +372,24 @@ impl Topics {
         Ok(topic)
     }
 
-    /// Replaces the configuration of a topic; it applies at once.
+    /// Replaces the configuration of a topic by what `change` makes of it; it applies at once.
     ///
     /// # Errors
-    /// [`TopicError::UnknownTopic`], [`TopicError::InvalidConfig`], [`TopicError::Storage`].
-    pub fn set_configs(
+    /// [`TopicError::UnknownTopic`], [`TopicError::InvalidConfig`], [`TopicError::Storage`], or that of `change`.
+    pub fn alter_configs<E: From<TopicError>>(
         &self,
         name: &str,
-        configs: &BTreeMap<String, String>,
-    ) -> Result<Arc<Topic>, TopicError> {
+        change: impl FnOnce(&BTreeMap<String, String>) -> Result<BTreeMap<String, String>, E>,
+    ) -> Result<Arc<Topic>, E> {
         let mut registry = self.write()?;
         let old = registry.get(name)?.clone();
-        let config = self.log_config(name, configs)?;
+        let configs = change(old.configs())?;
+        let config = self.log_config(name, &configs)?;
         let metadata = TopicMetadata {
-            configs: configs.clone(),
+            configs,
             ..old.metadata.clone()
         };
-        metadata.write(&self.dir)?;
+        metadata.write(&self.dir).map_err(TopicError::from)?;
         for partition in 0..metadata.partition_count {
             old.lock(partition)?.set_config(config.clone());
         }
@@ -397,6 +399,34 @@ impl Topics {
         });
         registry.insert(topic.clone());
         Ok(topic)
+    }
+
+    /// Says whether a topic could have this configuration.
+    ///
+    /// # Errors
+    /// [`TopicError::InvalidConfig`].
+    pub fn validate_configs(&self, name: &str, configs: &BTreeMap<String, String>) -> Result<(), TopicError> {
+        self.log_config(name, configs).map(|_| ())
+    }
+
+    /// Replaces the configuration of what topics do not say; it applies at once.
+    ///
+    /// # Errors
+    /// [`TopicError::Poisoned`].
+    pub fn set_defaults(&self, defaults: LogConfig) -> Result<(), TopicError> {
+        // No topic is made or altered meanwhile, which would miss it.
+        let registry = self.write()?;
+        *self
+            .defaults
+            .write()
+            .map_err(|_| poisoned("the defaults of topics"))? = defaults;
+        for topic in registry.by_name.values() {
+            let config = self.log_config(topic.name(), topic.configs())?;
+            for partition in 0..topic.metadata.partition_count {
+                topic.lock(partition)?.set_config(config.clone());
+            }
+        }
+        Ok(())
     }
 
     /// Counts up whenever a topic is created or deleted, or gets partitions.
@@ -426,6 +456,44 @@ impl Topics {
         for topic in topics {
             for partition in 0..topic.metadata.partition_count {
                 errors.extend(maintain_partition(&topic, partition, now_ms).err());
+            }
+        }
+        errors
+    }
+
+    /// Compacts the logs that are due, the dirtiest first, and answers the failures. It may take long and holds no lock while
+    /// it does; `cancelled` ends it early, with nothing changed in the log it was at.
+    pub fn compact(&self, config: &CleanerConfig, now_ms: i64, cancelled: &AtomicBool) -> Vec<TopicError> {
+        let topics = match self.list() {
+            Ok(topics) => topics,
+            Err(error) => return vec![error],
+        };
+        let mut plans = Vec::new();
+        for topic in &topics {
+            for partition in &topic.partitions {
+                let Ok(log) = partition.lock() else { continue };
+                if let Some(plan) = log.plan_cleaning(now_ms) {
+                    plans.push((partition.clone(), plan));
+                }
+            }
+        }
+        plans.sort_by(|(_, one), (_, other)| other.dirty_ratio.total_cmp(&one.dirty_ratio));
+        let mut errors = Vec::new();
+        for (partition, plan) in plans {
+            let cleaned = plan.clean(config, now_ms, cancelled);
+            // A poisoned log is not touched any more, and says so to who asks.
+            let Ok(mut log) = partition.lock() else { continue };
+            let swapped = match cleaned {
+                Ok(Some(cleaned)) => cleaned.swap_into(&mut log),
+                Ok(None) => return errors,
+                Err(error) => {
+                    log.mark_uncleanable();
+                    Err(error)
+                }
+            };
+            match swapped {
+                Ok(()) | Err(LogError::Unavailable { .. }) => {}
+                Err(error) => errors.push(error.into()),
             }
         }
         errors
@@ -480,7 +548,11 @@ impl Topics {
     }
 
     fn log_config(&self, name: &str, configs: &BTreeMap<String, String>) -> Result<LogConfig, TopicError> {
-        self.defaults
+        let defaults = self
+            .defaults
+            .read()
+            .map_err(|_| poisoned("the defaults of topics"))?;
+        defaults
             .with_overrides(configs)
             .map_err(|source| TopicError::InvalidConfig {
                 name: name.to_owned(),

@@ -49,6 +49,10 @@ impl BrokerConfig {
             ));
         }
         config.properties = properties;
+        // Two names of one thing: who asks is told both, as by Kafka.
+        for name in ["broker.id", "node.id"] {
+            config.properties.set(name, &config.node_id.to_string())?;
+        }
         Ok(config)
     }
 

@@ -10,7 +10,7 @@ const CODECS: Allowed = words(&["uncompressed", "zstd", "lz4", "snappy", "gzip",
 #[rustfmt::skip]
 const GENERAL: &[ConfigKey] = &[
     string("advertised.listeners", NONE, ANY, "Listeners as clients are told to connect to them, if that differs from listeners."),
-    list("alter.config.policy.class.name", NONE, ANY, "A plug-in that judges config changes. Accepted without effect."),
+    class("alter.config.policy.class.name", NONE, ANY, "A plug-in that judges config changes. Accepted without effect."),
     string("authorizer.class.name", "", ANY, "Set to org.apache.kafka.metadata.authorizer.StandardAuthorizer to have ACLs enforced."),
     boolean("allow.everyone.if.no.acl.found", "false", "Whether everybody may use what no ACL is about."),
     list("super.users", "", ANY, "Principals that may do anything, separated by semicolons: User:admin;User:ops."),

@@ -54,6 +54,8 @@ pub enum Allowed {
     Ratio(f64, f64),
     /// One of these words; of a list, each.
     Words(&'static [&'static str]),
+    /// `*`, or pairs of numbers `partition:broker`.
+    Replicas,
 }
 
 /// Whether and how a broker's config can be changed while it runs.
@@ -171,6 +173,17 @@ impl ConfigKey {
                     .is_ok_and(|number: f64| (least..=most).contains(&number));
                 fits.then_some(())
                     .ok_or_else(|| format!("a number from {least} to {most}"))
+            }
+            ValueType::List if self.allowed == Allowed::Replicas => {
+                let is_number =
+                    |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+                let is_pair = |word: &str| {
+                    word.split_once(':')
+                        .is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
+                };
+                let fits = value == "*" || split_list(value).all(is_pair);
+                fits.then_some(())
+                    .ok_or_else(|| "*, or partition:broker, several separated by commas".to_owned())
             }
             ValueType::List => self.check_words(split_list(value)),
             ValueType::String | ValueType::Class | ValueType::Password => {

@@ -31,9 +31,9 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
     from(&[("log.segment.delete.delay.ms", 1)], long("file.delete.delay.ms", "60000", at_least(0), "How long a segment's files stay after the segment was deleted.")),
     from(&[("log.flush.interval.messages", 1)], long("flush.messages", "9223372036854775807", at_least(1), "Number of records after which a log is synced to disk.")),
     from(&[("log.flush.interval.ms", 1), ("log.flush.scheduler.interval.ms", 1)], long("flush.ms", "9223372036854775807", at_least(0), "How long a written record may wait for a sync to disk.")),
-    from(&[], list("follower.replication.throttled.replicas", "", ANY, "Replicas whose replication is throttled on the follower. This broker keeps one replica.")),
+    from(&[], list("follower.replication.throttled.replicas", "", Allowed::Replicas, "Replicas whose replication is throttled on the follower. This broker keeps one replica.")),
     from(&[("log.index.interval.bytes", 1)], int("index.interval.bytes", "4096", at_least(0), "Bytes of records between two entries of the offset index.")),
-    from(&[], list("leader.replication.throttled.replicas", "", ANY, "Replicas whose replication is throttled on the leader. This broker keeps one replica.")),
+    from(&[], list("leader.replication.throttled.replicas", "", Allowed::Replicas, "Replicas whose replication is throttled on the leader. This broker keeps one replica.")),
     from(&[("log.local.retention.bytes", 1)], long("local.retention.bytes", "-2", at_least(-2), "Bytes kept here of a topic with tiered storage, which this broker does not have.")),
     from(&[("log.local.retention.ms", 1)], long("local.retention.ms", "-2", at_least(-2), "Time kept here of a topic with tiered storage, which this broker does not have.")),
     from(&[("log.cleaner.max.compaction.lag.ms", 1)], long("max.compaction.lag.ms", "9223372036854775807", at_least(1), "The longest a record waits for compaction.")),
@@ -55,6 +55,14 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
     from(&[("log.roll.jitter.ms", 1), ("log.roll.jitter.hours", HOUR_MS)], long("segment.jitter.ms", "0", at_least(0), "Most by which a new segment may come early, so that not all come at once.")),
     from(&[("log.roll.ms", 1), ("log.roll.hours", HOUR_MS)], long("segment.ms", "604800000", at_least(1), "Age at which a log goes on in a new segment.")),
     from(&[("unclean.leader.election.enable", 1)], boolean("unclean.leader.election.enable", "false", "Whether a replica that misses records may lead. This broker keeps one replica.")),
+];
+
+/// What a subscription to clients' metrics would be. None is kept, since they are not collected.
+#[rustfmt::skip]
+pub const CLIENT_METRICS_KEYS: &[ConfigKey] = &[
+    int("interval.ms", "300000", between(100, 3_600_000), "How often clients would send metrics."),
+    list("match", "", ANY, "Which clients would send metrics."),
+    list("metrics", "", ANY, "Which metrics clients would send."),
 ];
 
 /// Configs that older clients still set: accepted, without effect, and not described.

@@ -262,7 +262,7 @@ impl Broker {
         failed
     }
 
-    fn write_marker(
+    pub(super) fn write_marker(
         &self,
         topic: &Arc<Topic>,
         partition: i32,

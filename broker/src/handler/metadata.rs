@@ -1,5 +1,6 @@
 //! Metadata and FindCoordinator: one broker, which leads and coordinates everything.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
@@ -14,9 +15,10 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::fetch::LEADER_EPOCH;
-use super::{Broker, text};
+use super::{Broker, RequestContext, text};
+use crate::acl::{CLUSTER_NAME, Operation, ResourceType};
 use crate::coordinator_records::is_internal_topic;
-use crate::topic::{Topic, TopicError};
+use crate::topic::{Topic, TopicError, validate_name};
 
 /// First version in which null means all topics; before, an empty list does.
 const NULL_IS_ALL_VERSION: i16 = 1;
@@ -30,67 +32,125 @@ const KEYS_VERSION: i16 = 4;
 const OPERATIONS_NOT_REQUESTED: i32 = i32::MIN;
 
 impl Broker {
-    pub(super) fn metadata(&self, version: i16, request: &MetadataRequest, now_ms: i64) -> MetadataResponse {
+    pub(super) fn metadata(
+        &self,
+        context: &RequestContext,
+        request: &MetadataRequest,
+        now_ms: i64,
+    ) -> MetadataResponse {
+        let version = context.version;
         let node = BrokerId(self.config.node_id);
-        let mut response = MetadataResponse::default()
-            .with_brokers(vec![
-                MetadataResponseBroker::default()
-                    .with_node_id(node)
-                    .with_host(text(&self.config.host))
-                    .with_port(self.config.port),
-            ])
+        let (host, port) = self.advertised(context);
+        let broker = MetadataResponseBroker::default()
+            .with_node_id(node)
+            .with_host(text(host))
+            .with_port(port)
+            .with_rack(self.config.rack.as_deref().map(text));
+        let operations = if request.include_cluster_authorized_operations {
+            self.authorized_operations(context, ResourceType::Cluster, CLUSTER_NAME)
+        } else {
+            OPERATIONS_NOT_REQUESTED
+        };
+        let response = MetadataResponse::default()
+            .with_brokers(vec![broker])
             .with_cluster_id(Some(text(self.topics.cluster_id())))
             .with_controller_id(node)
-            .with_cluster_authorized_operations(OPERATIONS_NOT_REQUESTED);
+            .with_cluster_authorized_operations(operations);
         let asked = match &request.topics {
             Some(topics) if topics.is_empty() && version < NULL_IS_ALL_VERSION => None,
             topics => topics.as_ref(),
         };
         let Some(asked) = asked else {
             let all = self.topics.list().unwrap_or_default();
-            response.topics = all.iter().map(|topic| self.describe_topic(topic)).collect();
-            return response;
+            let visible = all
+                .iter()
+                .filter(|topic| self.may(context, Operation::Describe, ResourceType::Topic, topic.name()));
+            return response.with_topics(
+                visible
+                    .map(|topic| self.describe_topic(context, request, topic))
+                    .collect(),
+            );
         };
         let may_create = self.config.auto_create_topics
             && (version < AUTO_CREATE_FIELD_VERSION || request.allow_auto_topic_creation);
-        for topic in asked {
-            let described = match &topic.name {
-                Some(name) => self.topic_by_name(name, may_create, now_ms),
-                None if version >= TOPIC_ID_VERSION => self.topic_with_id(topic.topic_id),
-                None => failed(None, Uuid::nil(), ResponseError::InvalidRequest.code()),
-            };
-            response.topics.push(described);
-        }
-        response
-    }
-
-    fn topic_by_name(&self, name: &TopicName, may_create: bool, now_ms: i64) -> MetadataResponseTopic {
-        let created = match self.topics.topic(name) {
-            Err(TopicError::UnknownTopic { .. }) if may_create && !is_internal_topic(name) => self
-                .topics
-                .create_topic(name, self.config.default_partitions, &Default::default(), now_ms),
-            found => found,
-        };
-        match created {
-            Ok(topic) => self.describe_topic(&topic),
-            // Two clients asked at once: it is there for the second too.
-            Err(TopicError::TopicAlreadyExists { .. }) => failed(
-                Some(name.clone()),
-                Uuid::nil(),
-                ResponseError::LeaderNotAvailable.code(),
+        let topics = asked.iter().map(|topic| match &topic.name {
+            Some(name) => match self.topic_to_describe(context, name, may_create, now_ms) {
+                Ok(topic) => self.describe_topic(context, request, &topic),
+                Err(code) => {
+                    failed(Some(name.clone()), Uuid::nil(), code).with_is_internal(is_internal_topic(name))
+                }
+            },
+            None if version >= TOPIC_ID_VERSION => self.topic_with_id(context, request, topic.topic_id),
+            // A name must be there in these versions.
+            None => failed(
+                Some(TopicName::default()),
+                topic.topic_id,
+                ResponseError::InvalidRequest.code(),
             ),
-            Err(error) => failed(Some(name.clone()), Uuid::nil(), error.error_code()),
+        });
+        response.with_topics(topics.collect())
+    }
+
+    /// The topic of this name, or the code of the error; one that is created for the occasion is told of from the next time
+    /// on, as by Kafka, whose clients ask again.
+    fn topic_to_describe(
+        &self,
+        context: &RequestContext,
+        name: &TopicName,
+        may_create: bool,
+        now_ms: i64,
+    ) -> Result<Arc<Topic>, i16> {
+        let unauthorized = ResponseError::TopicAuthorizationFailed.code();
+        if !self.may(context, Operation::Describe, ResourceType::Topic, name) {
+            return Err(unauthorized);
+        }
+        let unknown = match self.topics.topic(name) {
+            Err(error @ TopicError::UnknownTopic { .. }) => error,
+            found => return found.map_err(|error| error.error_code()),
+        };
+        if let Err(error) = validate_name(name) {
+            return Err(error.error_code());
+        }
+        if !may_create || is_internal_topic(name) {
+            return Err(unknown.error_code());
+        }
+        if !self.may_on_cluster(context, Operation::Create)
+            && !self.may(context, Operation::Create, ResourceType::Topic, name)
+        {
+            return Err(unauthorized);
+        }
+        let partitions = self.config.default_partitions;
+        match self
+            .topics
+            .create_topic(name, partitions, &BTreeMap::new(), now_ms)
+        {
+            // Two clients asked at once: it is there for the second too.
+            Ok(_) | Err(TopicError::TopicAlreadyExists { .. }) => Err(unknown.error_code()),
+            Err(error) => Err(error.error_code()),
         }
     }
 
-    fn topic_with_id(&self, id: Uuid) -> MetadataResponseTopic {
+    fn topic_with_id(
+        &self,
+        context: &RequestContext,
+        request: &MetadataRequest,
+        id: Uuid,
+    ) -> MetadataResponseTopic {
         match self.topics.topic_by_id(id) {
-            Ok(topic) => self.describe_topic(&topic),
+            Ok(topic) if self.may(context, Operation::Describe, ResourceType::Topic, topic.name()) => {
+                self.describe_topic(context, request, &topic)
+            }
+            Ok(_) => failed(None, id, ResponseError::TopicAuthorizationFailed.code()),
             Err(_) => failed(None, id, ResponseError::UnknownTopicId.code()),
         }
     }
 
-    fn describe_topic(&self, topic: &Arc<Topic>) -> MetadataResponseTopic {
+    fn describe_topic(
+        &self,
+        context: &RequestContext,
+        request: &MetadataRequest,
+        topic: &Arc<Topic>,
+    ) -> MetadataResponseTopic {
         let node = BrokerId(self.config.node_id);
         let partitions = (0..topic.partitions().len() as i32).map(|index| {
             MetadataResponsePartition::default()
@@ -100,19 +160,26 @@ impl Broker {
                 .with_replica_nodes(vec![node])
                 .with_isr_nodes(vec![node])
         });
+        let operations = if request.include_topic_authorized_operations {
+            self.authorized_operations(context, ResourceType::Topic, topic.name())
+        } else {
+            OPERATIONS_NOT_REQUESTED
+        };
         MetadataResponseTopic::default()
             .with_name(Some(TopicName(text(topic.name()))))
             .with_topic_id(topic.id())
             .with_is_internal(is_internal_topic(topic.name()))
             .with_partitions(partitions.collect())
-            .with_topic_authorized_operations(OPERATIONS_NOT_REQUESTED)
+            .with_topic_authorized_operations(operations)
     }
 
     pub(super) fn find_coordinator(
         &self,
-        version: i16,
+        context: &RequestContext,
         request: &FindCoordinatorRequest,
     ) -> FindCoordinatorResponse {
+        let version = context.version;
+        let (own_host, own_port) = self.advertised(context);
         // 0 is a group, 1 a transactional id; anything else this broker does not coordinate.
         let known_type = matches!(request.key_type, 0 | 1);
         let error_code = if known_type {
@@ -122,11 +189,11 @@ impl Broker {
         };
         let node_id = BrokerId(if known_type { self.config.node_id } else { -1 });
         let host = if known_type {
-            text(&self.config.host)
+            text(own_host)
         } else {
             StrBytes::default()
         };
-        let port = if known_type { self.config.port } else { -1 };
+        let port = if known_type { own_port } else { -1 };
         if version < KEYS_VERSION {
             return FindCoordinatorResponse::default()
                 .with_error_code(error_code)

@@ -47,9 +47,12 @@ impl Fixture {
             .with_replication_factor(-1);
         let created: CreateTopicsResponse =
             fixture.ask(7, CreateTopicsRequest::default().with_topics(vec![topic]));
-        assert_eq!(
-            (created.topics[0].error_code, created.topics[0].configs.as_deref()),
-            (0, Some(&[][..]))
+        assert_eq!(created.topics[0].error_code, 0);
+        let configs = created.topics[0].configs.as_ref().unwrap();
+        assert!(
+            configs
+                .iter()
+                .all(|config| matches!(config.config_source, 1 | 4 | 5))
         );
         assert_eq!(fixture.init(), (0, 0));
         fixture

@@ -1,45 +1,63 @@
 //! CreateTopics, DeleteTopics, CreatePartitions and DeleteRecords.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
-use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
+use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::messages::delete_records_response::{
     DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
 };
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{
-    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+    BrokerId, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
     DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse, TopicName,
 };
 use uuid::Uuid;
 
 use super::{Broker, Refusal, text};
+use crate::config::check_topic_config;
 use crate::coordinator_records::is_internal_topic;
 use crate::group::GroupEvent;
-use crate::topic::MAX_PARTITIONS;
+use crate::topic::{MAX_PARTITIONS, TopicError, validate_name};
 
-/// `config_source` of a config that was set on the topic.
-const TOPIC_CONFIG: i8 = 1;
 /// First version of DeleteTopics that names topics by id.
 const DELETE_BY_ID_VERSION: i16 = 6;
+/// First version of DeleteTopics that knows TOPIC_DELETION_DISABLED.
+const DELETION_DISABLED_VERSION: i16 = 3;
 /// What DeleteRecords takes for "everything there is".
 const HIGH_WATERMARK: i64 = -1;
 
+/// A topic that is to be: its partitions and configs, checked as far as one can without looking at the others.
+struct Plan {
+    partitions: i32,
+    configs: BTreeMap<String, String>,
+}
+
 impl Broker {
     pub(super) fn create_topics(&self, request: &CreateTopicsRequest, now_ms: i64) -> CreateTopicsResponse {
+        let twice = named_twice(request.topics.iter().map(|topic| &topic.name));
         let results = request.topics.iter().map(|topic| {
+            // Java's Admin needs the list to be there, whatever happened.
             let result = CreatableTopicResult::default()
                 .with_name(topic.name.clone())
                 .with_configs(Some(Vec::new()));
-            match self.create_topic(topic, request.validate_only, now_ms) {
-                Ok((id, partitions, configs)) => result
+            let created = if twice.contains(&topic.name) {
+                Err(Refusal::new(
+                    ResponseError::InvalidRequest,
+                    "the topic is named more than once",
+                ))
+            } else {
+                self.create_topic(topic, request.validate_only, now_ms)
+            };
+            match created {
+                Ok((id, plan)) => result
                     .with_topic_id(id)
-                    .with_num_partitions(partitions)
+                    .with_num_partitions(plan.partitions)
                     .with_replication_factor(1)
-                    .with_configs(Some(configs)),
+                    .with_configs(Some(self.created_topic_configs(&plan.configs))),
                 Err(refusal) => result
                     .with_error_code(refusal.code)
                     .with_error_message(Some(text(&refusal.message)))
@@ -55,57 +73,54 @@ impl Broker {
         topic: &CreatableTopic,
         validate_only: bool,
         now_ms: i64,
-    ) -> Result<(Uuid, i32, Vec<CreatableTopicConfigs>), Refusal> {
-        let refuse = |error: ResponseError, message: &str| Refusal {
-            code: error.code(),
-            message: message.to_owned(),
-        };
+    ) -> Result<(Uuid, Plan), Refusal> {
         if is_internal_topic(&topic.name) {
-            return Err(refuse(
+            return Err(Refusal::new(
                 ResponseError::InvalidTopicException,
                 "the broker makes its internal topics itself",
             ));
         }
-        let partitions = if topic.assignments.is_empty() {
-            if !matches!(topic.replication_factor, -1 | 1) {
-                let message = "this broker keeps one replica: ask for a replication factor of 1 or -1";
-                return Err(refuse(ResponseError::InvalidReplicationFactor, message));
-            }
-            if topic.num_partitions == -1 {
-                self.config.default_partitions
-            } else {
-                topic.num_partitions
-            }
-        } else {
-            self.assigned_partitions(topic)?
-        };
-        let mut configs = BTreeMap::new();
-        for config in &topic.configs {
-            let Some(value) = &config.value else {
-                return Err(refuse(
-                    ResponseError::InvalidConfig,
-                    &format!("the config {} has no value", config.name),
-                ));
-            };
-            configs.insert(config.name.to_string(), value.to_string());
+        validate_name(&topic.name)?;
+        if self.topics.topic(&topic.name).is_ok() {
+            let name = topic.name.to_string();
+            return Err(TopicError::TopicAlreadyExists { name }.into());
         }
-        let described = configs
-            .iter()
-            .map(|(name, value)| {
-                CreatableTopicConfigs::default()
-                    .with_name(text(name))
-                    .with_value(Some(text(value)))
-                    .with_config_source(TOPIC_CONFIG)
-            })
-            .collect();
+        let plan = Plan {
+            configs: asked_configs(topic)?,
+            partitions: self.asked_partitions(topic)?,
+        };
         if validate_only {
-            self.topics.validate_topic(&topic.name, partitions, &configs)?;
-            return Ok((Uuid::nil(), partitions, described));
+            self.topics
+                .validate_topic(&topic.name, plan.partitions, &plan.configs)?;
+            return Ok((Uuid::nil(), plan));
         }
         let created = self
             .topics
-            .create_topic(&topic.name, partitions, &configs, now_ms)?;
-        Ok((created.id(), partitions, described))
+            .create_topic(&topic.name, plan.partitions, &plan.configs, now_ms)?;
+        Ok((created.id(), plan))
+    }
+
+    /// The number of partitions, from either a number or an assignment.
+    fn asked_partitions(&self, topic: &CreatableTopic) -> Result<i32, Refusal> {
+        let (partitions, replicas) = (topic.num_partitions, topic.replication_factor);
+        if !topic.assignments.is_empty() {
+            if partitions != -1 || replicas != -1 {
+                let message =
+                    "with an assignment of replicas, number of partitions and replication factor must be -1";
+                return Err(Refusal::new(ResponseError::InvalidRequest, message));
+            }
+            return self.assigned_partitions(topic);
+        }
+        if !matches!(replicas, -1 | 1) {
+            let message = format!(
+                "this broker keeps one replica: ask for a replication factor of 1 or -1, and not {replicas}"
+            );
+            return Err(Refusal::new(ResponseError::InvalidReplicationFactor, message));
+        }
+        match partitions {
+            -1 => Ok(self.config.default_partitions),
+            partitions => Ok(partitions),
+        }
     }
 
     /// The number of partitions of an explicit assignment, which can only be to this broker.
@@ -117,20 +132,27 @@ impl Broker {
             .map(|assignment| assignment.partition_index)
             .collect();
         seen.sort_unstable();
-        let here = topic.assignments.iter().all(|assignment| {
-            assignment.broker_ids.len() == 1 && assignment.broker_ids[0].0 == self.config.node_id
-        });
+        let here = topic
+            .assignments
+            .iter()
+            .all(|assignment| self.is_own_replica(&assignment.broker_ids));
         if here && seen.into_iter().eq(0..count) {
             return Ok(count);
         }
+        Err(self.foreign_replicas())
+    }
+
+    /// Whether replicas are this broker alone.
+    pub(super) fn is_own_replica(&self, replicas: &[BrokerId]) -> bool {
+        matches!(replicas, [replica] if replica.0 == self.config.node_id)
+    }
+
+    pub(super) fn foreign_replicas(&self) -> Refusal {
+        let own = self.config.node_id;
         let message = format!(
-            "every partition from 0 on must be assigned to broker {} alone",
-            self.config.node_id
+            "every partition from the first on must be assigned to broker {own} alone, there is no other"
         );
-        Err(Refusal {
-            code: ResponseError::InvalidReplicaAssignment.code(),
-            message,
-        })
+        Refusal::new(ResponseError::InvalidReplicaAssignment, message)
     }
 
     pub(super) fn delete_topics(
@@ -139,43 +161,81 @@ impl Broker {
         request: &DeleteTopicsRequest,
         now_ms: i64,
     ) -> DeleteTopicsResponse {
-        let mut response = DeleteTopicsResponse::default();
-        if version < DELETE_BY_ID_VERSION {
-            for name in &request.topic_names {
-                let result = DeletableTopicResult::default().with_name(Some(name.clone()));
-                response
-                    .responses
-                    .push(finish_deletion(result, self.delete_topic(name, now_ms)));
-            }
-            return response;
-        }
-        for topic in &request.topics {
+        let asked: Vec<_> = if version < DELETE_BY_ID_VERSION {
+            let names = request.topic_names.iter();
+            names.map(|name| (Some(name.clone()), Uuid::nil())).collect()
+        } else {
+            let topics = request.topics.iter();
+            topics.map(|topic| (topic.name.clone(), topic.topic_id)).collect()
+        };
+        let twice = named_twice(asked.iter());
+        let responses = asked.iter().map(|topic| {
+            let (name, id) = topic.clone();
             let result = DeletableTopicResult::default()
-                .with_topic_id(topic.topic_id)
-                .with_name(topic.name.clone());
-            let found = match &topic.name {
-                Some(name) => Ok(name.clone()),
-                None => match self.topics.topic_by_id(topic.topic_id) {
-                    Ok(topic) => Ok(TopicName(text(topic.name()))),
-                    Err(error) => Err(Refusal {
-                        code: ResponseError::UnknownTopicId.code(),
-                        message: error.to_string(),
-                    }),
-                },
+                .with_name(name.clone())
+                .with_topic_id(id);
+            let found = if twice.contains(topic) {
+                Err(Refusal::new(
+                    ResponseError::InvalidRequest,
+                    "the topic is named more than once",
+                ))
+            } else {
+                self.topic_to_delete(version, name.as_ref(), id)
             };
-            let deleted = found.and_then(|name| self.delete_topic(&name, now_ms));
-            response.responses.push(finish_deletion(result, deleted));
+            let (result, deleted) = match found {
+                Ok((name, id)) => {
+                    let deleted = self.delete_topic(&name, now_ms);
+                    (result.with_name(Some(name)).with_topic_id(id), deleted)
+                }
+                Err(refusal) => (result, Err(refusal)),
+            };
+            match deleted {
+                Ok(()) => result,
+                Err(refusal) => result
+                    .with_error_code(refusal.code)
+                    .with_error_message(Some(text(&refusal.message))),
+            }
+        });
+        DeleteTopicsResponse::default().with_responses(responses.collect())
+    }
+
+    /// Name and id of a topic that is named by one of them.
+    fn topic_to_delete(
+        &self,
+        version: i16,
+        name: Option<&TopicName>,
+        id: Uuid,
+    ) -> Result<(TopicName, Uuid), Refusal> {
+        if !self.config.delete_topics {
+            let error = if version < DELETION_DISABLED_VERSION {
+                ResponseError::InvalidRequest
+            } else {
+                ResponseError::TopicDeletionDisabled
+            };
+            return Err(Refusal::new(error, "delete.topic.enable is false"));
         }
-        response
+        match name {
+            Some(name) if id.is_nil() => {
+                let topic = self.topics.topic(name)?;
+                Ok((name.clone(), topic.id()))
+            }
+            None if !id.is_nil() => match self.topics.topic_by_id(id) {
+                Ok(topic) => Ok((TopicName(text(topic.name())), id)),
+                Err(error) => Err(Refusal::new(ResponseError::UnknownTopicId, error.to_string())),
+            },
+            _ => {
+                let message = "name a topic by its name or by its id, and not by both";
+                Err(Refusal::new(ResponseError::InvalidRequest, message))
+            }
+        }
     }
 
     fn delete_topic(&self, name: &str, now_ms: i64) -> Result<(), Refusal> {
         if is_internal_topic(name) {
-            let message = "the broker needs its internal topics".to_owned();
-            return Err(Refusal {
-                code: ResponseError::InvalidRequest.code(),
-                message,
-            });
+            return Err(Refusal::new(
+                ResponseError::InvalidRequest,
+                "the broker needs its internal topics",
+            ));
         }
         self.topics.delete_topic(name)?;
         let mut groups = self.lock_groups()?;
@@ -195,17 +255,16 @@ impl Broker {
         request: &CreatePartitionsRequest,
         now_ms: i64,
     ) -> CreatePartitionsResponse {
+        let twice = named_twice(request.topics.iter().map(|topic| &topic.name));
         let results = request.topics.iter().map(|topic| {
             let result = CreatePartitionsTopicResult::default().with_name(topic.name.clone());
-            let created = if is_internal_topic(&topic.name) {
-                Err(Refusal::from(ResponseError::InvalidTopicException))
-            } else if request.validate_only {
-                self.validate_partitions(&topic.name, topic.count)
+            let created = if twice.contains(&topic.name) {
+                Err(Refusal::new(
+                    ResponseError::InvalidRequest,
+                    "the topic is named more than once",
+                ))
             } else {
-                self.topics
-                    .create_partitions(&topic.name, topic.count, now_ms)
-                    .map(|_| ())
-                    .map_err(Refusal::from)
+                self.add_partitions(topic, request.validate_only, now_ms)
             };
             match created {
                 Ok(()) => result,
@@ -217,17 +276,43 @@ impl Broker {
         CreatePartitionsResponse::default().with_results(results.collect())
     }
 
-    fn validate_partitions(&self, name: &str, count: i32) -> Result<(), Refusal> {
+    fn add_partitions(
+        &self,
+        asked: &CreatePartitionsTopic,
+        validate_only: bool,
+        now_ms: i64,
+    ) -> Result<(), Refusal> {
+        let name = asked.name.as_str();
+        if is_internal_topic(name) {
+            let message =
+                "partitions of internal topics cannot change: what is in them was placed by their number";
+            return Err(Refusal::new(ResponseError::InvalidTopicException, message));
+        }
         let topic = self.topics.topic(name)?;
         let now = topic.partitions().len();
-        if usize::try_from(count).is_ok_and(|count| count > now) && count <= MAX_PARTITIONS {
-            return Ok(());
+        let added = usize::try_from(asked.count).unwrap_or(0).saturating_sub(now);
+        if added == 0 || asked.count > MAX_PARTITIONS {
+            let message = format!(
+                "topic {name} has {now} partitions: ask for more than that, and at most {MAX_PARTITIONS}"
+            );
+            return Err(Refusal::new(ResponseError::InvalidPartitions, message));
         }
-        let message = format!("topic {name} has {now} partitions, at most are {MAX_PARTITIONS}");
-        Err(Refusal {
-            code: ResponseError::InvalidPartitions.code(),
-            message,
-        })
+        if let Some(assignments) = &asked.assignments {
+            if assignments.len() != added {
+                let message = format!("{added} partitions are added, {} are assigned", assignments.len());
+                return Err(Refusal::new(ResponseError::InvalidReplicaAssignment, message));
+            }
+            if !assignments
+                .iter()
+                .all(|replicas| self.is_own_replica(&replicas.broker_ids))
+            {
+                return Err(self.foreign_replicas());
+            }
+        }
+        if !validate_only {
+            self.topics.create_partitions(name, asked.count, now_ms)?;
+        }
+        Ok(())
     }
 
     pub(super) fn delete_records(&self, request: &DeleteRecordsRequest) -> DeleteRecordsResponse {
@@ -262,11 +347,32 @@ impl Broker {
     }
 }
 
-fn finish_deletion(result: DeletableTopicResult, deleted: Result<(), Refusal>) -> DeletableTopicResult {
-    match deleted {
-        Ok(()) => result,
-        Err(refusal) => result
-            .with_error_code(refusal.code)
-            .with_error_message(Some(text(&refusal.message))),
+/// The configs that were asked for, each with a value that it can have.
+fn asked_configs(topic: &CreatableTopic) -> Result<BTreeMap<String, String>, Refusal> {
+    let mut configs = BTreeMap::new();
+    for config in &topic.configs {
+        let (name, Some(value)) = (&config.name, &config.value) else {
+            let message = format!("the config {} has no value", config.name);
+            return Err(Refusal::new(ResponseError::InvalidConfig, message));
+        };
+        check_topic_config(name, value)?;
+        configs.insert(name.to_string(), value.to_string());
     }
+    Ok(configs)
+}
+
+/// What occurs more than once.
+fn named_twice<T: Ord>(names: impl Iterator<Item = T>) -> BTreeSet<T> {
+    let (mut seen, mut twice) = (BTreeSet::new(), BTreeSet::new());
+    for name in names {
+        match seen.take(&name) {
+            Some(_) => {
+                twice.insert(name);
+            }
+            None => {
+                seen.insert(name);
+            }
+        }
+    }
+    twice
 }

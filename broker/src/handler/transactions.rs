@@ -16,9 +16,14 @@ use kafka_protocol::messages::{
     ProducerId, TopicName, TransactionalId,
 };
 
+use kafka_protocol::protocol::StrBytes;
+use regex::Regex;
+
 use super::{Broker, text};
 use crate::coordinator_records::{OFFSETS_TOPIC, coordinator_partition};
-use crate::transaction::{TopicPartitions, TransactionReply, TransactionRequest};
+use crate::transaction::{
+    TopicPartitions, TransactionMetadata, TransactionReply, TransactionRequest, TransactionState,
+};
 
 /// First version of AddPartitionsToTxn that carries several transactions.
 const BATCHED_ADD_VERSION: i16 = 4;
@@ -236,25 +241,55 @@ impl Broker {
         response.with_error_code(error.code())
     }
 
-    pub(super) fn list_transactions(&self, request: &ListTransactionsRequest) -> ListTransactionsResponse {
+    pub(super) fn list_transactions(
+        &self,
+        request: &ListTransactionsRequest,
+        now_ms: i64,
+    ) -> ListTransactionsResponse {
         let mut response = ListTransactionsResponse::default();
+        let pattern = match request
+            .transactional_id_pattern
+            .as_deref()
+            .filter(|text| !text.is_empty())
+        {
+            None => None,
+            // The pattern is about the whole id.
+            Some(pattern) => match Regex::new(&format!("^(?:{pattern})$")) {
+                Ok(pattern) => Some(pattern),
+                Err(_) => return response.with_error_code(ResponseError::InvalidRegularExpression.code()),
+            },
+        };
+        let (states, ids) = (&request.state_filters, &request.producer_id_filters);
+        let is_state = |name: &&StrBytes| {
+            TransactionState::ALL
+                .iter()
+                .any(|state| state.name() == name.as_str())
+        };
+        response.unknown_state_filters = states.iter().filter(|name| !is_state(name)).cloned().collect();
+        let is_wanted = |id: &str, metadata: &TransactionMetadata| {
+            let name = metadata.state.name();
+            let is_long = request.duration_filter < 0
+                || now_ms.saturating_sub(metadata.start_ms) > request.duration_filter;
+            (states.is_empty() || states.iter().any(|state| state.as_str() == name))
+                && (ids.is_empty() || ids.iter().any(|id| id.0 == metadata.producer_id))
+                && is_long
+                && pattern.as_ref().is_none_or(|pattern| pattern.is_match(id))
+        };
         match self.lock_transactions() {
             Err(error) => response.error_code = error.code(),
             Ok(coordinator) => {
-                for (id, metadata) in coordinator.list() {
-                    let name = metadata.state.name();
-                    let (states, ids) = (&request.state_filters, &request.producer_id_filters);
-                    let wanted = (states.is_empty() || states.iter().any(|state| state.as_str() == name))
-                        && (ids.is_empty() || ids.iter().any(|id| id.0 == metadata.producer_id));
-                    if wanted {
-                        response.transaction_states.push(
-                            list_transactions_response::TransactionState::default()
-                                .with_transactional_id(TransactionalId(text(id)))
-                                .with_producer_id(ProducerId(metadata.producer_id))
-                                .with_transaction_state(text(name)),
-                        );
-                    }
-                }
+                let wanted = coordinator
+                    .list()
+                    .into_iter()
+                    .filter(|(id, metadata)| is_wanted(id, metadata));
+                response.transaction_states = wanted
+                    .map(|(id, metadata)| {
+                        list_transactions_response::TransactionState::default()
+                            .with_transactional_id(TransactionalId(text(id)))
+                            .with_producer_id(ProducerId(metadata.producer_id))
+                            .with_transaction_state(text(metadata.state.name()))
+                    })
+                    .collect();
             }
         }
         response

@@ -40,6 +40,7 @@ pub(crate) const COMPRESSION_MASK: i16 = 0x07;
 pub(crate) const LOG_APPEND_TIME_FLAG: i16 = 0x08;
 pub(crate) const TRANSACTIONAL_FLAG: i16 = 0x10;
 pub(crate) const CONTROL_FLAG: i16 = 0x20;
+pub(crate) const DELETE_HORIZON_FLAG: i16 = 0x40;
 
 /// Why bytes are not a record batch, or not one that can be read here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +78,20 @@ pub enum BatchError {
     /// The records are compressed with a codec that cannot be read.
     #[error("record batch is compressed with {0}, which cannot be decompressed here")]
     UnsupportedCompression(Compression),
+    /// The compressed records are damaged.
+    #[error("the {codec} records of a batch cannot be decompressed: {reason}")]
+    Decompression {
+        /// The codec.
+        codec: Compression,
+        /// What it says.
+        reason: String,
+    },
+    /// The records grow too large.
+    #[error("the records of a batch have more than {limit} bytes when decompressed")]
+    DecompressedSize {
+        /// The most they may have.
+        limit: usize,
+    },
 }
 
 /// The codec of the records of a batch.
@@ -223,6 +238,12 @@ impl BatchHeader {
         self.attributes & CONTROL_FLAG != 0
     }
 
+    /// When the tombstones or the marker of this batch may be removed, if compaction has set that; it then stands in the place
+    /// of the base timestamp, which the records count from all the same.
+    pub fn delete_horizon_ms(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON_FLAG != 0).then_some(self.base_timestamp)
+    }
+
     /// Whether the producer is idempotent.
     pub fn has_producer_id(&self) -> bool {
         self.producer_id > NO_PRODUCER_ID
@@ -297,12 +318,13 @@ impl<'a> BatchView<'a> {
     /// The records. `scratch` receives them if they are compressed; otherwise they are read where they are.
     ///
     /// # Errors
-    /// [`BatchError::UnsupportedCompression`], or [`BatchError::Malformed`] if decompression fails.
+    /// [`BatchError::UnsupportedCompression`], or one of the others if decompression fails.
     pub fn records<'b>(&self, scratch: &'b mut Vec<u8>) -> Result<RecordIter<'b>, BatchError>
     where
         'a: 'b,
     {
-        if self.header.compression() == Compression::None {
+        // Compaction leaves batches without records, and nothing to decompress, behind.
+        if self.header.compression() == Compression::None || self.header.record_count == 0 {
             return Ok(RecordIter::new(&self.header, self.bytes, BATCH_HEADER_BYTES));
         }
         crate::log::compression::decompress(

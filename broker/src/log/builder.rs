@@ -299,7 +299,7 @@ pub(crate) fn put<const N: usize>(batch: &mut [u8], at: usize, field: [u8; N]) {
     batch[at..at + N].copy_from_slice(&field);
 }
 
-fn stamp_crc(batch: &mut [u8]) {
+pub(crate) fn stamp_crc(batch: &mut [u8]) {
     let crc = crc32c(&batch[ATTRIBUTES_AT..]);
     put(batch, CRC_AT, crc.to_be_bytes());
 }

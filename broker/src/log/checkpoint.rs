@@ -1,5 +1,5 @@
 //! What a partition log remembers beside its segments: the first offset that may be read (it moves when
-//! records are deleted) and the offset up to which everything is known to be synced. Kafka keeps one file
+//! records are deleted), the offset up to which everything is known to be synced, and the one up to which it was compacted. Kafka keeps one file
 //! per data directory for each; here each partition has its own small file, so that a partition needs
 //! nobody else to persist it. The last line proves the file whole; a torn one counts as missing, which
 //! costs a longer recovery and nothing else.
@@ -11,11 +11,13 @@ use crate::log::files::{self, Durability};
 
 const FILE_NAME: &str = "log-checkpoint";
 
-/// The two offsets.
+/// The three offsets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Checkpoint {
     pub(crate) log_start_offset: i64,
     pub(crate) recovery_point: i64,
+    /// Files of version 0 do not have it: compaction then starts over, which changes nothing but the work.
+    pub(crate) cleaned_to: i64,
 }
 
 impl Checkpoint {
@@ -34,19 +36,23 @@ impl Checkpoint {
     }
 
     fn text(&self) -> String {
-        format!("0\n{}\n{}\nend\n", self.log_start_offset, self.recovery_point)
+        format!(
+            "1\n{}\n{}\n{}\nend\n",
+            self.log_start_offset, self.recovery_point, self.cleaned_to
+        )
     }
 
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
-        if lines.next()? != "0" {
-            return None;
-        }
+        let version = lines.next()?;
+        let mut offset = || lines.next()?.parse().ok();
         let checkpoint = Self {
-            log_start_offset: lines.next()?.parse().ok()?,
-            recovery_point: lines.next()?.parse().ok()?,
+            log_start_offset: offset()?,
+            recovery_point: offset()?,
+            cleaned_to: if version == "0" { 0 } else { offset()? },
         };
-        (checkpoint.log_start_offset >= 0 && checkpoint.text() == text).then_some(checkpoint)
+        let whole = matches!(version, "0" | "1") && lines.next() == Some("end") && text.ends_with('\n');
+        (checkpoint.log_start_offset >= 0 && whole).then_some(checkpoint)
     }
 }
 

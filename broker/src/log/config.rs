@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::log::batch::Compression;
+
 /// What happens to old records: `cleanup.policy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CleanupPolicy {
@@ -21,8 +23,17 @@ pub enum TimestampType {
     LogAppendTime,
 }
 
+/// How batches are stored: `compression.type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompressionType {
+    /// As the producer sent them.
+    Producer,
+    /// With this codec; others are decompressed and compressed again.
+    Codec(Compression),
+}
+
 /// A topic's configuration as far as its logs use it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogConfig {
     /// `cleanup.policy`, default delete.
     pub cleanup_policy: CleanupPolicy,
@@ -48,6 +59,16 @@ pub struct LogConfig {
     pub message_timestamp_before_max_ms: i64,
     /// `message.timestamp.after.max.ms`, default 1 hour: how far timestamps may lie in the future.
     pub message_timestamp_after_max_ms: i64,
+    /// `compression.type`, default producer.
+    pub compression_type: CompressionType,
+    /// `min.cleanable.dirty.ratio`, default 0.5: a log is compacted when more of it than this was never compacted.
+    pub min_cleanable_dirty_ratio: f64,
+    /// `min.compaction.lag.ms`, default 0: records stay uncompacted for at least so long.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`, default no limit: records are compacted after so long, whatever the ratio.
+    pub max_compaction_lag_ms: i64,
+    /// `delete.retention.ms`, default 1 day: how long tombstones stay after the first compaction that sees them.
+    pub delete_retention_ms: i64,
     /// `producer.id.expiration.ms`, default 1 day: how long an idle producer is remembered. A broker
     /// setting in Kafka, hence not among a topic's overrides.
     pub producer_id_expiration_ms: i64,
@@ -74,6 +95,11 @@ impl Default for LogConfig {
             message_timestamp_type: TimestampType::CreateTime,
             message_timestamp_before_max_ms: i64::MAX,
             message_timestamp_after_max_ms: 60 * 60 * 1000,
+            compression_type: CompressionType::Producer,
+            min_cleanable_dirty_ratio: 0.5,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            delete_retention_ms: DAY_MS,
             producer_id_expiration_ms: DAY_MS,
         }
     }
@@ -98,23 +124,18 @@ pub enum ConfigError {
 }
 
 /// Names that Kafka knows and this log stores and describes, but does not act on.
-const ACCEPTED_NAMES: [&str; 24] = [
-    "compression.type",
+const ACCEPTED_NAMES: [&str; 19] = [
     "compression.gzip.level",
     "compression.lz4.level",
     "compression.zstd.level",
-    "delete.retention.ms",
     "file.delete.delay.ms",
     "follower.replication.throttled.replicas",
     "leader.replication.throttled.replicas",
     "local.retention.bytes",
     "local.retention.ms",
-    "max.compaction.lag.ms",
     "message.downconversion.enable",
     "message.format.version",
     "message.timestamp.difference.max.ms",
-    "min.cleanable.dirty.ratio",
-    "min.compaction.lag.ms",
     "min.insync.replicas",
     "preallocate",
     "remote.log.copy.disable",
@@ -168,6 +189,11 @@ impl LogConfig {
             "message.timestamp.after.max.ms" => {
                 self.message_timestamp_after_max_ms = number(name, value, 0, i64::MAX)?;
             }
+            "compression.type" => self.compression_type = compression_type(value)?,
+            "min.cleanable.dirty.ratio" => self.min_cleanable_dirty_ratio = ratio(name, value)?,
+            "min.compaction.lag.ms" => self.min_compaction_lag_ms = number(name, value, 0, i64::MAX)?,
+            "max.compaction.lag.ms" => self.max_compaction_lag_ms = number(name, value, 1, i64::MAX)?,
+            "delete.retention.ms" => self.delete_retention_ms = number(name, value, 0, i64::MAX)?,
             _ if ACCEPTED_NAMES.contains(&name) => {}
             _ => return Err(ConfigError::UnknownName(name.to_owned())),
         }
@@ -186,6 +212,37 @@ fn number(name: &str, value: &str, least: i64, most: i64) -> Result<i64, ConfigE
             value: value.to_owned(),
             expected: "a whole number in the range of this config",
         })
+}
+
+fn ratio(name: &str, value: &str) -> Result<f64, ConfigError> {
+    value
+        .trim()
+        .parse()
+        .ok()
+        .filter(|ratio| (0.0..=1.0).contains(ratio))
+        .ok_or_else(|| ConfigError::InvalidValue {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            expected: "a number from 0 to 1",
+        })
+}
+
+fn compression_type(value: &str) -> Result<CompressionType, ConfigError> {
+    Ok(match value {
+        "producer" => CompressionType::Producer,
+        "uncompressed" => CompressionType::Codec(Compression::None),
+        "gzip" => CompressionType::Codec(Compression::Gzip),
+        "snappy" => CompressionType::Codec(Compression::Snappy),
+        "lz4" => CompressionType::Codec(Compression::Lz4),
+        "zstd" => CompressionType::Codec(Compression::Zstd),
+        _ => {
+            return Err(ConfigError::InvalidValue {
+                name: "compression.type".to_owned(),
+                value: value.to_owned(),
+                expected: "producer, uncompressed, gzip, snappy, lz4 or zstd",
+            });
+        }
+    })
 }
 
 fn cleanup_policy(value: &str) -> Result<CleanupPolicy, ConfigError> {

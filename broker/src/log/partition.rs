@@ -148,6 +148,10 @@ pub struct PartitionLog {
     pub(in crate::log) log_start_offset: i64,
     pub(in crate::log) log_end_offset: i64,
     pub(in crate::log) recovery_point: i64,
+    /// Up to here the log was compacted.
+    pub(in crate::log) cleaned_to: i64,
+    /// A damaged record keeps the log from being compacted.
+    pub(in crate::log) uncleanable: bool,
     /// Sealed segments that were not synced yet.
     pub(in crate::log) unsynced: Vec<Arc<File>>,
     /// When the oldest record that is not synced was written.
@@ -646,6 +650,7 @@ impl PartitionLog {
         Checkpoint {
             log_start_offset: self.log_start_offset,
             recovery_point: self.recovery_point,
+            cleaned_to: self.cleaned_to,
         }
         .write(&self.dir)
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::log::batch::{BatchHeader, NO_PRODUCER_EPOCH, NO_SEQUENCE};
 use crate::log::builder::ControlType;
+use crate::log::cleaner::LastOfProducer;
 use crate::log::error::AppendError;
 use crate::log::partition::{AppendOptions, AppendOrigin};
 use crate::log::transaction_index::AbortedEntry;
@@ -236,6 +237,17 @@ impl ProducerState {
             });
         }
         Ok(())
+    }
+
+    /// What compaction must not forget of each producer.
+    pub(crate) fn last_of_each(&self) -> HashMap<i64, LastOfProducer> {
+        let last = |entry: &ProducerEntry| LastOfProducer {
+            last_offset: entry.last_batch().map(|batch| batch.last_offset),
+            producer_epoch: entry.producer_epoch,
+        };
+        let each = self.producers.iter();
+        each.map(|(producer_id, entry)| (*producer_id, last(entry)))
+            .collect()
     }
 
     /// Accounts for a marker that is in the log. Answers the transaction it ended, if that had records here.

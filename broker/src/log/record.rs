@@ -65,6 +65,11 @@ impl<'a> RecordIter<'a> {
         }
     }
 
+    /// Where in the buffer the next record begins.
+    pub(crate) fn position(&self) -> usize {
+        self.position
+    }
+
     /// What the ranges of the records count in: the whole batch, or the decompressed records.
     pub fn buffer(&self) -> &'a [u8] {
         self.buffer

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::log::batch::{BATCH_HEADER_BYTES, BatchError, BatchHeader, BatchView, MAGIC, MAGIC_AT};
 use crate::log::builder::{ControlType, marker_coordinator_epoch};
 use crate::log::checkpoint::Checkpoint;
+use crate::log::cleaner::finish_swaps;
 use crate::log::config::LogConfig;
 use crate::log::error::LogError;
 use crate::log::files::{self, file_offset, list_offsets, offset_file};
@@ -86,6 +87,7 @@ struct Recovery {
 
 impl Recovery {
     fn load(dir: &Path, config: LogConfig, clean_shutdown: bool, now_ms: i64) -> Result<Self, LogError> {
+        finish_swaps(dir)?;
         let checkpoint = Checkpoint::read(dir)?;
         let base_offsets = list_offsets(dir, "log")?;
         let mut segments = Vec::with_capacity(base_offsets.len());
@@ -204,7 +206,10 @@ impl Recovery {
                 }
             }
         };
-        let missing = end.is_some_and(|end| expected < end) && !self.config.cleanup_policy.compact;
+        // Compaction leaves gaps, also in what is no longer compacted.
+        let may_have_gaps = self.config.cleanup_policy.compact
+            || self.segments[index].base_offset < self.checkpoint.cleaned_to;
+        let missing = end.is_some_and(|end| expected < end) && !may_have_gaps;
         match damage {
             Some((position, reason)) => self.judge(index, position, expected, reason)?,
             None if missing => {
@@ -241,7 +246,7 @@ impl Recovery {
         }
         let bytes = segment.size() - position;
         self.report.truncated = Some(TruncatedTail {
-            path: segment.path().to_owned(),
+            path: segment.path().as_ref().clone(),
             position,
             bytes,
             reason,
@@ -287,6 +292,8 @@ impl Recovery {
             log_start_offset: self.checkpoint.log_start_offset.max(first_offset),
             log_end_offset: self.log_end_offset,
             recovery_point,
+            cleaned_to: self.checkpoint.cleaned_to,
+            uncleanable: false,
             unsynced: Vec::new(),
             unflushed_since_ms: (recovery_point < self.log_end_offset).then_some(self.now_ms),
             unavailable: None,
@@ -350,7 +357,7 @@ fn marker(batch: &BatchView<'_>) -> Option<(ControlType, i32)> {
 
 fn corrupt(segment: &Segment, position: u64, offset: i64, reason: String) -> LogError {
     LogError::Corrupt {
-        path: segment.path().to_owned(),
+        path: segment.path().as_ref().clone(),
         position,
         offset,
         reason,

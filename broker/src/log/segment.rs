@@ -161,7 +161,7 @@ impl Segment {
         )
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Arc<PathBuf> {
         &self.path
     }
 
@@ -335,12 +335,7 @@ impl Segment {
 
     /// Walks all batches from `position`, which must be the start of one.
     pub(crate) fn scan(&self, position: u64) -> Scanner<'_> {
-        Scanner {
-            segment: self,
-            position,
-            buffer: Vec::new(),
-            buffer_start: position,
-        }
+        Scanner::new(&self.file, &self.path, self.size, position)
     }
 
     /// All bytes from `position` to the end.
@@ -383,17 +378,31 @@ fn write_both(file: &File, [front, rest]: [&[u8]; 2], position: u64) -> io::Resu
 /// Walks the batches of a segment through a large buffer.
 #[derive(Debug)]
 pub(crate) struct Scanner<'a> {
-    segment: &'a Segment,
+    file: &'a File,
+    path: &'a Path,
+    size: u64,
     position: u64,
     buffer: Vec<u8>,
     buffer_start: u64,
 }
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
+    /// Walks the first `size` bytes of `file` from `position`, which must be the start of a batch.
+    pub(crate) fn new(file: &'a File, path: &'a Path, size: u64, position: u64) -> Self {
+        Self {
+            file,
+            path,
+            size,
+            position,
+            buffer: Vec::new(),
+            buffer_start: position,
+        }
+    }
+
     /// The next batch and its position; `None` at the end of the file.
     pub(crate) fn next(&mut self) -> Result<Option<(u64, BatchView<'_>)>, SegmentError> {
         let position = self.position;
-        let available = self.segment.size - position;
+        let available = self.size - position;
         if available == 0 {
             return Ok(None);
         }
@@ -429,10 +438,12 @@ impl Scanner<'_> {
         if self.rest().len() >= needed {
             return Ok(());
         }
-        let available = self.segment.size - self.position;
+        let available = self.size - self.position;
         let length = (needed.max(SCAN_CHUNK_BYTES) as u64).min(available) as usize;
         self.buffer.resize(length, 0);
         self.buffer_start = self.position;
-        self.segment.read_exact(&mut self.buffer, self.position)
+        self.file
+            .read_exact_at(&mut self.buffer, self.position)
+            .map_err(LogError::io("read", self.path))
     }
 }

@@ -36,6 +36,10 @@ impl TransactionIndex {
         self.entries.push(entry);
     }
 
+    pub(crate) fn entries(&self) -> &[AbortedEntry] {
+        &self.entries
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -174,7 +174,9 @@ fn partitions_are_added_and_configs_change_for_those_who_hold_the_topic() {
     let topics = open(dir.path());
     let old = topics.create_topic("orders", 1, &configs(&[]), 0).unwrap();
     topics
-        .set_configs("orders", &configs(&[("retention.ms", "5")]))
+        .alter_configs("orders", |_| {
+            Ok::<_, TopicError>(configs(&[("retention.ms", "5")]))
+        })
         .unwrap();
     assert_eq!(
         topics.create_partitions("orders", 1, 0).unwrap_err().error_code(),

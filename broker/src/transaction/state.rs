@@ -35,6 +35,16 @@ pub enum TransactionState {
 }
 
 impl TransactionState {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Empty,
+        Self::Ongoing,
+        Self::PrepareCommit,
+        Self::PrepareAbort,
+        Self::CompleteCommit,
+        Self::CompleteAbort,
+    ];
+
     /// The number in the record.
     pub fn id(self) -> i8 {
         match self {
@@ -49,16 +59,7 @@ impl TransactionState {
 
     /// The state with that number. `Dead` (6) and `PrepareEpochFence` (7) are never written to the log, by Kafka or here.
     pub fn from_id(id: i8) -> Option<Self> {
-        [
-            Self::Empty,
-            Self::Ongoing,
-            Self::PrepareCommit,
-            Self::PrepareAbort,
-            Self::CompleteCommit,
-            Self::CompleteAbort,
-        ]
-        .into_iter()
-        .find(|state| state.id() == id)
+        Self::ALL.into_iter().find(|state| state.id() == id)
     }
 
     /// Kafka's name of the state, as ListTransactions and DescribeTransactions show it.

@@ -137,7 +137,9 @@ fn a_log_cut_at_any_byte_is_the_log_of_the_whole_appends() {
                 assert_eq!(log.producers, model.producers, "{context}");
             }
             assert_eq!(
-                fs::metadata(log.segments.last().unwrap().path()).unwrap().len(),
+                fs::metadata(log.segments.last().unwrap().path().as_path())
+                    .unwrap()
+                    .len(),
                 whole
             );
         }

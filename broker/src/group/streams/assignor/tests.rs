@@ -67,32 +67,52 @@ fn check(counts: &[(i32, bool)], standby_replicas: usize, members: &str, expecte
 
 #[test]
 fn a_first_assignment_is_even() {
-    check(&[(3, false), (3, true)], 0, "a@p b@p c@q", &expect![[r#"
+    check(
+        &[(3, false), (3, true)],
+        0,
+        "a@p b@p c@q",
+        &expect![[r#"
         a: 0_0 1_0 + 
         b: 0_2 1_2 + 
         c: 0_1 1_1 + 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn tasks_stay_where_they_were_and_go_to_who_has_a_standby() {
-    check(&[(4, true)], 1, "a@p!0_0,0_1,0_2,0_3 b@q", &expect![[r#"
+    check(
+        &[(4, true)],
+        1,
+        "a@p!0_0,0_1,0_2,0_3 b@q",
+        &expect![[r#"
         a: 0_0 0_1 + 0_2 0_3
         b: 0_2 0_3 + 0_0 0_1
-    "#]]);
-    check(&[(4, true)], 1, "b@q!0_2,0_3+0_0,0_1 c@r", &expect![[r#"
+    "#]],
+    );
+    check(
+        &[(4, true)],
+        1,
+        "b@q!0_2,0_3+0_0,0_1 c@r",
+        &expect![[r#"
         b: 0_2 0_3 + 0_0 0_1
         c: 0_0 0_1 + 0_2 0_3
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_process_has_one_copy_of_a_task() {
-    check(&[(2, true)], 2, "a@p b@p c@q", &expect![[r#"
+    check(
+        &[(2, true)],
+        2,
+        "a@p b@p c@q",
+        &expect![[r#"
         a: 0_0 + 
         b:  + 0_1
         c: 0_1 + 0_0
-    "#]]);
+    "#]],
+    );
 }
 
 proptest! {

@@ -1,0 +1,78 @@
+//! Whether somebody may do something: the configured authorizer's answer, in the words of the handler.
+
+use super::{Broker, Refusal, RequestContext};
+use crate::acl::{CLUSTER_NAME, Decision, Operation, ResourceType};
+use crate::group::IN_PROCESS_HOST;
+
+impl Broker {
+    /// Whether rules hold for this request at all: not without an authorizer, nor for the process's own.
+    pub(super) fn enforces_acls(&self, context: &RequestContext) -> bool {
+        self.config.security.authorizer && context.client.host != IN_PROCESS_HOST
+    }
+
+    /// Whether who asks may do this.
+    pub(super) fn may(
+        &self,
+        context: &RequestContext,
+        operation: Operation,
+        resource_type: ResourceType,
+        name: &str,
+    ) -> bool {
+        self.is_free(context) || {
+            let cluster = self.cluster.current();
+            let (principal, host) = (context.principal.as_str(), host_of(context));
+            let decision = cluster
+                .authorizer()
+                .decide(principal, host, operation, resource_type, name);
+            self.is_yes(decision)
+        }
+    }
+
+    /// Whether who asks may do this on the cluster.
+    pub(super) fn may_on_cluster(&self, context: &RequestContext, operation: Operation) -> bool {
+        self.may(context, operation, ResourceType::Cluster, CLUSTER_NAME)
+    }
+
+    /// As [`may_on_cluster`](Self::may_on_cluster), with the error of who may not.
+    pub(super) fn check_on_cluster(
+        &self,
+        context: &RequestContext,
+        operation: Operation,
+    ) -> Result<(), Refusal> {
+        if self.may_on_cluster(context, operation) {
+            return Ok(());
+        }
+        Err(ResourceType::Cluster.refusal().into())
+    }
+
+    /// Everything who asks may do on a resource, one bit for each operation.
+    pub(super) fn authorized_operations(
+        &self,
+        context: &RequestContext,
+        resource_type: ResourceType,
+        name: &str,
+    ) -> i32 {
+        let operations = resource_type.operations().iter();
+        operations
+            .filter(|operation| self.may(context, **operation, resource_type, name))
+            .fold(0, |bits, operation| bits | 1 << operation.code())
+    }
+
+    fn is_free(&self, context: &RequestContext) -> bool {
+        let is_super = |user: &String| user == context.principal.as_str();
+        !self.enforces_acls(context) || self.config.security.super_users.iter().any(is_super)
+    }
+
+    fn is_yes(&self, decision: Decision) -> bool {
+        match decision {
+            Decision::Allowed => true,
+            Decision::Denied => false,
+            Decision::NoRule => self.config.security.allow_everyone_if_no_acl_found,
+        }
+    }
+}
+
+/// The address in rules is that of the client, which comes with a slash before it.
+fn host_of(context: &RequestContext) -> &str {
+    context.client.host.trim_start_matches('/')
+}
