@@ -21,13 +21,20 @@ fn clients() -> &'static Path {
         let cache = std::env::var_os("HEADWATER_CLIENTS").map_or_else(
             || {
                 let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-                let home = || PathBuf::from(std::env::var_os("HOME").expect("a home directory")).join(".cache");
+                let home =
+                    || PathBuf::from(std::env::var_os("HOME").expect("a home directory")).join(".cache");
                 cache.unwrap_or_else(home).join("headwater/clients")
             },
             PathBuf::from,
         );
-        let status = Command::new(setup).env("HEADWATER_CLIENTS", &cache).status().unwrap();
-        assert!(status.success(), "the clients cannot be installed; see above what is missing");
+        let status = Command::new(setup)
+            .env("HEADWATER_CLIENTS", &cache)
+            .status()
+            .unwrap();
+        assert!(
+            status.success(),
+            "the clients cannot be installed; see above what is missing"
+        );
         cache
     })
 }
@@ -43,7 +50,11 @@ fn jars() -> String {
 
 /// Runs a client to its end, which must come without complaint.
 fn run(command: &mut Command) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     assert!(status.success(), "{command:?}: {status}\n{stdout}\n{stderr}");
 }
@@ -55,7 +66,9 @@ fn broker() -> Server {
 
 fn python(name: &str) {
     let broker = broker();
-    run(Command::new(clients().join("python/bin/python")).arg(script(name)).arg(broker.address()));
+    run(Command::new(clients().join("python/bin/python"))
+        .arg(script(name))
+        .arg(broker.address()));
 }
 
 #[test]
@@ -77,7 +90,10 @@ fn aiokafka() {
 fn kafkajs() {
     let broker = broker();
     let modules = clients().join("node/node_modules");
-    run(Command::new("node").env("NODE_PATH", modules).arg(script("kafkajs_client.js")).arg(broker.address()));
+    run(Command::new("node")
+        .env("NODE_PATH", modules)
+        .arg(script("kafkajs_client.js"))
+        .arg(broker.address()));
 }
 
 #[test]
@@ -96,7 +112,9 @@ fn java_clients() {
 #[test]
 fn command_line_tools() {
     let broker = broker();
-    run(Command::new(script("tools.sh")).arg(broker.address()).arg(clients().join("java")));
+    run(Command::new(script("tools.sh"))
+        .arg(broker.address())
+        .arg(clients().join("java")));
 }
 
 /// A word count of Kafka Streams, with its repartition topic and its changelog.

@@ -19,7 +19,9 @@ pub(crate) fn program() -> &'static Path {
         assert!(built.unwrap().success());
         // Tests run in <target>/<profile>/deps.
         let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
-        deps.join("../../release/headwater-broker").canonicalize().unwrap()
+        deps.join("../../release/headwater-broker")
+            .canonicalize()
+            .unwrap()
     })
 }
 
@@ -78,7 +80,9 @@ impl Server {
 
     fn run(&mut self) {
         let mut command = Command::new(program());
-        command.args(["--listen", &self.address, "--data-dir"]).arg(self.data.path());
+        command
+            .args(["--listen", &self.address, "--data-dir"])
+            .arg(self.data.path());
         for setting in &self.settings {
             command.args(["--set", setting]);
         }
@@ -89,7 +93,9 @@ impl Server {
             .unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         let Some(address) = line.trim().strip_prefix("headwater-broker ready: listening on ") else {
             let log = std::fs::read_to_string(self.data.path().join("test.log")).unwrap();
             panic!("the broker did not start: {line}{log}");
