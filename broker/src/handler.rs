@@ -13,6 +13,8 @@
 
 mod access;
 mod acls;
+#[cfg(test)]
+mod admin_tests;
 mod alter_configs;
 mod api;
 mod api_versions;
@@ -23,6 +25,7 @@ mod describe_topics;
 mod fetch;
 mod fetch_answer;
 mod groups;
+mod guard;
 mod internal_topics;
 mod metadata;
 mod offsets;
@@ -340,6 +343,15 @@ impl Broker {
     /// Serves one request. Never waits: a Fetch without records is answered at once (wait for [`progress`](Self::progress)
     /// and ask again), and a member that must wait for others gets [`Outcome::Parked`].
     pub fn handle(&self, context: &RequestContext, request: Request, now_ms: i64) -> Outcome {
+        if self.enforces_acls(context) {
+            self.handle_guarded(context, request, now_ms)
+        } else {
+            self.serve(context, request, now_ms)
+        }
+    }
+
+    /// Serves a request whose sender may do all that it asks for.
+    fn serve(&self, context: &RequestContext, request: Request, now_ms: i64) -> Outcome {
         let version = context.version;
         Outcome::Ready(match request {
             Request::ApiVersions(request) => Response::ApiVersions(self.api_versions(version, &request)),

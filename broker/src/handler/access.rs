@@ -28,6 +28,24 @@ impl Broker {
         }
     }
 
+    /// Whether who asks may do this on any resource of the type.
+    pub(super) fn may_on_any(
+        &self,
+        context: &RequestContext,
+        operation: Operation,
+        resource_type: ResourceType,
+    ) -> bool {
+        self.is_free(context) || {
+            let cluster = self.cluster.current();
+            let (principal, host) = (context.principal.as_str(), host_of(context));
+            self.is_yes(
+                cluster
+                    .authorizer()
+                    .decide_any(principal, host, operation, resource_type),
+            )
+        }
+    }
+
     /// Whether who asks may do this on the cluster.
     pub(super) fn may_on_cluster(&self, context: &RequestContext, operation: Operation) -> bool {
         self.may(context, operation, ResourceType::Cluster, CLUSTER_NAME)

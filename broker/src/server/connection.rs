@@ -231,7 +231,7 @@ impl Connection {
                 return self.authenticate(correlation_id, version, &request).await;
             }
             Request::Fetch(request) => {
-                let served = fetch::serve(&self.shared, version, &request);
+                let served = fetch::serve(&self.shared, &context, request);
                 let answer = unless_gone(&self.stream, served).await?;
                 return self.respond_fetch(correlation_id, version, &answer).await;
             }
