@@ -221,7 +221,12 @@ impl<'a> FieldReader<'a> {
         Ok(*head)
     }
 
-    fn truncated(&self, field: &'static str) -> RecordError {
+    /// What is not read yet.
+    pub(crate) fn rest(&mut self) -> &'a [u8] {
+        self.rest
+    }
+
+    pub(crate) fn truncated(&self, field: &'static str) -> RecordError {
         RecordError::Truncated {
             record: self.record,
             field,

@@ -22,6 +22,7 @@ mod modern;
 mod offsets;
 mod record;
 mod state;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -40,16 +41,18 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 pub use classic::{ClassicGroup, ClassicState, Member};
-pub use config::{ConsumerGroupConfig, GroupConfig, GroupOverrides};
+pub use config::{ConsumerGroupConfig, GroupConfig, GroupOverrides, StreamsGroupConfig};
 pub use consumer::{
     Assignment, Assignor, ConsumerGroup, ConsumerMember, ConsumerRecord, ConsumerState, MemberState,
 };
 pub use record::{GroupKey, GroupValue, MemberValue, OffsetValue};
 pub use state::{CommittedOffset, Group, GroupKind};
+pub use streams::{InternalTopic, StreamsGroup, StreamsMember, StreamsRecord, StreamsState, TaskMap, Tasks};
 pub use topics::{TopicImage, TopicInfo};
 
 use crate::coordinator_records::coordinator_partition;
 use crate::ids::Ids;
+use crate::protocol::streams_heartbeat::{StreamsGroupHeartbeatRequest, StreamsGroupHeartbeatResponse};
 use crate::transaction::{AppendId, Token};
 use modern::{PendingStep, Waiting};
 use state::Offsets;
@@ -132,6 +135,8 @@ pub enum GroupRequest {
     CommitTransactionalOffsets(TxnOffsetCommitRequest),
     /// ConsumerGroupHeartbeat.
     ConsumerHeartbeat(ConsumerGroupHeartbeatRequest),
+    /// StreamsGroupHeartbeat.
+    StreamsHeartbeat(StreamsGroupHeartbeatRequest),
     /// OffsetDelete.
     DeleteOffsets(OffsetDeleteRequest),
     /// One group of DeleteGroups.
@@ -151,6 +156,7 @@ impl GroupRequest {
             Self::CommitOffsets(request) => &request.group_id,
             Self::CommitTransactionalOffsets(request) => &request.group_id,
             Self::ConsumerHeartbeat(request) => &request.group_id,
+            Self::StreamsHeartbeat(request) => &request.group_id,
             Self::DeleteOffsets(request) => &request.group_id,
             Self::Delete { group_id } => group_id,
         }
@@ -174,6 +180,8 @@ pub enum GroupReply {
     CommitTransactionalOffsets(TxnOffsetCommitResponse),
     /// To ConsumerGroupHeartbeat.
     ConsumerHeartbeat(ConsumerGroupHeartbeatResponse),
+    /// To StreamsGroupHeartbeat.
+    StreamsHeartbeat(StreamsGroupHeartbeatResponse),
     /// To OffsetDelete.
     DeleteOffsets(OffsetDeleteResponse),
     /// To DeleteGroups.
@@ -185,6 +193,7 @@ impl GroupReply {
     fn refused(self, error: ResponseError) -> Self {
         match self {
             Self::ConsumerHeartbeat(_) => consumer::refused(&refuse(error, error.to_string())),
+            Self::StreamsHeartbeat(_) => streams::refused(&refuse(error, error.to_string())),
             other => other,
         }
     }
@@ -218,6 +227,8 @@ pub enum GroupAction {
         /// Producer id and epoch if the batch is part of a transaction.
         transaction: Option<(i64, i16)>,
     },
+    /// Make topics that a streams group needs. What cannot be made is asked for again with a later heartbeat.
+    CreateTopics(Vec<InternalTopic>),
     /// Answer a request.
     Reply {
         /// The request.
@@ -416,6 +427,17 @@ impl GroupCoordinator {
                     Err(refusal) => self.outbox.reply(token, consumer::refused(&refusal)),
                 }
             }
+            GroupRequest::StreamsHeartbeat(request) => {
+                match self.streams_heartbeat(client, &request, now_ms) {
+                    Ok((step, missing)) => {
+                        self.take_step(&request.group_id, Some(token), step, now_ms);
+                        if !missing.is_empty() {
+                            self.outbox.actions.push(GroupAction::CreateTopics(missing));
+                        }
+                    }
+                    Err(refusal) => self.outbox.reply(token, streams::refused(&refusal)),
+                }
+            }
             GroupRequest::DeleteOffsets(request) => self.delete_offsets(token, &request),
             GroupRequest::Delete { group_id } => self.delete(token, &group_id),
         }
@@ -479,6 +501,21 @@ impl GroupCoordinator {
         config
     }
 
+    /// The settings of a streams group, its own before the broker's.
+    fn streams_config(&self, group_id: &str) -> StreamsGroupConfig {
+        let mut config = self.outbox.config.streams.clone();
+        if let Some(overrides) = self.overrides.get(group_id) {
+            let own = |value: Option<i32>, default: i32| value.unwrap_or(default);
+            config.session_timeout_ms = own(overrides.streams_session_timeout_ms, config.session_timeout_ms);
+            config.heartbeat_interval_ms = own(
+                overrides.streams_heartbeat_interval_ms,
+                config.heartbeat_interval_ms,
+            );
+            config.standby_replicas = own(overrides.streams_standby_replicas, config.standby_replicas);
+        }
+        config
+    }
+
     /// The group, made if need be.
     fn group_or_new(&mut self, group_id: &str, now_ms: i64) -> Result<&mut Group, ResponseError> {
         if !self.groups.contains_key(group_id) && self.groups.len() >= self.outbox.config.max_groups {
@@ -495,7 +532,7 @@ impl GroupCoordinator {
 fn classic_in<'a>(groups: &'a mut BTreeMap<String, Group>, group_id: &str) -> Option<&'a mut ClassicGroup> {
     match &mut groups.get_mut(group_id)?.kind {
         GroupKind::Classic(group) => Some(group),
-        GroupKind::Consumer(_) => None,
+        _ => None,
     }
 }
 

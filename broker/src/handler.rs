@@ -402,6 +402,9 @@ impl Broker {
             Request::DeleteGroups(request) => {
                 Response::DeleteGroups(self.delete_groups(context, request, now_ms))
             }
+            Request::StreamsGroupDescribe(request) => {
+                Response::StreamsGroupDescribe(self.describe_streams_groups(&request))
+            }
             Request::ConsumerGroupDescribe(request) => {
                 Response::ConsumerGroupDescribe(self.describe_consumer_groups(&request))
             }
@@ -467,7 +470,8 @@ impl Broker {
             | Request::Heartbeat(_)
             | Request::LeaveGroup(_)
             | Request::OffsetDelete(_)
-            | Request::ConsumerGroupHeartbeat(_) => {
+            | Request::ConsumerGroupHeartbeat(_)
+            | Request::StreamsGroupHeartbeat(_) => {
                 return self.group_membership(context, request, now_ms);
             }
         })

@@ -39,6 +39,7 @@ pub mod handler;
 pub mod ids;
 pub mod log;
 pub mod producer_ids;
+pub mod protocol;
 pub mod quota;
 pub mod sasl;
 pub mod server;

@@ -206,6 +206,12 @@ impl BrokerConfig {
                 group.consumer.heartbeat_interval_ms = number(value) as i32;
             }
             "group.consumer.max.size" => group.consumer.max_size = count(value),
+            "group.streams.session.timeout.ms" => group.streams.session_timeout_ms = number(value) as i32,
+            "group.streams.heartbeat.interval.ms" => {
+                group.streams.heartbeat_interval_ms = number(value) as i32;
+            }
+            "group.streams.max.size" => group.streams.max_size = count(value),
+            "group.streams.num.standby.replicas" => group.streams.standby_replicas = number(value) as i32,
             "group.consumer.assignors" => {
                 if let Some(first) = split_list(value).find_map(Assignor::of_name) {
                     group.consumer.assignor = first;

@@ -29,6 +29,8 @@ pub struct GroupConfig {
     pub new_member_join_timeout_ms: i64,
     /// Of consumer groups (KIP-848).
     pub consumer: ConsumerGroupConfig,
+    /// Of streams groups (KIP-1071).
+    pub streams: StreamsGroupConfig,
 }
 
 /// Settings of consumer groups, with Kafka's names and defaults. A group can have its own, see [`GroupOverrides`].
@@ -55,6 +57,30 @@ impl Default for ConsumerGroupConfig {
     }
 }
 
+/// Settings of streams groups, with Kafka's names and defaults. A group can have its own, see [`GroupOverrides`].
+#[derive(Debug, Clone)]
+pub struct StreamsGroupConfig {
+    /// `group.streams.session.timeout.ms`. 45 s.
+    pub session_timeout_ms: i32,
+    /// `group.streams.heartbeat.interval.ms`. 5 s.
+    pub heartbeat_interval_ms: i32,
+    /// `group.streams.max.size`: most members of a group. 10,000 (Kafka sets no limit).
+    pub max_size: usize,
+    /// `group.streams.num.standby.replicas`: copies of each stateful task beside the active one. 0.
+    pub standby_replicas: i32,
+}
+
+impl Default for StreamsGroupConfig {
+    fn default() -> Self {
+        Self {
+            session_timeout_ms: 45_000,
+            heartbeat_interval_ms: 5_000,
+            max_size: 10_000,
+            standby_replicas: 0,
+        }
+    }
+}
+
 impl GroupConfig {
     /// Kafka's defaults, with this many partitions of `__consumer_offsets`.
     pub fn new(partition_count: i32) -> Self {
@@ -70,6 +96,7 @@ impl GroupConfig {
             offsets_retention_check_interval_ms: 10 * 60 * 1000,
             new_member_join_timeout_ms: 5 * 60 * 1000,
             consumer: ConsumerGroupConfig::default(),
+            streams: StreamsGroupConfig::default(),
         }
     }
 }
@@ -81,6 +108,12 @@ pub struct GroupOverrides {
     pub consumer_session_timeout_ms: Option<i32>,
     /// `consumer.heartbeat.interval.ms`.
     pub consumer_heartbeat_interval_ms: Option<i32>,
+    /// `streams.session.timeout.ms`.
+    pub streams_session_timeout_ms: Option<i32>,
+    /// `streams.heartbeat.interval.ms`.
+    pub streams_heartbeat_interval_ms: Option<i32>,
+    /// `streams.num.standby.replicas`.
+    pub streams_standby_replicas: Option<i32>,
 }
 
 impl GroupOverrides {
@@ -90,6 +123,9 @@ impl GroupOverrides {
         Self {
             consumer_session_timeout_ms: own("consumer.session.timeout.ms"),
             consumer_heartbeat_interval_ms: own("consumer.heartbeat.interval.ms"),
+            streams_session_timeout_ms: own("streams.session.timeout.ms"),
+            streams_heartbeat_interval_ms: own("streams.heartbeat.interval.ms"),
+            streams_standby_replicas: own("streams.num.standby.replicas"),
         }
     }
 }

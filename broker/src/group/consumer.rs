@@ -29,3 +29,4 @@ pub use record::ConsumerRecord;
 pub use state::{ConsumerGroup, ConsumerState};
 
 pub(super) use heartbeat::refused;
+pub(super) use state::Timers;

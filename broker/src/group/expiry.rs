@@ -180,6 +180,8 @@ impl Group {
     pub(super) fn subscribed_topics(&self) -> Option<BTreeSet<String>> {
         match &self.kind {
             GroupKind::Classic(group) => group.subscribed_topics(),
+            GroupKind::Streams(group) if group.is_empty() => Some(BTreeSet::new()),
+            GroupKind::Streams(group) => Some(group.subscribed_topics().map(str::to_owned).collect()),
             GroupKind::Consumer(group) => {
                 Some(group.subscribed_topics().into_iter().map(str::to_owned).collect())
             }
@@ -190,7 +192,7 @@ impl Group {
     fn left_since(&self, now_ms: i64) -> i64 {
         match &self.kind {
             GroupKind::Classic(group) => now_ms.saturating_sub(group.state_since_ms()),
-            GroupKind::Consumer(_) => i64::MAX,
+            GroupKind::Consumer(_) | GroupKind::Streams(_) => i64::MAX,
         }
     }
 

@@ -4,6 +4,7 @@ use super::classic::ClassicGroup;
 use super::consumer::ConsumerRecord;
 use super::record::{GroupKey, GroupValue, OffsetValue};
 use super::state::{CommittedOffset, Group, GroupKind};
+use super::streams::StreamsRecord;
 use super::{GroupAction, GroupCoordinator, IN_PROCESS_HOST};
 use crate::coordinator_records::RecordError;
 
@@ -87,6 +88,8 @@ impl GroupCoordinator {
             (GroupKey::Other(_), _) => {
                 if let Some((group_id, record)) = ConsumerRecord::decode(key, value)? {
                     self.apply_consumer(&group_id, record, now_ms);
+                } else if let Some((group_id, record)) = StreamsRecord::decode(key, value)? {
+                    self.apply_streams(&group_id, record, now_ms);
                 }
             }
         }
@@ -108,7 +111,8 @@ impl GroupCoordinator {
         });
         let group_ids: Vec<String> = self.groups.keys().cloned().collect();
         for group_id in group_ids {
-            let session_ms = i64::from(self.consumer_config(&group_id).session_timeout_ms);
+            let consumer_session_ms = i64::from(self.consumer_config(&group_id).session_timeout_ms);
+            let streams_session_ms = i64::from(self.streams_config(&group_id).session_timeout_ms);
             let group = self.groups.get_mut(&group_id).expect("no group is removed here");
             match &mut group.kind {
                 GroupKind::Classic(group) => {
@@ -121,7 +125,12 @@ impl GroupCoordinator {
                         group.remove_member(&member_id, &mut self.outbox, now_ms);
                     }
                 }
-                GroupKind::Consumer(group) => group.restart_sessions(now_ms.saturating_add(session_ms)),
+                GroupKind::Consumer(group) => {
+                    group.restart_sessions(now_ms.saturating_add(consumer_session_ms));
+                }
+                GroupKind::Streams(group) => {
+                    group.restart_sessions(now_ms.saturating_add(streams_session_ms));
+                }
             }
         }
         std::mem::take(&mut self.outbox.actions)

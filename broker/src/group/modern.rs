@@ -10,6 +10,7 @@ use bytes::Bytes;
 use kafka_protocol::ResponseError;
 
 use super::consumer::{ConsumerGroup, ConsumerRecord};
+use super::streams::{SideEffects, StreamsGroup, StreamsRecord};
 use super::{Append, Client, Group, GroupCoordinator, GroupKind, GroupReply, GroupRequest, Refusal, refuse};
 use crate::transaction::Token;
 
@@ -22,6 +23,7 @@ pub(super) enum ModernRecord {
     /// The end of what the group was before.
     Raw(RawRecord),
     Consumer(ConsumerRecord),
+    Streams(StreamsRecord),
 }
 
 impl ModernRecord {
@@ -29,12 +31,13 @@ impl ModernRecord {
         match self {
             Self::Raw(record) => record.clone(),
             Self::Consumer(record) => record.encode(group_id),
+            Self::Streams(record) => record.encode(group_id),
         }
     }
 }
 
 /// What a request leads to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Step {
     pub(super) records: Vec<ModernRecord>,
     pub(super) reply: Option<GroupReply>,
@@ -42,6 +45,8 @@ pub(super) struct Step {
     pub(super) heard: Option<(String, i64)>,
     /// Version of the topics the group was compared with.
     pub(super) seen_topics: Option<u64>,
+    /// What a streams group keeps that is not in the log.
+    pub(super) side_effects: Option<SideEffects>,
 }
 
 /// A step whose records are on their way to the log.
@@ -79,6 +84,18 @@ impl GroupCoordinator {
             return Ok(Found::There(group));
         }
         self.make_room(group_id, joins, "consumer").map(Found::New)
+    }
+
+    /// The streams group, or that it may be made because somebody joins.
+    pub(super) fn find_streams(
+        &self,
+        group_id: &str,
+        joins: bool,
+    ) -> Result<Found<'_, StreamsGroup>, Refusal> {
+        if let Some(group) = self.groups.get(group_id).and_then(Group::as_streams) {
+            return Ok(Found::There(group));
+        }
+        self.make_room(group_id, joins, "streams").map(Found::New)
     }
 
     /// What must be written before a group of another kind can take this id.
@@ -154,6 +171,7 @@ impl GroupCoordinator {
             pending.step.records.clear();
             pending.step.heard = None;
             pending.step.seen_topics = None;
+            pending.step.side_effects = None;
         }
         self.finish_step(pending, now_ms);
         self.resume(&group_id, now_ms);
@@ -182,6 +200,7 @@ impl GroupCoordinator {
             match record {
                 ModernRecord::Raw(_) => {}
                 ModernRecord::Consumer(record) => self.apply_consumer(&group_id, record, now_ms),
+                ModernRecord::Streams(record) => self.apply_streams(&group_id, record, now_ms),
             }
         }
         if let Some(group) = self.groups.get_mut(&group_id) {
@@ -190,6 +209,14 @@ impl GroupCoordinator {
                     if let Some((member_id, deadline_ms)) = &step.heard {
                         group.heard(member_id, *deadline_ms);
                         group.see_topics(step.seen_topics);
+                    }
+                }
+                GroupKind::Streams(group) => {
+                    if let Some((member_id, deadline_ms)) = &step.heard {
+                        group.heard(member_id, *deadline_ms);
+                    }
+                    if let Some(effects) = step.side_effects {
+                        group.take_down(effects, step.seen_topics);
                     }
                 }
                 GroupKind::Classic(_) => {}
@@ -202,29 +229,44 @@ impl GroupCoordinator {
 
     /// Applies a record that is in the log, new or old.
     pub(super) fn apply_consumer(&mut self, group_id: &str, record: ConsumerRecord, now_ms: i64) {
-        if matches!(record, ConsumerRecord::Group(None)) {
-            if let Some(group) = self.groups.get_mut(group_id)
-                && group.as_consumer().is_some()
-            {
-                *group = Group {
-                    offsets: std::mem::take(&mut group.offsets),
-                    pending_offsets: std::mem::take(&mut group.pending_offsets),
-                    ..Group::new(group_id, now_ms)
-                };
-            }
-            return;
-        }
-        if record.is_tombstone() && self.groups.get(group_id).and_then(Group::as_consumer).is_none() {
+        let there = self.groups.get(group_id).and_then(Group::as_consumer).is_some();
+        if record.is_tombstone() && !there {
             return;
         }
         let group = self
             .groups
             .entry(group_id.to_owned())
             .or_insert_with(|| Group::new(group_id, now_ms));
-        if group.as_consumer().is_none() {
+        if matches!(record, ConsumerRecord::Group(None)) {
+            group.kind = Group::new(group_id, now_ms).kind;
+            return;
+        }
+        if !there {
             group.kind = GroupKind::Consumer(ConsumerGroup::default());
         }
         if let GroupKind::Consumer(group) = &mut group.kind {
+            group.apply(record, now_ms);
+        }
+    }
+
+    /// As [`apply_consumer`](Self::apply_consumer), of a streams group.
+    pub(super) fn apply_streams(&mut self, group_id: &str, record: StreamsRecord, now_ms: i64) {
+        let there = self.groups.get(group_id).and_then(Group::as_streams).is_some();
+        if record.is_tombstone() && !there {
+            return;
+        }
+        let group = self
+            .groups
+            .entry(group_id.to_owned())
+            .or_insert_with(|| Group::new(group_id, now_ms));
+        if matches!(record, StreamsRecord::Group(None)) {
+            group.kind = Group::new(group_id, now_ms).kind;
+            return;
+        }
+        if !there {
+            group.kind = GroupKind::Streams(StreamsGroup::default());
+        }
+        if let GroupKind::Streams(group) = &mut group.kind {
             group.apply(record, now_ms);
         }
     }
@@ -236,29 +278,33 @@ impl GroupCoordinator {
             if self.busy.contains_key(group_id) {
                 continue;
             }
-            let records: Vec<ModernRecord> = match &group.kind {
+            let overdue = match &group.kind {
                 GroupKind::Classic(_) => continue,
+                GroupKind::Consumer(group) => group.overdue(now_ms),
+                GroupKind::Streams(group) => group.overdue(now_ms),
+            };
+            if overdue.is_empty() {
+                continue;
+            }
+            tracing::info!(group = group_id, members = ?overdue, "members were not heard of, or did not revoke, in time");
+            let records: Vec<ModernRecord> = match &group.kind {
+                GroupKind::Classic(_) => Vec::new(),
                 GroupKind::Consumer(group) => {
-                    let overdue = group.overdue(now_ms);
-                    if overdue.is_empty() {
-                        continue;
-                    }
-                    tracing::info!(group = group_id, members = ?overdue, "members were not heard of, or did not revoke, in time");
-                    group
-                        .fence(&overdue, &self.topics)
-                        .into_iter()
-                        .map(ModernRecord::Consumer)
-                        .collect()
+                    let records = group.fence(&overdue, &self.topics).into_iter();
+                    records.map(ModernRecord::Consumer).collect()
                 }
+                GroupKind::Streams(group) => group
+                    .fence(&overdue)
+                    .into_iter()
+                    .map(ModernRecord::Streams)
+                    .collect(),
             };
             steps.push((group_id.clone(), records));
         }
         for (group_id, records) in steps {
             let step = Step {
                 records,
-                reply: None,
-                heard: None,
-                seen_topics: None,
+                ..Step::default()
             };
             self.take_step(&group_id, None, step, now_ms);
         }

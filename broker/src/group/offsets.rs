@@ -14,7 +14,6 @@ use kafka_protocol::messages::{
 };
 
 use super::classic::{ClassicGroup, ClassicState};
-use super::consumer::ConsumerGroup;
 use super::record::{GroupKey, OffsetValue};
 use super::state::{CommittedOffset, Group, GroupKind, Offsets};
 use super::{Append, GroupCoordinator, GroupReply, OffsetsReply};
@@ -172,7 +171,18 @@ impl GroupCoordinator {
                     member.heard(now_ms);
                 }
             }
-            GroupKind::Consumer(group) => group.check_committer(committer)?,
+            GroupKind::Consumer(group) => {
+                let epoch = group
+                    .member(committer.member_id)
+                    .map(|member| member.current.epoch);
+                check_member_epoch(committer, group.is_empty(), epoch)?;
+            }
+            GroupKind::Streams(group) => {
+                let epoch = group
+                    .member(committer.member_id)
+                    .map(|member| member.current.epoch);
+                check_member_epoch(committer, group.is_empty(), epoch)?;
+            }
         }
         Ok(())
     }
@@ -315,46 +325,49 @@ impl ClassicGroup {
 /// First version of OffsetCommit that says a member epoch.
 const MEMBER_EPOCH_VERSION: i16 = 9;
 
-impl ConsumerGroup {
-    fn check_committer(&self, committer: &Committer<'_>) -> Result<(), ResponseError> {
-        if committer.generation < 0 && self.is_empty() {
-            return Ok(());
-        }
-        let says_nothing =
-            committer.generation < 0 && committer.member_id.is_empty() && committer.instance.is_none();
-        if committer.transactional && says_nothing {
-            return Ok(());
-        }
-        let member = self
-            .member(committer.member_id)
-            .ok_or(ResponseError::UnknownMemberId)?;
-        if !committer.transactional && committer.version < MEMBER_EPOCH_VERSION {
-            return Err(ResponseError::UnsupportedVersion);
-        }
-        if committer.generation == member.current.epoch {
-            Ok(())
-        } else if committer.transactional {
-            // TxnOffsetCommit knows no member epochs, only generations.
-            Err(ResponseError::IllegalGeneration)
-        } else {
-            Err(ResponseError::StaleMemberEpoch)
-        }
+/// Whether a member of a group whose members have epochs may commit. `epoch` is the member's, if it is one.
+fn check_member_epoch(
+    committer: &Committer<'_>,
+    group_is_empty: bool,
+    epoch: Option<i32>,
+) -> Result<(), ResponseError> {
+    if committer.generation < 0 && group_is_empty {
+        return Ok(());
+    }
+    let says_nothing =
+        committer.generation < 0 && committer.member_id.is_empty() && committer.instance.is_none();
+    if committer.transactional && says_nothing {
+        return Ok(());
+    }
+    let epoch = epoch.ok_or(ResponseError::UnknownMemberId)?;
+    if !committer.transactional && committer.version < MEMBER_EPOCH_VERSION {
+        return Err(ResponseError::UnsupportedVersion);
+    }
+    if committer.generation == epoch {
+        Ok(())
+    } else if committer.transactional {
+        // TxnOffsetCommit knows no member epochs, only generations.
+        Err(ResponseError::IllegalGeneration)
+    } else {
+        Err(ResponseError::StaleMemberEpoch)
     }
 }
 
 impl Group {
     /// Whether who fetches offsets may; who does not say a member may always.
     pub fn check_fetcher(&self, member_id: Option<&str>, member_epoch: i32) -> Result<(), ResponseError> {
-        let GroupKind::Consumer(group) = &self.kind else {
-            return Ok(());
-        };
         if member_id.is_none_or(str::is_empty) && member_epoch < 0 {
             return Ok(());
         }
-        let member = member_id.and_then(|member_id| group.member(member_id));
-        match member {
+        let member_id = member_id.unwrap_or_default();
+        let epoch = match &self.kind {
+            GroupKind::Classic(_) => return Ok(()),
+            GroupKind::Consumer(group) => group.member(member_id).map(|member| member.current.epoch),
+            GroupKind::Streams(group) => group.member(member_id).map(|member| member.current.epoch),
+        };
+        match epoch {
             None => Err(ResponseError::UnknownMemberId),
-            Some(member) if member.current.epoch != member_epoch => Err(ResponseError::StaleMemberEpoch),
+            Some(epoch) if epoch != member_epoch => Err(ResponseError::StaleMemberEpoch),
             Some(_) => Ok(()),
         }
     }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::classic::{ClassicGroup, ClassicState};
 use super::consumer::ConsumerGroup;
 use super::record::{GroupKey, OffsetValue};
+use super::streams::StreamsGroup;
 
 /// An offset, and where in `__consumer_offsets` it was written: a later record wins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum GroupKind {
     Classic(ClassicGroup),
     /// ConsumerGroupHeartbeat (KIP-848).
     Consumer(ConsumerGroup),
+    /// StreamsGroupHeartbeat (KIP-1071).
+    Streams(StreamsGroup),
 }
 
 /// A group. See the top of this file.
@@ -62,6 +65,7 @@ impl Group {
         match &self.kind {
             GroupKind::Classic(_) => "classic",
             GroupKind::Consumer(_) => "consumer",
+            GroupKind::Streams(_) => "streams",
         }
     }
 
@@ -70,6 +74,7 @@ impl Group {
         match &self.kind {
             GroupKind::Classic(group) => group.state().name(),
             GroupKind::Consumer(group) => group.state().name(),
+            GroupKind::Streams(group) => group.state().name(),
         }
     }
 
@@ -78,6 +83,7 @@ impl Group {
         match &self.kind {
             GroupKind::Classic(group) => group.protocol_type(),
             GroupKind::Consumer(_) => "consumer",
+            GroupKind::Streams(_) => "streams",
         }
     }
 
@@ -85,7 +91,7 @@ impl Group {
     pub fn as_classic(&self) -> Option<&ClassicGroup> {
         match &self.kind {
             GroupKind::Classic(group) => Some(group),
-            GroupKind::Consumer(_) => None,
+            _ => None,
         }
     }
 
@@ -93,7 +99,15 @@ impl Group {
     pub fn as_consumer(&self) -> Option<&ConsumerGroup> {
         match &self.kind {
             GroupKind::Consumer(group) => Some(group),
-            GroupKind::Classic(_) => None,
+            _ => None,
+        }
+    }
+
+    /// Its members, if they speak the streams protocol.
+    pub fn as_streams(&self) -> Option<&StreamsGroup> {
+        match &self.kind {
+            GroupKind::Streams(group) => Some(group),
+            _ => None,
         }
     }
 
@@ -102,6 +116,7 @@ impl Group {
         match &self.kind {
             GroupKind::Classic(group) => group.state() == ClassicState::Empty,
             GroupKind::Consumer(group) => group.is_empty(),
+            GroupKind::Streams(group) => group.is_empty(),
         }
     }
 
@@ -145,6 +160,10 @@ impl Group {
                 vec![(GroupKey::Group { group_id }.encode(), None)]
             }
             GroupKind::Consumer(group) => {
+                let records = group.tombstones().into_iter();
+                records.map(|record| record.encode(&self.group_id)).collect()
+            }
+            GroupKind::Streams(group) => {
                 let records = group.tombstones().into_iter();
                 records.map(|record| record.encode(&self.group_id)).collect()
             }

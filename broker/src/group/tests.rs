@@ -4,3 +4,4 @@ mod classic;
 mod consumer;
 mod offsets;
 mod script;
+mod streams;

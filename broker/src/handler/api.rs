@@ -5,6 +5,9 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages as m;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 
+use crate::protocol::streams_describe::{StreamsGroupDescribeRequest, StreamsGroupDescribeResponse};
+use crate::protocol::streams_heartbeat::{StreamsGroupHeartbeatRequest, StreamsGroupHeartbeatResponse};
+
 /// An API of Kafka's protocol as this broker serves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Api {
@@ -200,4 +203,6 @@ apis! {
     69 ConsumerGroupDescribe(m::ConsumerGroupDescribeRequest, m::ConsumerGroupDescribeResponse) 0..=1,
     74 ListConfigResources(m::ListConfigResourcesRequest, m::ListConfigResourcesResponse) 0..=1,
     75 DescribeTopicPartitions(m::DescribeTopicPartitionsRequest, m::DescribeTopicPartitionsResponse) 0..=0,
+    88 StreamsGroupHeartbeat(StreamsGroupHeartbeatRequest, StreamsGroupHeartbeatResponse) 0..=0,
+    89 StreamsGroupDescribe(StreamsGroupDescribeRequest, StreamsGroupDescribeResponse) 0..=0,
 }

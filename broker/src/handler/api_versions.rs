@@ -41,6 +41,12 @@ pub(crate) const FEATURES: &[Feature] = &[
         level: 27,
     },
     Feature {
+        name: "streams.version",
+        min_level: 0,
+        max_level: 1,
+        level: 1,
+    },
+    Feature {
         name: "transaction.version",
         min_level: 0,
         max_level: 2,

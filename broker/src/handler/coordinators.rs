@@ -12,9 +12,9 @@ use kafka_protocol::ResponseError;
 use super::parked::Groups;
 use super::{Broker, Refusal};
 use crate::coordinator_records::{OFFSETS_TOPIC, TRANSACTION_STATE_TOPIC};
-use crate::group::{GroupAction, GroupEvent, GroupReply, TopicImage, TopicInfo};
+use crate::group::{GroupAction, GroupEvent, GroupReply, InternalTopic, TopicImage, TopicInfo};
 use crate::log::{AppendOptions, BatchBuilder, ProducerStamp};
-use crate::topic::Topic;
+use crate::topic::{Topic, TopicError};
 use crate::transaction::{
     Markers, Token, TopicPartitions, TransactionAction, TransactionCoordinator, TransactionEvent,
     TransactionReply, TransactionRequest,
@@ -135,6 +135,7 @@ impl Broker {
                     reply,
                 } if token == Some(replied) => answer = Some(reply),
                 GroupAction::Reply { token, reply } => groups.answer(token, reply),
+                GroupAction::CreateTopics(topics) => self.create_for_streams(&topics, now_ms),
                 GroupAction::Append {
                     append,
                     partition,
@@ -149,6 +150,23 @@ impl Broker {
             }
         }
         answer
+    }
+
+    /// Makes the internal topics of a streams application.
+    fn create_for_streams(&self, topics: &[InternalTopic], now_ms: i64) {
+        for topic in topics {
+            let created =
+                self.topics
+                    .create_topic(&topic.name, topic.partition_count, &topic.configs, now_ms);
+            match created {
+                Ok(_) | Err(TopicError::TopicAlreadyExists { .. }) => {}
+                Err(error) => tracing::error!(
+                    topic = topic.name,
+                    %error,
+                    "an internal topic of a streams application cannot be made"
+                ),
+            }
+        }
     }
 
     pub(super) fn tick_coordinators(&self, now_ms: i64) {

@@ -19,6 +19,11 @@ use super::parked::{ParkedApi, into_response};
 use super::{Broker, Outcome, Request, RequestContext, Response, text};
 use crate::group::{ClassicGroup, ClassicState, Group, GroupEvent, GroupOverrides, GroupReply, GroupRequest};
 
+use crate::protocol::streams_describe::{
+    DescribedGroup as StreamsDescribedGroup, StreamsGroupDescribeRequest, StreamsGroupDescribeResponse,
+};
+use crate::protocol::streams_heartbeat::StreamsGroupHeartbeatResponse;
+
 /// "Not requested" in `authorized_operations`.
 const OPERATIONS_NOT_REQUESTED: i32 = i32::MIN;
 /// First version of DescribeGroups that knows GROUP_ID_NOT_FOUND.
@@ -37,6 +42,7 @@ impl Broker {
             Request::Heartbeat(request) => (GroupRequest::Heartbeat(request), None),
             Request::LeaveGroup(request) => (GroupRequest::Leave(request), None),
             Request::ConsumerGroupHeartbeat(request) => (GroupRequest::ConsumerHeartbeat(request), None),
+            Request::StreamsGroupHeartbeat(request) => (GroupRequest::StreamsHeartbeat(request), None),
             Request::OffsetDelete(request) => (GroupRequest::DeleteOffsets(request), None),
             other => unreachable!("{other:?} is not about membership"),
         };
@@ -172,6 +178,44 @@ impl Broker {
         ConsumerGroupDescribeResponse::default().with_groups(described.collect())
     }
 
+    pub(super) fn describe_streams_groups(
+        &self,
+        request: &StreamsGroupDescribeRequest,
+    ) -> StreamsGroupDescribeResponse {
+        let groups = self.lock_groups();
+        let described = request.group_ids.iter().map(|group_id| {
+            let described = StreamsDescribedGroup {
+                group_id: group_id.clone(),
+                authorized_operations: OPERATIONS_NOT_REQUESTED,
+                ..StreamsDescribedGroup::default()
+            };
+            let failed = |error: ResponseError, message: String| StreamsDescribedGroup {
+                error_code: error.code(),
+                error_message: Some(message),
+                ..described.clone()
+            };
+            let group = match &groups {
+                Err(error) => return failed(*error, error.to_string()),
+                Ok(groups) => groups.coordinator.group(group_id),
+            };
+            match group.map(|group| (group, group.as_streams())) {
+                None => failed(
+                    ResponseError::GroupIdNotFound,
+                    format!("Group {group_id} not found."),
+                ),
+                Some((_, None)) => failed(
+                    ResponseError::GroupIdNotFound,
+                    format!("Group {group_id} is not a streams group."),
+                ),
+                Some((_, Some(group))) => group.describe(described),
+            }
+        });
+        StreamsGroupDescribeResponse {
+            groups: described.collect(),
+            ..StreamsGroupDescribeResponse::default()
+        }
+    }
+
     pub(super) fn delete_groups(
         &self,
         context: &RequestContext,
@@ -221,6 +265,10 @@ fn refusal_of(request: &GroupRequest, error: ResponseError) -> Response {
         GroupRequest::ConsumerHeartbeat(_) => Response::ConsumerGroupHeartbeat(
             ConsumerGroupHeartbeatResponse::default().with_error_code(error_code),
         ),
+        GroupRequest::StreamsHeartbeat(_) => Response::StreamsGroupHeartbeat(StreamsGroupHeartbeatResponse {
+            error_code,
+            ..StreamsGroupHeartbeatResponse::default()
+        }),
         GroupRequest::DeleteOffsets(_) => {
             Response::OffsetDelete(OffsetDeleteResponse::default().with_error_code(error_code))
         }

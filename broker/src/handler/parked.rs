@@ -132,6 +132,7 @@ pub(super) fn into_response(reply: GroupReply) -> Response {
         GroupReply::CommitOffsets(response) => Response::OffsetCommit(response),
         GroupReply::CommitTransactionalOffsets(response) => Response::TxnOffsetCommit(response),
         GroupReply::ConsumerHeartbeat(response) => Response::ConsumerGroupHeartbeat(response),
+        GroupReply::StreamsHeartbeat(response) => Response::StreamsGroupHeartbeat(response),
         GroupReply::DeleteOffsets(response) => Response::OffsetDelete(response),
         GroupReply::Delete(result) => {
             let mut response = kafka_protocol::messages::DeleteGroupsResponse::default();

@@ -42,8 +42,7 @@ impl GroupCoordinator {
         Ok(Step {
             records: records.into_iter().map(ModernRecord::Consumer).collect(),
             reply: Some(GroupReply::ConsumerHeartbeat(response)),
-            heard: None,
-            seen_topics: None,
+            ..Step::default()
         })
     }
 }
@@ -77,9 +76,9 @@ impl ConsumerGroup {
     /// The members whose time is up, in the order of their ids.
     pub(in crate::group) fn overdue(&self, now_ms: i64) -> Vec<&str> {
         let due = |member_id: &&String| {
-            self.timers.get(*member_id).is_some_and(|timers| {
-                timers.session_ms <= now_ms || timers.rebalance_ms.is_some_and(|at_ms| at_ms <= now_ms)
-            })
+            self.timers
+                .get(*member_id)
+                .is_some_and(|timers| timers.are_due(now_ms))
         };
         self.members.keys().filter(due).map(String::as_str).collect()
     }

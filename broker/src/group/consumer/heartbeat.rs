@@ -280,8 +280,7 @@ impl<'a> Turn<'a> {
         Step {
             records: self.records.into_iter().map(ModernRecord::Consumer).collect(),
             reply: Some(GroupReply::ConsumerHeartbeat(response)),
-            heard: None,
-            seen_topics: None,
+            ..Step::default()
         }
     }
 }

@@ -20,7 +20,7 @@ pub enum MemberState {
 }
 
 impl MemberState {
-    pub(super) fn code(self) -> i8 {
+    pub(in crate::group) fn code(self) -> i8 {
         match self {
             Self::Stable => 0,
             Self::UnrevokedPartitions => 1,
@@ -28,7 +28,7 @@ impl MemberState {
         }
     }
 
-    pub(super) fn of_code(code: i8) -> Option<Self> {
+    pub(in crate::group) fn of_code(code: i8) -> Option<Self> {
         match code {
             0 => Some(Self::Stable),
             1 => Some(Self::UnrevokedPartitions),

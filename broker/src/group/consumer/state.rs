@@ -47,6 +47,13 @@ pub(in crate::group) struct Timers {
     pub(in crate::group) rebalance_ms: Option<i64>,
 }
 
+impl Timers {
+    /// Whether one of them has run out.
+    pub(in crate::group) fn are_due(&self, now_ms: i64) -> bool {
+        self.session_ms <= now_ms || self.rebalance_ms.is_some_and(|at_ms| at_ms <= now_ms)
+    }
+}
+
 /// A consumer group. All but the timers is in the log.
 #[derive(Debug, Default)]
 pub struct ConsumerGroup {

@@ -193,6 +193,20 @@ impl Script {
                 1,
                 GroupRequest::ConsumerHeartbeat(self.heartbeat(words)),
             ),
+            // shb CLIENT EPOCH [topology=...] [owned=...] [process=P] [endpoint=HOST] [shutdown], see streams.rs
+            "shb" => (
+                words[1],
+                0,
+                GroupRequest::StreamsHeartbeat(super::streams::heartbeat(GROUP, words)),
+            ),
+            "standbys" => {
+                let overrides = GroupOverrides {
+                    streams_standby_replicas: Some(number(1) as i32),
+                    ..GroupOverrides::default()
+                };
+                let group_id = GROUP.to_owned();
+                return self.drive(GroupEvent::Overridden { group_id, overrides });
+            }
             // topics t=2 u=3
             "topics" => return self.topics_are(&words[1..]),
             "delete-offsets" => {
@@ -339,6 +353,16 @@ impl Script {
                     let shown = self.named(&show_reply(&reply));
                     writeln!(self.output, "  {name}: {shown}").unwrap();
                 }
+                GroupAction::CreateTopics(topics) => {
+                    for topic in topics {
+                        let InternalTopic {
+                            name,
+                            partition_count,
+                            configs,
+                        } = topic;
+                        writeln!(self.output, "  create {name} with {partition_count} {configs:?}").unwrap();
+                    }
+                }
                 GroupAction::Append {
                     append,
                     records,
@@ -403,6 +427,9 @@ impl Script {
         if let Some(consumer) = group.as_consumer() {
             return self.output.push_str(&show_consumer(consumer));
         }
+        if let Some(streams) = group.as_streams() {
+            return self.output.push_str(&super::streams::show(streams));
+        }
         let classic = group.as_classic().unwrap();
         let members: Vec<&str> = classic
             .members()
@@ -421,7 +448,7 @@ impl Script {
     }
 }
 
-fn error(code: i16) -> String {
+pub(super) fn error(code: i16) -> String {
     ResponseError::try_from_code(code).map_or("ok".to_owned(), |error| format!("{error:?}"))
 }
 
@@ -483,6 +510,7 @@ fn show_reply(reply: &GroupReply) -> String {
                 });
             format!("epoch {} {given}", response.member_epoch)
         }
+        GroupReply::StreamsHeartbeat(response) => super::streams::show_reply(response),
         GroupReply::DeleteOffsets(response) if response.error_code != 0 => error(response.error_code),
         GroupReply::DeleteOffsets(response) => {
             format!(
@@ -568,9 +596,14 @@ fn show_record(key: &[u8], value: Option<&[u8]>) -> String {
         }
         (GroupKey::Group { .. }, None) => "group gone".to_owned(),
         (GroupKey::Other(_), value) => {
-            let (_, record) = ConsumerRecord::decode(key, value).unwrap().unwrap();
             // What is shown came through the bytes.
-            show_consumer_record(record)
+            match ConsumerRecord::decode(key, value).unwrap() {
+                Some((_, record)) => show_consumer_record(record),
+                None => {
+                    let (_, record) = StreamsRecord::decode(key, value).unwrap().unwrap();
+                    super::streams::show_record(record)
+                }
+            }
         }
     }
 }
