@@ -397,16 +397,34 @@ impl Broker {
             Request::OffsetFetch(request) => Response::OffsetFetch(self.offset_fetch(version, &request)),
             Request::ListGroups(request) => Response::ListGroups(self.list_groups(&request)),
             Request::DescribeGroups(request) => {
-                Response::DescribeGroups(self.describe_groups(version, &request))
+                let mut response = self.describe_groups(version, &request);
+                if request.include_authorized_operations {
+                    for group in &mut response.groups {
+                        group.authorized_operations = self.group_operations(context, &group.group_id);
+                    }
+                }
+                Response::DescribeGroups(response)
             }
             Request::DeleteGroups(request) => {
                 Response::DeleteGroups(self.delete_groups(context, request, now_ms))
             }
             Request::StreamsGroupDescribe(request) => {
-                Response::StreamsGroupDescribe(self.describe_streams_groups(&request))
+                let mut response = self.describe_streams_groups(&request);
+                if request.include_authorized_operations {
+                    for group in &mut response.groups {
+                        group.authorized_operations = self.group_operations(context, &group.group_id);
+                    }
+                }
+                Response::StreamsGroupDescribe(response)
             }
             Request::ConsumerGroupDescribe(request) => {
-                Response::ConsumerGroupDescribe(self.describe_consumer_groups(&request))
+                let mut response = self.describe_consumer_groups(&request);
+                if request.include_authorized_operations {
+                    for group in &mut response.groups {
+                        group.authorized_operations = self.group_operations(context, &group.group_id);
+                    }
+                }
+                Response::ConsumerGroupDescribe(response)
             }
             Request::ListTransactions(request) => {
                 Response::ListTransactions(self.list_transactions(&request, now_ms))

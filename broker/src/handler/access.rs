@@ -76,6 +76,11 @@ impl Broker {
             .fold(0, |bits, operation| bits | 1 << operation.code())
     }
 
+    /// Everything who asks may do on a group.
+    pub(super) fn group_operations(&self, context: &RequestContext, group: &str) -> i32 {
+        self.authorized_operations(context, ResourceType::Group, group)
+    }
+
     fn is_free(&self, context: &RequestContext) -> bool {
         let is_super = |user: &String| user == context.principal.as_str();
         !self.enforces_acls(context) || self.config.security.super_users.iter().any(is_super)

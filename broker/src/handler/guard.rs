@@ -56,12 +56,16 @@ impl Broker {
             Request::ConsumerGroupDescribe(request) => {
                 self.guard_consumer_group_describe(context, request, now_ms)
             }
+            Request::StreamsGroupDescribe(request) => {
+                self.guard_streams_group_describe(context, request, now_ms)
+            }
             Request::DeleteGroups(request) => self.guard_delete_groups(context, request, now_ms),
             request @ (Request::JoinGroup(_)
             | Request::SyncGroup(_)
             | Request::Heartbeat(_)
             | Request::LeaveGroup(_)
-            | Request::ConsumerGroupHeartbeat(_)) => {
+            | Request::ConsumerGroupHeartbeat(_)
+            | Request::StreamsGroupHeartbeat(_)) => {
                 return self.guard_membership(context, request, now_ms);
             }
             // These look after themselves, or are for everybody.

@@ -26,6 +26,10 @@ use kafka_protocol::protocol::StrBytes;
 use super::{GROUP_DENIED, TOPIC_DENIED, TRANSACTIONAL_ID_DENIED, take_denied};
 use crate::acl::{Operation, ResourceType};
 use crate::handler::{Broker, Outcome, Request, RequestContext, Response};
+use crate::protocol::streams_describe::{
+    DescribedGroup as StreamsDescribedGroup, StreamsGroupDescribeRequest, StreamsGroupDescribeResponse,
+};
+use crate::protocol::streams_heartbeat::{StreamsGroupHeartbeatResponse, TopicInfo, Topology};
 
 /// First version of FindCoordinator for several keys.
 const COORDINATOR_KEYS_VERSION: i16 = 4;
@@ -70,9 +74,63 @@ impl Broker {
                     ConsumerGroupHeartbeatResponse::default().with_error_code(code),
                 )
             }
+            Request::StreamsGroupHeartbeat(heartbeat) => {
+                let code = if !may(&heartbeat.group_id) {
+                    GROUP_DENIED
+                } else if !self.may_run(context, heartbeat.topology.as_ref()) {
+                    TOPIC_DENIED
+                } else {
+                    return self.serve(context, request, now_ms);
+                };
+                Response::StreamsGroupHeartbeat(StreamsGroupHeartbeatResponse {
+                    error_code: code,
+                    ..StreamsGroupHeartbeatResponse::default()
+                })
+            }
             _ => return self.serve(context, request, now_ms),
         };
         Outcome::Ready(response)
+    }
+
+    /// Whether who asks may see the topics of a topology, and make those that the broker would make for it.
+    fn may_run(&self, context: &RequestContext, topology: Option<&Topology>) -> bool {
+        let may_see = |name: &String| self.may_topic(context, Operation::Describe, name);
+        let may_make_all = self.may_on_cluster(context, Operation::Create);
+        let may_make = |topic: &TopicInfo| {
+            may_see(&topic.name)
+                && (may_make_all
+                    || self.topics.topic(&topic.name).is_ok()
+                    || self.may_topic(context, Operation::Create, &topic.name))
+        };
+        topology
+            .iter()
+            .flat_map(|topology| &topology.subtopologies)
+            .all(|part| {
+                part.source_topics.iter().all(may_see)
+                    && part.repartition_sink_topics.iter().all(may_see)
+                    && part.repartition_source_topics.iter().all(may_make)
+                    && part.state_changelog_topics.iter().all(may_make)
+            })
+    }
+
+    pub(super) fn guard_streams_group_describe(
+        &self,
+        context: &RequestContext,
+        mut request: StreamsGroupDescribeRequest,
+        now_ms: i64,
+    ) -> Response {
+        let denied = take_denied(&mut request.group_ids, |group| {
+            self.may_group(context, Operation::Describe, group)
+        });
+        let mut response: StreamsGroupDescribeResponse = self.answer(context, request, now_ms);
+        response
+            .groups
+            .extend(denied.into_iter().map(|group_id| StreamsDescribedGroup {
+                group_id,
+                error_code: GROUP_DENIED,
+                ..StreamsDescribedGroup::default()
+            }));
+        Response::StreamsGroupDescribe(response)
     }
 
     pub(super) fn guard_find_coordinator(
