@@ -64,6 +64,7 @@ use crate::group::{Client, GroupConfig, GroupCoordinator};
 use crate::ids::{Ids, SharedIds};
 use crate::log::{AppendError, CleanerConfig, LogConfig, ReadError};
 use crate::producer_ids::FileProducerIdBlocks;
+use crate::quota::Quotas;
 use crate::topic::{TopicError, Topics};
 use crate::transaction::{TransactionConfig, TransactionCoordinator};
 use parked::Groups;
@@ -285,6 +286,7 @@ pub struct Broker {
     topics: Topics,
     cluster: Cluster,
     ids: SharedIds,
+    quotas: Mutex<Quotas>,
     transactions: Mutex<TransactionCoordinator>,
     groups: Mutex<Groups>,
     next_token: AtomicU64,
@@ -316,6 +318,7 @@ impl Broker {
         }
         let blocks = FileProducerIdBlocks::open(data_dir).map_err(BrokerError::ProducerIds)?;
         let maintenance_interval_ms = config.maintenance_interval_ms;
+        let quotas = Mutex::new(Quotas::new(config.quota_window));
         let live = alter_configs::live_config(&config, &cluster.current())?;
         topics.set_defaults(live.log.clone())?;
         let broker = Self {
@@ -332,6 +335,7 @@ impl Broker {
             topics,
             cluster,
             ids,
+            quotas,
             next_token: AtomicU64::new(0),
             next_maintenance_ms: AtomicI64::new(now_ms.saturating_add(maintenance_interval_ms)),
             closed: AtomicBool::new(false),

@@ -60,7 +60,9 @@ impl Broker {
         if self.may_on_cluster(context, operation) {
             return Ok(());
         }
-        Err(ResourceType::Cluster.refusal().into())
+        let principal = context.principal.as_str();
+        let message = format!("{principal} may not do this: it takes {operation:?} on the cluster");
+        Err(Refusal::new(ResourceType::Cluster.refusal(), message))
     }
 
     /// Everything who asks may do on a resource, one bit for each operation.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{TOPIC_DENIED, take_denied};
 use crate::acl::Operation;
-use crate::handler::{Broker, RequestContext, Response};
+use crate::handler::{Broker, RequestContext, Response, text};
 
 impl Broker {
     pub(super) fn guard_create_topics(
@@ -38,6 +38,7 @@ impl Broker {
             CreatableTopicResult::default()
                 .with_name(topic.name)
                 .with_error_code(TOPIC_DENIED)
+                .with_error_message(Some(text("who asks may not make this topic")))
                 .with_num_partitions(-1)
                 .with_replication_factor(-1)
                 .with_configs(Some(Vec::new()))
