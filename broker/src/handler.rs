@@ -131,11 +131,10 @@ impl BrokerConfig {
     /// there are, and no retention unless a topic sets `retention.ms`. Retention goes by the records' timestamps, which in an
     /// application are event times: with Kafka's 7 days, input from last month would be deleted before it is read.
     pub fn embedded() -> Self {
-        let mut config = Self::with_coordinator_partitions(SERVER_COORDINATOR_PARTITIONS);
-        config.cleaner_interval_ms = 15_000;
-        config.with_own_defaults(&[
+        Self::with_coordinator_partitions(SERVER_COORDINATOR_PARTITIONS).with_own_defaults(&[
             ("auto.create.topics.enable", "false".to_owned()),
             ("group.initial.rebalance.delay.ms", "0".to_owned()),
+            ("log.cleaner.backoff.ms", "15000".to_owned()),
             ("log.retention.ms", "-1".to_owned()),
             (
                 "offsets.topic.num.partitions",
@@ -371,9 +370,9 @@ impl Broker {
                 Response::CreatePartitions(self.create_partitions(&request, now_ms))
             }
             Request::DescribeConfigs(request) => Response::DescribeConfigs(self.describe_configs(&request)),
-            Request::AlterConfigs(request) => Response::AlterConfigs(self.alter_configs(&request)),
+            Request::AlterConfigs(request) => Response::AlterConfigs(self.alter_configs(&request, now_ms)),
             Request::IncrementalAlterConfigs(request) => {
-                Response::IncrementalAlterConfigs(self.incremental_alter_configs(&request))
+                Response::IncrementalAlterConfigs(self.incremental_alter_configs(&request, now_ms))
             }
             Request::ListConfigResources(request) => {
                 Response::ListConfigResources(self.list_config_resources(version, &request))

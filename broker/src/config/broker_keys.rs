@@ -63,7 +63,7 @@ const LOG: &[ConfigKey] = &[
     int("compression.lz4.level", "9", between(1, 17), "Level at which the broker compresses with lz4.").cluster_wide(),
     string("compression.type", "producer", CODECS, "Codec in which batches are stored; producer keeps what the producer chose.").cluster_wide(),
     int("compression.zstd.level", "3", between(-131_072, 22), "Level at which the broker compresses with zstd.").cluster_wide(),
-    long("log.cleaner.backoff.ms", "15000", at_least(0), "How long the cleaner rests when there is nothing to compact.").cluster_wide(),
+    long("log.cleaner.backoff.ms", "1000", at_least(0), "How long the cleaner rests when there is nothing to compact.").cluster_wide(),
     long("log.cleaner.dedupe.buffer.size", "134217728", ANY, "Memory in which the cleaner remembers keys.").cluster_wide(),
     long("log.cleaner.delete.retention.ms", "86400000", at_least(0), "How long compacted topics keep tombstones.").cluster_wide(),
     boolean("log.cleaner.enable", "true", "Whether compacted topics are compacted."),
@@ -113,11 +113,11 @@ const LOG: &[ConfigKey] = &[
 /// The coordinators of groups and transactions.
 #[rustfmt::skip]
 const COORDINATORS: &[ConfigKey] = &[
-    list("group.consumer.assignors", "uniform,range", ANY, "Assignors of the consumer protocol, the default one first."),
+    list("group.consumer.assignors", "uniform,range", words(&["uniform", "range"]), "Assignors of the consumer protocol, the default one first."),
     int("group.consumer.heartbeat.interval.ms", "5000", at_least(1), "How often members of consumer groups report."),
     int("group.consumer.max.heartbeat.interval.ms", "15000", at_least(1), "The most a group may set for it."),
     int("group.consumer.max.session.timeout.ms", "60000", at_least(1), "The most a group may set for its session timeout."),
-    int("group.consumer.max.size", "2147483647", at_least(1), "Most members of a consumer group."),
+    int("group.consumer.max.size", "10000", at_least(1), "Most members of a consumer group."),
     string("group.consumer.migration.policy", "bidirectional", words(&["disabled", "downgrade", "upgrade", "bidirectional"]), "Which way groups may change between the classic and the consumer protocol."),
     int("group.consumer.min.heartbeat.interval.ms", "5000", at_least(1), "The least a group may set for its heartbeat interval."),
     int("group.consumer.min.session.timeout.ms", "45000", at_least(1), "The least a group may set for its session timeout."),
@@ -133,7 +133,7 @@ const COORDINATORS: &[ConfigKey] = &[
     int("group.streams.heartbeat.interval.ms", "5000", at_least(1), "How often members of streams groups report."),
     int("group.streams.max.heartbeat.interval.ms", "15000", at_least(1), "The most a group may set for it."),
     int("group.streams.max.session.timeout.ms", "60000", at_least(1), "The most a group may set for its session timeout."),
-    int("group.streams.max.size", "2147483647", at_least(1), "Most members of a streams group."),
+    int("group.streams.max.size", "10000", at_least(1), "Most members of a streams group."),
     int("group.streams.max.standby.replicas", "2", at_least(0), "The most standby copies a group may set."),
     int("group.streams.min.heartbeat.interval.ms", "5000", at_least(1), "The least a group may set for its heartbeat interval."),
     int("group.streams.min.session.timeout.ms", "45000", at_least(1), "The least a group may set for its session timeout."),

@@ -381,6 +381,33 @@ fn groups_have_configs_within_the_brokers_limits() {
 }
 
 #[test]
+fn a_groups_own_configs_hold_for_its_members_also_after_a_start() {
+    let fixture = Fixture::new(&[]);
+    let heartbeat_interval_ms = |fixture: &Fixture| {
+        let request = ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(GroupId(text("g")))
+            .with_member_id(text("m"))
+            .with_rebalance_timeout_ms(60_000)
+            .with_subscribed_topic_names(Some(vec![name("t")]))
+            .with_topic_partitions(Some(Vec::new()));
+        let response: ConsumerGroupHeartbeatResponse = fixture.ask(1, request);
+        assert_eq!(response.error_code, 0);
+        response.heartbeat_interval_ms
+    };
+    let key = "consumer.heartbeat.interval.ms";
+    assert_eq!(fixture.alter(GROUP, "g", key, SET, Some("7000")), 0);
+    assert_eq!(heartbeat_interval_ms(&fixture), 7000);
+    fixture.broker.close().unwrap();
+    let Fixture { data, broker, user } = fixture;
+    drop(broker);
+    let broker = open(data.path(), &[]);
+    let fixture = Fixture { broker, data, user };
+    assert_eq!(heartbeat_interval_ms(&fixture), 7000);
+    assert_eq!(fixture.alter(GROUP, "g", key, DELETE, None), 0);
+    assert_eq!(heartbeat_interval_ms(&fixture), 5000);
+}
+
+#[test]
 fn passwords_are_not_told() {
     let fixture = Fixture::new(&[("sasl.jaas.config", "x required user_a=\"secret\";")]);
     let described = fixture.described(BROKER, "0", "sasl.jaas.config");
