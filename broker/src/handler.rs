@@ -385,6 +385,9 @@ impl Broker {
             Request::DeleteGroups(request) => {
                 Response::DeleteGroups(self.delete_groups(context, request, now_ms))
             }
+            Request::OffsetDelete(request) => {
+                Response::OffsetDelete(self.offset_delete(context, request, now_ms))
+            }
             Request::StreamsGroupDescribe(request) => {
                 Response::StreamsGroupDescribe(self.describe_streams_groups(&request))
             }
@@ -438,7 +441,6 @@ impl Broker {
             | Request::SyncGroup(_)
             | Request::Heartbeat(_)
             | Request::LeaveGroup(_)
-            | Request::OffsetDelete(_)
             | Request::ConsumerGroupHeartbeat(_)
             | Request::StreamsGroupHeartbeat(_) => {
                 return self.group_membership(context, request, now_ms);

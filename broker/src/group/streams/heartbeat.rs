@@ -252,6 +252,12 @@ impl<'a> Turn<'a> {
                 standby_replicas,
             })));
         }
+        let at_rest = epoch == group.assignment_epoch && self.before.is_reconciled_to(epoch);
+        if at_rest {
+            // Most heartbeats are only signs of life: they must not cost more in a larger group.
+            let missing = configured.missing.clone();
+            return Ok((self.finish(&configured, config), missing));
+        }
         let target = if epoch > group.assignment_epoch {
             self.compute_target(epoch, &configured, config.standby_replicas)
         } else {
