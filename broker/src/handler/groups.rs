@@ -65,8 +65,8 @@ impl Broker {
             request: Box::new(request),
         };
         match (self.run_group(&mut groups, event, Some(token), now_ms), parks) {
-            (Some(reply), _) => Outcome::Ready(into_response(reply)),
-            (None, Some(api)) => Outcome::Parked(groups.park(token, api)),
+            (Some(reply), _) => Outcome::Ready(into_response(reply, context.version)),
+            (None, Some(api)) => Outcome::Parked(groups.park(token, api, context.version)),
             (None, None) => Outcome::Ready(unavailable),
         }
     }

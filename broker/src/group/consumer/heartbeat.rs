@@ -19,6 +19,7 @@ use crate::coordinator_records::MAX_ID_BYTES;
 use crate::group::modern::{Found, ModernRecord, Step};
 use crate::group::topics::TopicImage;
 use crate::group::{Client, GroupCoordinator, GroupReply, Refusal, refuse, text};
+use crate::topic::encode_id;
 
 /// First version in which the consumer makes its own member id.
 const OWN_MEMBER_ID_VERSION: i16 = 1;
@@ -38,7 +39,7 @@ impl GroupCoordinator {
             return self.consumer_leave(request);
         }
         let member_id = if request.member_id.is_empty() {
-            self.ids.next_id().to_string()
+            encode_id(self.ids.next_id())
         } else {
             request.member_id.to_string()
         };

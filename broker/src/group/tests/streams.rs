@@ -448,7 +448,7 @@ fn topologies_that_make_no_sense_are_refused() {
             > shb a 0 topology=1/0|src=t|store=c:3
               a: StreamsInvalidTopology: Changelog topic c must have an undefined partition count, but it is set to 3.
             > shb a 1
-              a: GroupIdNotFound: Group g not found.
+              a: GroupIdNotFound: Streams group g not found.
             > shb a 0 topology=2/0|src=t
               append member a; topology 2; epoch 1 topology 2; target a [0:0,1+]; target 1; current a Stable 1
               a: epoch 1 tasks [0:0,1+]
@@ -487,18 +487,18 @@ fn endpoints_and_a_shutdown_are_told_to_all() {
             > topics t=2
             > shb a 0 topology=1/0|src=t endpoint=h
               append member a; topology 1; epoch 1 topology 1; target a [0:0,1+]; target 1; current a Stable 1
-              a: epoch 1 tasks [0:0,1+] at h t[0, 1] endpoints 1
+              a: epoch 1 tasks [0:0,1+]
             > shb a 1 endpoints=1
-              a: epoch 1
+              a: epoch 1 at h t[0, 1] endpoints 0
             > shb b 0 topology=1/0|src=t
               append member b; epoch 2 topology 1; target a [0:0+]; target b [0:1+]; target 2; current b UnreleasedPartitions 2
-              b: epoch 2 tasks [+] at h t[0, 1] endpoints 1
+              b: epoch 2 tasks [+]
             > shb b 2 shutdown
               append current b UnreleasedPartitions 2
-              b: epoch 2 status 4: Streams group member b encountered a fatal error and requested a shutdown for the entire application. at h t[0, 1] endpoints 1
+              b: epoch 2 status 4: Streams group member b encountered a fatal error and requested a shutdown for the entire application.
             > shb a 1 owned=0:0,1 endpoints=1
               append current a UnrevokedPartitions 1
-              a: epoch 1 tasks [0:0+] status 4: Streams group member b encountered a fatal error and requested a shutdown for the entire application. at h t[0] endpoints 2
+              a: epoch 1 tasks [0:0+] status 4: Streams group member b encountered a fatal error and requested a shutdown for the entire application.
             > shb a -1
               append Current("a", None); Target("a", None); Member("a", None); epoch 3 topology 1
               a: epoch -1
