@@ -10,7 +10,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-pub use state::{ClusterState, Configs, MAX_ENTRIES};
+pub use state::{ClientQuota, ClusterState, Configs, MAX_ENTRIES, QuotaEntity};
 
 use crate::log::files::{self, Durability};
 use crate::topic::TopicError;

@@ -29,11 +29,14 @@ mod offsets;
 mod parked;
 mod produce;
 mod producers;
+mod quotas;
 mod replicas;
+mod sasl;
 #[cfg(test)]
 mod tests;
 mod topics;
 mod transactions;
+mod users;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -278,6 +281,7 @@ pub struct Broker {
     live: RwLock<Arc<BrokerConfig>>,
     topics: Topics,
     cluster: Cluster,
+    ids: SharedIds,
     transactions: Mutex<TransactionCoordinator>,
     groups: Mutex<Groups>,
     next_token: AtomicU64,
@@ -318,12 +322,13 @@ impl Broker {
             )),
             groups: Mutex::new(Groups::new(GroupCoordinator::new(
                 config.group.clone(),
-                Box::new(ids),
+                Box::new(ids.clone()),
             ))),
             config,
             live: RwLock::new(Arc::new(live)),
             topics,
             cluster,
+            ids,
             next_token: AtomicU64::new(0),
             next_maintenance_ms: AtomicI64::new(now_ms.saturating_add(maintenance_interval_ms)),
             closed: AtomicBool::new(false),
@@ -437,6 +442,20 @@ impl Broker {
             Request::DescribeAcls(request) => Response::DescribeAcls(self.describe_acls(context, &request)),
             Request::CreateAcls(request) => Response::CreateAcls(self.create_acls(context, &request)),
             Request::DeleteAcls(request) => Response::DeleteAcls(self.delete_acls(context, &request)),
+            Request::DescribeClientQuotas(request) => {
+                Response::DescribeClientQuotas(self.describe_client_quotas(context, &request))
+            }
+            Request::AlterClientQuotas(request) => {
+                Response::AlterClientQuotas(self.alter_client_quotas(context, &request))
+            }
+            Request::DescribeUserScramCredentials(request) => {
+                Response::DescribeUserScramCredentials(self.describe_scram_users(context, &request))
+            }
+            Request::AlterUserScramCredentials(request) => {
+                Response::AlterUserScramCredentials(self.alter_scram_users(context, &request))
+            }
+            Request::SaslHandshake(_) => Response::SaslHandshake(sasl::handshake_out_of_place()),
+            Request::SaslAuthenticate(_) => Response::SaslAuthenticate(sasl::authenticate_out_of_place()),
             Request::JoinGroup(_)
             | Request::SyncGroup(_)
             | Request::Heartbeat(_)

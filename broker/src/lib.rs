@@ -40,6 +40,8 @@ pub mod ids;
 pub mod log;
 pub mod producer_ids;
 pub mod protocol;
+pub mod quota;
+pub mod sasl;
 pub mod server;
 pub mod topic;
 pub mod transaction;

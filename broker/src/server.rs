@@ -10,6 +10,7 @@
 //! A connection serves one request at a time, so that responses leave in the order of the requests, as clients rely on.
 //! Whatever is wrong with a request closes its connection alone.
 
+mod authentication;
 mod connection;
 mod fetch;
 mod frame;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::acl::{Acl, Authorizer};
+use crate::sasl::scram::{ScramCredential, ScramMechanism};
 use serde::{Deserialize, Serialize};
 
 /// Format of the file that this program writes.
@@ -12,6 +13,18 @@ pub const MAX_ENTRIES: usize = 20_000;
 
 /// Configs by name.
 pub type Configs = BTreeMap<String, String>;
+
+/// Whom a quota is for: `user`, `client-id`, `ip`, each with a name or, without one, for all who have none of their own.
+pub type QuotaEntity = BTreeMap<String, Option<String>>;
+
+/// Limits of some clients.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClientQuota {
+    /// Whose.
+    pub entity: QuotaEntity,
+    /// Kafka's names and values, for example `producer_byte_rate`.
+    pub limits: BTreeMap<String, f64>,
+}
 
 /// Everything administrators decided.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -26,7 +39,11 @@ pub struct ClusterState {
     pub groups: BTreeMap<String, Configs>,
     /// Access rules.
     pub acls: BTreeSet<Acl>,
-    /// The same, as they are looked up.
+    /// Credentials of users, by name and mechanism.
+    pub users: BTreeMap<String, BTreeMap<ScramMechanism, ScramCredential>>,
+    /// Limits of clients, by whom they are for.
+    pub quotas: Vec<ClientQuota>,
+    /// The rules, as they are looked up.
     #[serde(skip)]
     authorizer: Authorizer,
 }

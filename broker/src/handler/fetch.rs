@@ -21,6 +21,9 @@ const ZSTD_VERSION: i16 = 10;
 /// First version that names topics by id.
 const TOPIC_ID_VERSION: i16 = 13;
 
+/// First version of ListOffsets with leader epochs.
+const LIST_OFFSETS_EPOCH_VERSION: i16 = 4;
+
 const LATEST_TIMESTAMP: i64 = -1;
 const EARLIEST_TIMESTAMP: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
@@ -102,7 +105,8 @@ impl Broker {
                     Ok((offset, timestamp)) => {
                         listed.offset = offset;
                         listed.timestamp = timestamp;
-                        listed.leader_epoch = if offset >= 0 { LEADER_EPOCH } else { -1 };
+                        let tells_epoch = offset >= 0 && version >= LIST_OFFSETS_EPOCH_VERSION;
+                        listed.leader_epoch = if tells_epoch { LEADER_EPOCH } else { -1 };
                     }
                     Err(refusal) => {
                         listed.error_code = refusal.code;

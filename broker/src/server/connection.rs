@@ -16,12 +16,13 @@ use tokio::net::TcpStream;
 use super::frame::{FrameError, FrameReader, LENGTH_BYTES};
 use super::shape::{self, ShapeError};
 use super::{Shared, fetch, send};
-use crate::config::Listener;
+use crate::config::{Listener, SecurityProtocol};
 use crate::group::Client;
 use crate::handler::{
     FetchAnswer, Outcome, Principal, Request, RequestContext, RequestError, Response, ResponseEncodeError,
     unsupported_api_versions,
 };
+use crate::sasl::SaslSession;
 
 /// The key of ApiVersions, the one API that is answered in versions that are not served.
 const API_VERSIONS_KEY: i16 = 18;
@@ -52,6 +53,10 @@ pub(super) enum ConnectionError {
     Encode(#[from] ResponseEncodeError),
     #[error("no request for {0} ms (connections.max.idle.ms)")]
     Idle(u64),
+    #[error("API {0} was asked for before the client authenticated, or after its time was up")]
+    NotAuthenticated(i16),
+    #[error("a client failed to authenticate: {0}")]
+    Authentication(String),
     #[error("a Produce with acks=0 failed, which can only be told by closing the connection: error code {0}")]
     UnacknowledgedProduce(i16),
 }
@@ -71,12 +76,15 @@ impl ConnectionError {
 
 /// A client's connection.
 pub(super) struct Connection {
-    stream: TcpStream,
-    listener_name: Arc<str>,
+    pub(super) stream: TcpStream,
+    pub(super) listener_name: Arc<str>,
     host: String,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     frames: FrameReader,
-    output: BytesMut,
+    pub(super) output: BytesMut,
+    /// On a listener with SASL.
+    pub(super) sasl: Option<SaslSession>,
+    pub(super) principal: Principal,
 }
 
 /// A request with what its header says.
@@ -96,6 +104,10 @@ impl Connection {
         listener: Arc<Listener>,
         shared: Arc<Shared>,
     ) -> Self {
+        let sasl = match listener.protocol {
+            SecurityProtocol::Plaintext => None,
+            SecurityProtocol::SaslPlaintext => Some(shared.broker.sasl_session()),
+        };
         Self {
             stream,
             listener_name: listener.name.as_str().into(),
@@ -103,6 +115,8 @@ impl Connection {
             shared,
             frames: FrameReader::default(),
             output: BytesMut::new(),
+            sasl,
+            principal: Principal::anonymous(),
         }
     }
 
@@ -111,6 +125,10 @@ impl Connection {
         // Responses are whole when they are written: waiting for more would only delay them.
         self.stream.set_nodelay(true).map_err(ConnectionError::Write)?;
         while let Some(frame) = self.next_frame().await? {
+            if self.sasl.as_ref().is_some_and(SaslSession::expects_bare_token) {
+                self.take_bare_token(&frame).await?;
+                continue;
+            }
             match self.decode(frame)? {
                 Decoded::Request(incoming) => self.serve(*incoming).await?,
                 Decoded::UnsupportedApiVersions(correlation_id) => {
@@ -124,7 +142,12 @@ impl Connection {
 
     async fn next_frame(&mut self) -> Result<Option<Bytes>, ConnectionError> {
         let network = self.shared.network();
-        let frame = self.frames.next(&mut self.stream, network.request_max_bytes);
+        let max_bytes = match &self.sasl {
+            // Who is not known yet gets less room.
+            Some(sasl) if sasl.principal().is_none() => network.sasl_max_receive_bytes,
+            _ => network.request_max_bytes,
+        };
+        let frame = self.frames.next(&mut self.stream, max_bytes);
         let Ok(max_idle_ms) = u64::try_from(network.connections_max_idle_ms) else {
             return Ok(frame.await?);
         };
@@ -141,6 +164,10 @@ impl Connection {
         };
         let key = i16::from_be_bytes([key_high, key_low]);
         let version = i16::from_be_bytes([version_high, version_low]);
+        let now_ms = self.shared.clock.now_ms();
+        if self.sasl.as_ref().is_some_and(|sasl| !sasl.allows(key, now_ms)) {
+            return Err(ConnectionError::NotAuthenticated(key));
+        }
         let served = Request::header_version(key, version);
         let header_version = match served {
             Some(header_version) => header_version,
@@ -181,7 +208,7 @@ impl Connection {
                     id: client_id,
                     host: self.host.clone(),
                 },
-                principal: Principal::anonymous(),
+                principal: self.principal.clone(),
                 listener: Some(self.listener_name.clone()),
             },
             request,
@@ -197,6 +224,12 @@ impl Connection {
             request,
         } = incoming;
         let response = match request {
+            Request::SaslHandshake(request) if self.sasl.is_some() => {
+                return self.shake_hands(correlation_id, version, &request).await;
+            }
+            Request::SaslAuthenticate(request) if self.sasl.is_some() => {
+                return self.authenticate(correlation_id, version, &request).await;
+            }
             Request::Fetch(request) => {
                 let served = fetch::serve(&self.shared, version, &request);
                 let answer = unless_gone(&self.stream, served).await?;
@@ -219,7 +252,7 @@ impl Connection {
         }
     }
 
-    async fn respond(
+    pub(super) async fn respond(
         &mut self,
         correlation_id: i32,
         version: i16,

@@ -33,9 +33,6 @@ pub enum ShapeError {
     /// A number of variable length that does not end.
     #[error("a variable-length number has more than 5 bytes")]
     Varint,
-    /// Bytes behind the last field.
-    #[error("{0} bytes are left behind its last field")]
-    Trailing(usize),
 }
 
 #[derive(Debug)]
@@ -85,11 +82,8 @@ pub fn check(key: i16, version: i16, body: &[u8]) -> Result<(), ShapeError> {
         flexible: version >= shape.flexible,
         elements: 0,
     };
-    walk.fields(&shape.fields)?;
-    match walk.rest.len() {
-        0 => Ok(()),
-        left => Err(ShapeError::Trailing(left)),
-    }
+    // Bytes behind the last field are left alone, as in Kafka: librdkafka's Metadata has some.
+    walk.fields(&shape.fields)
 }
 
 struct Walk<'a> {
@@ -298,7 +292,7 @@ fn parse_attached(kind: Kind, attached: &str) -> Option<Field> {
 #[cfg(test)]
 mod tests {
     use bytes::BytesMut;
-    use kafka_protocol::messages::{ApiKey, FetchRequest, MetadataRequest};
+    use kafka_protocol::messages::{ApiKey, FetchRequest};
     use kafka_protocol::protocol::Encodable;
 
     use super::*;
@@ -338,6 +332,8 @@ mod tests {
             let mut body = BytesMut::new();
             request.encode(&mut body, version).unwrap();
             assert_eq!(check(1, version, &body), Ok(()), "version {version}");
+            // The last byte is needed.
+            assert!(check(1, version, &body[..body.len() - 1]).is_err());
             assert!(Request::decode(1, version, body.freeze()).is_ok());
         }
     }
@@ -356,14 +352,5 @@ mod tests {
         // Version 9 is flexible: the count is a varint.
         let body = [0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0];
         assert!(matches!(check(3, 9, &body), Err(ShapeError::Length { .. })));
-    }
-
-    #[test]
-    fn bytes_behind_the_last_field_are_refused() {
-        let mut body = BytesMut::new();
-        MetadataRequest::default().encode(&mut body, 12).unwrap();
-        assert_eq!(check(3, 12, &body), Ok(()));
-        body.extend([1]);
-        assert_eq!(check(3, 12, &body), Err(ShapeError::Trailing(1)));
     }
 }

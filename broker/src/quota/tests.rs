@@ -1,0 +1,88 @@
+//! Which limit holds for whom, and how long who is over it is quiet.
+
+use super::*;
+
+const WINDOW: QuotaWindow = QuotaWindow {
+    samples: 11,
+    sample_ms: 1000,
+};
+
+fn quota(entity: &[(&str, Option<&str>)], limit: f64) -> ClientQuota {
+    ClientQuota {
+        entity: entity
+            .iter()
+            .map(|(kind, name)| ((*kind).to_owned(), name.map(str::to_owned)))
+            .collect(),
+        limits: [("producer_byte_rate".to_owned(), limit)].into(),
+    }
+}
+
+#[test]
+fn the_most_specific_of_eight_levels_holds() {
+    // From the strongest to the weakest, as Kafka's documentation has them.
+    let levels = [
+        quota(&[(USER, Some("a")), (CLIENT_ID, Some("c"))], 1.0),
+        quota(&[(USER, Some("a")), (CLIENT_ID, None)], 2.0),
+        quota(&[(USER, Some("a"))], 3.0),
+        quota(&[(USER, None), (CLIENT_ID, Some("c"))], 4.0),
+        quota(&[(USER, None), (CLIENT_ID, None)], 5.0),
+        quota(&[(USER, None)], 6.0),
+        quota(&[(CLIENT_ID, Some("c"))], 7.0),
+        quota(&[(CLIENT_ID, None)], 8.0),
+    ];
+    for strongest in 0..levels.len() {
+        let (_, limit) = limit_of(&levels[strongest..], Rate::Produce, "a", "c").unwrap();
+        assert_eq!(limit, strongest as f64 + 1.0);
+    }
+    assert_eq!(limit_of(&levels, Rate::Produce, "b", "d").unwrap().1, 5.0);
+    assert_eq!(limit_of(&levels, Rate::Fetch, "a", "c"), None);
+    assert_eq!(limit_of(&levels[6..7], Rate::Produce, "a", "d"), None);
+}
+
+#[test]
+fn who_is_over_the_limit_is_quiet_until_the_rate_is_down() {
+    let quotas = [quota(&[(USER, Some("a"))], 1000.0)];
+    let mut used = Quotas::new(WINDOW);
+    let mut record = |bytes, now_ms| used.record(&quotas, Rate::Produce, ("a", "c"), bytes, now_ms);
+    assert_eq!(
+        record(10_000, 0),
+        0,
+        "ten seconds' worth, measured over ten seconds"
+    );
+    assert_eq!(record(5_000, 1), 5_000, "half as much again: half of ten seconds");
+    assert_eq!(
+        record(0, 5_001),
+        5_000,
+        "the window is what is measured, not what was waited"
+    );
+    assert_eq!(record(0, 20_000), 0, "all of it is forgotten");
+}
+
+#[test]
+fn clients_of_one_user_share_its_limit_and_others_have_their_own() {
+    let quotas = [quota(&[(USER, None)], 1000.0)];
+    let mut used = Quotas::new(WINDOW);
+    let mut record = |user, client| used.record(&quotas, Rate::Produce, (user, client), 8_000, 0);
+    assert_eq!(record("a", "c"), 0);
+    assert!(record("a", "d") > 0);
+    assert_eq!(record("b", "c"), 0);
+}
+
+#[test]
+fn limits_must_be_ones_there_are() {
+    let user: QuotaEntity = [(USER.to_owned(), None)].into();
+    let address: QuotaEntity = [(IP.to_owned(), None)].into();
+    assert_eq!(check_limit(&user, "producer_byte_rate", 5.0), Ok(()));
+    assert_eq!(check_limit(&user, "request_percentage", 0.5), Ok(()));
+    assert_eq!(check_limit(&address, "connection_creation_rate", 5.0), Ok(()));
+    for (entity, key, value) in [
+        (&user, "connection_creation_rate", 5.0),
+        (&address, "producer_byte_rate", 5.0),
+        (&user, "producer_byte_rate", 0.5),
+        (&user, "producer_byte_rate", -1.0),
+        (&user, "producer_byte_rate", f64::NAN),
+        (&user, "bytes", 1.0),
+    ] {
+        assert!(check_limit(entity, key, value).is_err(), "{key} {value}");
+    }
+}
