@@ -101,6 +101,12 @@ impl EmbeddedBroker {
         clock: Arc<dyn Clock>,
         ids: impl Ids + 'static,
     ) -> Result<Arc<Self>, BrokerError> {
+        let mut config = config;
+        if config.log.group_commit {
+            // Nobody is there to wait for others: each append is synced by who makes it.
+            config.log.group_commit = false;
+            config.log.flush_messages = 1;
+        }
         let broker = Broker::open(data_dir, config, ids, clock.now_ms())?;
         let inner = Arc::new(Inner {
             broker,

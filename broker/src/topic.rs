@@ -15,13 +15,14 @@ mod error;
 mod metadata;
 mod name;
 pub mod progress;
+pub mod sync;
 pub mod waiter;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -30,6 +31,7 @@ use crate::log::files::{self, Durability};
 use crate::log::{CleanerConfig, LogConfig, LogError, PartitionLog, RecoveryReport};
 use crate::topic::metadata::TopicMetadata;
 use crate::topic::progress::Progress;
+use crate::topic::sync::SyncQueue;
 
 pub use error::TopicError;
 pub use metadata::{decode_id, encode_id};
@@ -130,6 +132,7 @@ pub struct Topics {
     defaults: RwLock<LogConfig>,
     registry: RwLock<Registry>,
     progress: Arc<Progress>,
+    sync_queue: Arc<SyncQueue>,
     changes: AtomicU64,
     new_id: Mutex<IdSource>,
     recovery: Vec<(String, RecoveryReport)>,
@@ -195,6 +198,7 @@ impl Topics {
             defaults: RwLock::new(defaults),
             registry: RwLock::default(),
             progress: Arc::default(),
+            sync_queue: Arc::default(),
             changes: AtomicU64::new(0),
             new_id: Mutex::new(new_id),
             recovery: Vec::new(),
@@ -461,6 +465,32 @@ impl Topics {
         errors
     }
 
+    /// With group commit: who waits for what was appended.
+    pub fn sync_queue(&self) -> &Arc<SyncQueue> {
+        &self.sync_queue
+    }
+
+    /// One round of group commit: waits until something was appended, at most `timeout`, and syncs it. Answers the failures;
+    /// the logs concerned take no more requests.
+    pub fn sync_round(&self, timeout: Duration) -> Vec<TopicError> {
+        let Some((round, partitions)) = self.sync_queue.begin_round(timeout) else {
+            return Vec::new();
+        };
+        let mut errors = Vec::new();
+        for partition in partitions.iter().filter_map(Weak::upgrade) {
+            let Ok(mut log) = partition.lock() else { continue };
+            let Some(flush) = log.begin_group_commit() else {
+                continue;
+            };
+            drop(log);
+            let synced = flush.sync();
+            let Ok(mut log) = partition.lock() else { continue };
+            errors.extend(log.finish_flush(&flush, synced).err().map(TopicError::from));
+        }
+        self.sync_queue.finish_round(round, !errors.is_empty());
+        errors
+    }
+
     /// Compacts the logs that are due, the dirtiest first, and answers the failures. It may take long and holds no lock while
     /// it does; `cancelled` ends it early, with nothing changed in the log it was at.
     pub fn compact(&self, config: &CleanerConfig, now_ms: i64, cancelled: &AtomicBool) -> Vec<TopicError> {
@@ -588,7 +618,15 @@ impl Topics {
         let (mut log, report) =
             PartitionLog::open(&folder, &metadata.name, partition, config, clean, now_ms)?;
         log.set_progress(self.progress.clone());
-        Ok((Arc::new(Mutex::new(log)), report))
+        if log.config().group_commit {
+            // What a former life left unsynced becomes visible: it must be certain first.
+            log.flush()?;
+        }
+        let handle = Arc::new_cyclic(|own| {
+            log.set_sync_queue(self.sync_queue.clone(), own.clone());
+            Mutex::new(log)
+        });
+        Ok((handle, report))
     }
 
     fn read(&self) -> Result<RwLockReadGuard<'_, Registry>, TopicError> {
@@ -641,5 +679,7 @@ fn poisoned(what: &str) -> TopicError {
     }
 }
 
+#[cfg(test)]
+mod power_cut_tests;
 #[cfg(test)]
 mod tests;

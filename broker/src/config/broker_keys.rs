@@ -26,6 +26,7 @@ const GENERAL: &[ConfigKey] = &[
     boolean("controlled.shutdown.enable", "true", "Moves leaders away before a stop. There is nowhere to move them to."),
     class("create.topic.policy.class.name", NONE, ANY, "A plug-in that judges new topics. Accepted without effect."),
     int("default.replication.factor", "1", ANY, "Replicas of a topic whose creator does not say. This broker keeps one."),
+    boolean("headwater.group.commit.enable", "false", "Whether records are acknowledged, and seen by consumers, only when they are on disk. One sync serves all that was appended meanwhile."),
     boolean("delete.topic.enable", "true", "Whether topics can be deleted."),
     string("early.start.listeners", NONE, ANY, "Listeners that open before authorization is ready. Accepted without effect."),
     int("fetch.max.bytes", "57671680", at_least(1024), "Most bytes of one Fetch response, but for a single larger batch."),

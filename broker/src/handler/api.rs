@@ -58,6 +58,24 @@ pub fn served_api(key: i16) -> Option<&'static Api> {
     APIS.iter().find(|api| api.key == key)
 }
 
+impl Response {
+    /// Whether the request changed nothing: nobody has to wait for the disk before hearing of it.
+    pub(crate) fn tells_only(&self) -> bool {
+        matches!(
+            self,
+            Self::Fetch(_)
+                | Self::ListOffsets(_)
+                | Self::Metadata(_)
+                | Self::OffsetFetch(_)
+                | Self::FindCoordinator(_)
+                | Self::Heartbeat(_)
+                | Self::ApiVersions(_)
+                | Self::DescribeGroups(_)
+                | Self::ListGroups(_)
+        )
+    }
+}
+
 macro_rules! apis {
     ($($key:literal $name:ident($request:ty, $response:ty) $min:literal ..= $max:literal),* $(,)?) => {
         /// The APIs served, by key.

@@ -69,6 +69,9 @@ pub struct LogConfig {
     pub max_compaction_lag_ms: i64,
     /// `delete.retention.ms`, default 1 day: how long tombstones stay after the first compaction that sees them.
     pub delete_retention_ms: i64,
+    /// Group commit, `headwater.group.commit.enable`, default false: consumers see, and producers get acknowledged, what has
+    /// been synced to disk. A broker setting.
+    pub group_commit: bool,
     /// `producer.id.expiration.ms`, default 1 day: how long an idle producer is remembered. A broker
     /// setting in Kafka, hence not among a topic's overrides.
     pub producer_id_expiration_ms: i64,
@@ -100,6 +103,7 @@ impl Default for LogConfig {
             min_compaction_lag_ms: 0,
             max_compaction_lag_ms: i64::MAX,
             delete_retention_ms: DAY_MS,
+            group_commit: false,
             producer_id_expiration_ms: DAY_MS,
         }
     }

@@ -59,6 +59,16 @@ pub(crate) fn replace(path: &Path, content: &[u8], durability: Durability) -> Re
     }
 }
 
+/// Makes what is in a file survive a power cut.
+pub(crate) fn sync_data(file: &File) -> std::io::Result<()> {
+    #[cfg(test)]
+    let length = file.metadata()?.len();
+    file.sync_data()?;
+    #[cfg(test)]
+    synced::note(file, length)?;
+    Ok(())
+}
+
 /// Makes the names in a folder survive a power cut.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), LogError> {
     File::open(dir)
@@ -82,5 +92,27 @@ pub(crate) fn remove_if_present(path: &Path) -> Result<(), LogError> {
             Err(LogError::io("delete", path)(error))
         }
         _ => Ok(()),
+    }
+}
+
+/// What tests know of syncs: how much of each file is certain to be on disk.
+#[cfg(test)]
+pub(crate) mod synced {
+    use std::collections::HashMap;
+    use std::fs::File;
+    use std::os::unix::fs::MetadataExt;
+    use std::sync::{LazyLock, Mutex};
+
+    static LENGTHS: LazyLock<Mutex<HashMap<u64, u64>>> = LazyLock::new(Mutex::default);
+
+    pub(super) fn note(file: &File, length: u64) -> std::io::Result<()> {
+        let inode = file.metadata()?.ino();
+        LENGTHS.lock().unwrap().insert(inode, length);
+        Ok(())
+    }
+
+    /// Synced length of each file, by inode.
+    pub(crate) fn lengths() -> HashMap<u64, u64> {
+        LENGTHS.lock().unwrap().clone()
     }
 }

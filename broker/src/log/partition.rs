@@ -10,7 +10,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 
 use bytes::{Bytes, BytesMut};
 
@@ -27,6 +27,7 @@ use crate::log::producer_state::{ProducerState, RememberedBatch, Verdict};
 use crate::log::read::Isolation;
 use crate::log::segment::Segment;
 use crate::topic::progress::Progress;
+use crate::topic::sync::SyncQueue;
 use crate::topic::waiter::{FetchWaiter, Waiters};
 
 /// The leader epoch stamped on batches: with one replica there is never an election.
@@ -123,16 +124,20 @@ pub(crate) struct PendingFlush {
     files: Vec<Arc<File>>,
     /// How many of the files are sealed segments.
     sealed: usize,
+    /// Whether files were made since the last sync.
+    new_names: bool,
     end_offset: i64,
 }
 
 impl PendingFlush {
     pub(crate) fn sync(&self) -> Result<(), LogError> {
         for file in &self.files {
-            file.sync_data()
-                .map_err(LogError::io("sync a segment in", &self.dir))?;
+            files::sync_data(file).map_err(LogError::io("sync a segment in", &self.dir))?;
         }
-        files::sync_dir(&self.dir)
+        if self.new_names {
+            files::sync_dir(&self.dir)?;
+        }
+        Ok(())
     }
 }
 
@@ -160,6 +165,11 @@ pub struct PartitionLog {
     pub(in crate::log) unavailable: Option<&'static str>,
     pub(in crate::log) progress: Option<Arc<Progress>>,
     pub(in crate::log) waiters: Waiters,
+    /// With group commit: where to say that there is something to sync, and how this log is reached.
+    pub(in crate::log) sync_queue: Option<(Arc<SyncQueue>, Weak<Mutex<PartitionLog>>)>,
+    pub(in crate::log) queued_for_sync: bool,
+    /// The names of all segment files are on disk.
+    pub(in crate::log) names_synced: bool,
 }
 
 impl PartitionLog {
@@ -168,9 +178,13 @@ impl PartitionLog {
         self.log_start_offset
     }
 
-    /// The offset behind the last committed record.
+    /// The offset behind the last committed record: with group commit the last that is on disk.
     pub fn high_watermark(&self) -> i64 {
-        self.log_end_offset
+        if self.config.group_commit {
+            self.recovery_point.max(self.log_start_offset)
+        } else {
+            self.log_end_offset
+        }
     }
 
     /// The offset that read_committed consumers may read up to: all earlier transactions are decided.
@@ -178,6 +192,7 @@ impl PartitionLog {
         self.producers
             .first_open_offset()
             .unwrap_or(self.log_end_offset)
+            .min(self.high_watermark())
             .max(self.log_start_offset)
     }
 
@@ -342,6 +357,7 @@ impl PartitionLog {
             dir: self.dir.clone(),
             files: self.unsynced.iter().chain([active]).cloned().collect(),
             sealed: self.unsynced.len(),
+            new_names: !self.names_synced,
             end_offset: self.log_end_offset,
         })
     }
@@ -360,11 +376,40 @@ impl PartitionLog {
             return Ok(());
         }
         self.unsynced.drain(..flush.sealed.min(self.unsynced.len()));
+        // A roll since has put its sealed segment on the list.
+        self.names_synced = self.unsynced.is_empty();
         if flush.end_offset == self.log_end_offset {
             self.unflushed_since_ms = None;
         }
         self.recovery_point = flush.end_offset;
+        if self.config.group_commit {
+            // How much came to be seen is not known here: whoever waits looks again. The checkpoint saves reading at the next
+            // start, for which that of the last sealed segment is enough.
+            self.waiters.finish();
+            self.notify();
+            if flush.sealed == 0 {
+                return Ok(());
+            }
+        }
         self.write_checkpoint()
+    }
+
+    /// With group commit: what is to be synced now.
+    pub(crate) fn begin_group_commit(&mut self) -> Option<PendingFlush> {
+        self.queued_for_sync = false;
+        self.begin_flush()
+    }
+
+    fn queue_for_sync(&mut self) {
+        if let Some((queue, own)) = self.sync_queue.as_ref().filter(|_| !self.queued_for_sync) {
+            queue.push(own.clone());
+            self.queued_for_sync = true;
+        }
+    }
+
+    /// Where this log, reached through `own`, says that it has records to sync.
+    pub(crate) fn set_sync_queue(&mut self, queue: Arc<SyncQueue>, own: Weak<Mutex<PartitionLog>>) {
+        self.sync_queue = Some((queue, own));
     }
 
     /// Flushes, and writes the indexes and the producer state, so that the next start reads no records.
@@ -583,9 +628,13 @@ impl PartitionLog {
         stable_before: i64,
         log_append_time_ms: i64,
     ) -> Result<AppendInfo, AppendError> {
-        let decided = self.last_stable_offset() > stable_before;
-        self.waiters.arrived(header.size_bytes() as u64, decided);
-        self.notify();
+        if self.config.group_commit {
+            self.queue_for_sync();
+        } else {
+            let decided = self.last_stable_offset() > stable_before;
+            self.waiters.arrived(header.size_bytes() as u64, decided);
+            self.notify();
+        }
         if self.log_end_offset - self.recovery_point >= self.config.flush_messages {
             self.flush()?;
         }
@@ -632,6 +681,7 @@ impl PartitionLog {
         sealed.write_indexes()?;
         let file = sealed.file().clone();
         self.unsynced.push(file);
+        self.names_synced = false;
         self.write_snapshot(self.log_end_offset)?;
         self.segments.push(next);
         Ok(())

@@ -3,7 +3,8 @@
 //! checked, and indexes, producers and transactions are rebuilt from it.
 //!
 //! Two kinds of damage are told apart. A last batch that was being written when the machine stopped is cut
-//! off and reported. Damage with whole batches behind it is not ours to repair: opening fails, names the
+//! off and reported; what a power cut left of segments behind a place that was never synced goes with it. Damage with whole
+//! batches behind it in its segment is not ours to repair: opening fails, names the
 //! place, and changes nothing. Therefore all checks come before the first change.
 
 use std::fs;
@@ -80,6 +81,8 @@ struct Recovery {
     segments: Vec<Segment>,
     /// For each segment, whether its indexes could be taken from the files.
     trusted: Vec<bool>,
+    /// How many segments there are up to where the log breaks off.
+    keep_segments: usize,
     producers: ProducerState,
     log_end_offset: i64,
     report: RecoveryReport,
@@ -105,6 +108,7 @@ impl Recovery {
             config,
             now_ms,
             checkpoint,
+            keep_segments: segments.len(),
             segments,
             trusted,
             producers: ProducerState::default(),
@@ -141,12 +145,17 @@ impl Recovery {
     }
 
     fn replay_segments(&mut self, last: usize, replay_from: i64) -> Result<(), LogError> {
+        self.keep_segments = last + 1;
         for index in 0..=last {
             let end = self.segments.get(index + 1).map(|next| next.base_offset);
             if self.trusted[index] && end.is_some_and(|end| end <= replay_from) {
                 continue;
             }
             self.replay_segment(index, replay_from, end)?;
+            if self.report.truncated.is_some() {
+                self.keep_segments = index + 1;
+                break;
+            }
         }
         Ok(())
     }
@@ -212,6 +221,18 @@ impl Recovery {
         let missing = end.is_some_and(|end| expected < end) && !may_have_gaps;
         match damage {
             Some((position, reason)) => self.judge(index, position, expected, reason)?,
+            // Never synced: a power cut can leave the file behind and take the records.
+            None if missing && expected >= self.checkpoint.recovery_point => {
+                self.report.truncated = Some(TruncatedTail {
+                    path: segment.path().as_ref().clone(),
+                    position: segment.size(),
+                    bytes: 0,
+                    reason: BatchError::Malformed {
+                        what: "the records up to the next segment",
+                        position: segment.size() as usize,
+                    },
+                });
+            }
             None if missing => {
                 let reason = "the records up to the next segment are missing".to_owned();
                 return Err(corrupt(segment, segment.size(), expected, reason));
@@ -237,7 +258,9 @@ impl Recovery {
     ) -> Result<(), LogError> {
         let segment = &self.segments[index];
         let stored = self.trusted[index] || offset < self.checkpoint.recovery_point;
-        if index + 1 < self.segments.len() || stored {
+        // A power cut can leave a segment short, also one that others follow; it does not change what is in the middle.
+        let is_short = matches!(reason, BatchError::Incomplete { .. });
+        if stored || (index + 1 < self.segments.len() && !is_short) {
             return Err(corrupt(segment, position, offset, reason.to_string()));
         }
         if let Some(valid) = valid_batch_after(segment, position, offset)? {
@@ -256,6 +279,12 @@ impl Recovery {
 
     /// All checks passed: now the disk is brought in line.
     fn finish(mut self, partition: std::sync::Arc<str>) -> Result<(PartitionLog, RecoveryReport), LogError> {
+        for segment in self.segments.drain(self.keep_segments..) {
+            if let Some(truncated) = &mut self.report.truncated {
+                truncated.bytes += segment.size();
+            }
+            segment.remove()?;
+        }
         if let Some(truncated) = &self.report.truncated {
             let position = truncated.position;
             self.segments
@@ -299,6 +328,9 @@ impl Recovery {
             unavailable: None,
             progress: None,
             waiters: crate::topic::waiter::Waiters::default(),
+            sync_queue: None,
+            queued_for_sync: false,
+            names_synced: false,
         };
         Ok((log, self.report))
     }

@@ -24,6 +24,7 @@ use crate::handler::{
 };
 use crate::quota::Rate;
 use crate::sasl::SaslSession;
+use crate::topic::sync::SyncFailed;
 
 /// The key of ApiVersions, the one API that is answered in versions that are not served.
 const API_VERSIONS_KEY: i16 = 18;
@@ -58,6 +59,8 @@ pub(super) enum ConnectionError {
     NotAuthenticated(i16),
     #[error("a client failed to authenticate: {0}")]
     Authentication(String),
+    #[error(transparent)]
+    Sync(#[from] SyncFailed),
     #[error("a Produce with acks=0 failed, which can only be told by closing the connection: error code {0}")]
     UnacknowledgedProduce(i16),
 }
@@ -252,6 +255,10 @@ impl Connection {
                 }
             }
         };
+        if self.shared.broker.config().log.group_commit && !response.tells_only() {
+            // Also what others appended and this response relies on: a duplicate, the end of a transaction.
+            self.shared.broker.topics().sync_queue().barrier().await?;
+        }
         let mut throttle_ms = 0;
         if let Response::Produce(produced) = &mut response {
             throttle_ms = self.throttle_ms(&context, Rate::Produce, bytes);

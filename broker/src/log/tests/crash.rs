@@ -204,6 +204,10 @@ fn damage_with_records_behind_it_is_an_error_and_changes_nothing() {
             if within < 8 || (12..16).contains(&within) {
                 continue;
             }
+            // A length beyond the end of the file is what a power cut leaves of records that were never synced.
+            if at >= last_batch && (8..12).contains(&within) {
+                continue;
+            }
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x55;
             fs::write(dir.path().join(name), &damaged).unwrap();
