@@ -4,4 +4,5 @@ mod classic;
 mod consumer;
 mod offsets;
 mod script;
+mod simulation;
 mod streams;
