@@ -13,6 +13,8 @@
 
 mod access;
 mod acls;
+#[cfg(test)]
+mod admin_tests;
 mod alter_configs;
 mod api;
 mod api_versions;
@@ -23,6 +25,7 @@ mod describe_topics;
 mod fetch;
 mod fetch_answer;
 mod groups;
+mod guard;
 mod internal_topics;
 mod metadata;
 mod offsets;
@@ -61,6 +64,7 @@ use crate::group::{Client, GroupConfig, GroupCoordinator};
 use crate::ids::{Ids, SharedIds};
 use crate::log::{AppendError, CleanerConfig, LogConfig, ReadError};
 use crate::producer_ids::FileProducerIdBlocks;
+use crate::quota::Quotas;
 use crate::topic::{TopicError, Topics};
 use crate::transaction::{TransactionConfig, TransactionCoordinator};
 use parked::Groups;
@@ -127,11 +131,10 @@ impl BrokerConfig {
     /// there are, and no retention unless a topic sets `retention.ms`. Retention goes by the records' timestamps, which in an
     /// application are event times: with Kafka's 7 days, input from last month would be deleted before it is read.
     pub fn embedded() -> Self {
-        let mut config = Self::with_coordinator_partitions(SERVER_COORDINATOR_PARTITIONS);
-        config.cleaner_interval_ms = 15_000;
-        config.with_own_defaults(&[
+        Self::with_coordinator_partitions(SERVER_COORDINATOR_PARTITIONS).with_own_defaults(&[
             ("auto.create.topics.enable", "false".to_owned()),
             ("group.initial.rebalance.delay.ms", "0".to_owned()),
+            ("log.cleaner.backoff.ms", "15000".to_owned()),
             ("log.retention.ms", "-1".to_owned()),
             (
                 "offsets.topic.num.partitions",
@@ -282,6 +285,7 @@ pub struct Broker {
     topics: Topics,
     cluster: Cluster,
     ids: SharedIds,
+    quotas: Mutex<Quotas>,
     transactions: Mutex<TransactionCoordinator>,
     groups: Mutex<Groups>,
     next_token: AtomicU64,
@@ -313,6 +317,7 @@ impl Broker {
         }
         let blocks = FileProducerIdBlocks::open(data_dir).map_err(BrokerError::ProducerIds)?;
         let maintenance_interval_ms = config.maintenance_interval_ms;
+        let quotas = Mutex::new(Quotas::new(config.quota_window));
         let live = alter_configs::live_config(&config, &cluster.current())?;
         topics.set_defaults(live.log.clone())?;
         let broker = Self {
@@ -329,6 +334,7 @@ impl Broker {
             topics,
             cluster,
             ids,
+            quotas,
             next_token: AtomicU64::new(0),
             next_maintenance_ms: AtomicI64::new(now_ms.saturating_add(maintenance_interval_ms)),
             closed: AtomicBool::new(false),
@@ -340,6 +346,15 @@ impl Broker {
     /// Serves one request. Never waits: a Fetch without records is answered at once (wait for [`progress`](Self::progress)
     /// and ask again), and a member that must wait for others gets [`Outcome::Parked`].
     pub fn handle(&self, context: &RequestContext, request: Request, now_ms: i64) -> Outcome {
+        if self.enforces_acls(context) {
+            self.handle_guarded(context, request, now_ms)
+        } else {
+            self.serve(context, request, now_ms)
+        }
+    }
+
+    /// Serves a request whose sender may do all that it asks for.
+    fn serve(&self, context: &RequestContext, request: Request, now_ms: i64) -> Outcome {
         let version = context.version;
         Outcome::Ready(match request {
             Request::ApiVersions(request) => Response::ApiVersions(self.api_versions(version, &request)),
@@ -355,9 +370,9 @@ impl Broker {
                 Response::CreatePartitions(self.create_partitions(&request, now_ms))
             }
             Request::DescribeConfigs(request) => Response::DescribeConfigs(self.describe_configs(&request)),
-            Request::AlterConfigs(request) => Response::AlterConfigs(self.alter_configs(&request)),
+            Request::AlterConfigs(request) => Response::AlterConfigs(self.alter_configs(&request, now_ms)),
             Request::IncrementalAlterConfigs(request) => {
-                Response::IncrementalAlterConfigs(self.incremental_alter_configs(&request))
+                Response::IncrementalAlterConfigs(self.incremental_alter_configs(&request, now_ms))
             }
             Request::ListConfigResources(request) => {
                 Response::ListConfigResources(self.list_config_resources(version, &request))
@@ -385,7 +400,13 @@ impl Broker {
             Request::OffsetFetch(request) => Response::OffsetFetch(self.offset_fetch(version, &request)),
             Request::ListGroups(request) => Response::ListGroups(self.list_groups(&request)),
             Request::DescribeGroups(request) => {
-                Response::DescribeGroups(self.describe_groups(version, &request))
+                let mut response = self.describe_groups(version, &request);
+                if request.include_authorized_operations {
+                    for group in &mut response.groups {
+                        group.authorized_operations = self.group_operations(context, &group.group_id);
+                    }
+                }
+                Response::DescribeGroups(response)
             }
             Request::DeleteGroups(request) => {
                 Response::DeleteGroups(self.delete_groups(context, request, now_ms))
@@ -394,10 +415,22 @@ impl Broker {
                 Response::OffsetDelete(self.offset_delete(context, request, now_ms))
             }
             Request::StreamsGroupDescribe(request) => {
-                Response::StreamsGroupDescribe(self.describe_streams_groups(&request))
+                let mut response = self.describe_streams_groups(&request);
+                if request.include_authorized_operations {
+                    for group in &mut response.groups {
+                        group.authorized_operations = self.group_operations(context, &group.group_id);
+                    }
+                }
+                Response::StreamsGroupDescribe(response)
             }
             Request::ConsumerGroupDescribe(request) => {
-                Response::ConsumerGroupDescribe(self.describe_consumer_groups(&request))
+                let mut response = self.describe_consumer_groups(&request);
+                if request.include_authorized_operations {
+                    for group in &mut response.groups {
+                        group.authorized_operations = self.group_operations(context, &group.group_id);
+                    }
+                }
+                Response::ConsumerGroupDescribe(response)
             }
             Request::ListTransactions(request) => {
                 Response::ListTransactions(self.list_transactions(&request, now_ms))

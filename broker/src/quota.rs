@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::cluster::{ClientQuota, QuotaEntity};
 use crate::handler::QuotaWindow;
@@ -76,28 +76,66 @@ impl Rate {
     }
 }
 
-/// The limit that holds for a user and client id, and who shares it: of those that are about them the most specific one.
-fn limit_of(quotas: &[ClientQuota], rate: Rate, user: &str, client_id: &str) -> Option<(Sharers, f64)> {
-    let of = |entity: &QuotaEntity, kind: &str, name: &str| match entity.get(kind) {
-        None => Some(0),
-        Some(None) => Some(1),
-        Some(Some(named)) => (named == name).then_some(2),
-    };
-    let candidates = quotas.iter().filter_map(|quota| {
-        let limit = *quota.limits.get(rate.limit())?;
-        let (of_user, of_client) = (
-            of(&quota.entity, USER, user)?,
-            of(&quota.entity, CLIENT_ID, client_id)?,
-        );
-        (of_user + of_client > 0).then_some(((of_user, of_client), limit))
-    });
-    let ((of_user, of_client), limit) = candidates.max_by_key(|(specific, _)| *specific)?;
-    let sharers = Sharers {
-        rate,
-        user: (of_user > 0).then(|| user.to_owned()),
-        client_id: (of_client > 0).then(|| client_id.to_owned()),
-    };
-    Some((sharers, limit))
+/// Which part of an entity a quota names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Part {
+    /// None: whoever it is.
+    Absent,
+    /// Whoever has no quota of its own.
+    Default,
+    /// This one.
+    Named(String),
+}
+
+/// Limits of users and clients, as they are looked up.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct QuotaLimits {
+    by_entity: HashMap<(Part, Part), BTreeMap<String, f64>>,
+}
+
+impl QuotaLimits {
+    /// The limits of these quotas.
+    pub fn new(quotas: &[ClientQuota]) -> Self {
+        let part = |entity: &QuotaEntity, kind: &str| match entity.get(kind) {
+            None => Part::Absent,
+            Some(None) => Part::Default,
+            Some(Some(name)) => Part::Named(name.clone()),
+        };
+        let of_clients = quotas.iter().filter(|quota| !quota.entity.contains_key(IP));
+        let by_entity = of_clients.map(|quota| {
+            let entity = (part(&quota.entity, USER), part(&quota.entity, CLIENT_ID));
+            (entity, quota.limits.clone())
+        });
+        Self {
+            by_entity: by_entity.collect(),
+        }
+    }
+
+    /// Whether nobody has a limit.
+    pub fn is_empty(&self) -> bool {
+        self.by_entity.is_empty()
+    }
+
+    /// The limit that holds for a user and client id, and who shares it: of those that are about them the most specific one.
+    fn limit_of(&self, rate: Rate, user: &str, client_id: &str) -> Option<(Sharers, f64)> {
+        let parts = |name: &str| [Part::Named(name.to_owned()), Part::Default, Part::Absent];
+        for of_user in parts(user) {
+            for of_client in parts(client_id) {
+                let entity = (of_user.clone(), of_client);
+                let limits = self.by_entity.get(&entity);
+                let Some(limit) = limits.and_then(|limits| limits.get(rate.limit())) else {
+                    continue;
+                };
+                let sharers = Sharers {
+                    rate,
+                    user: (entity.0 != Part::Absent).then(|| user.to_owned()),
+                    client_id: (entity.1 != Part::Absent).then(|| client_id.to_owned()),
+                };
+                return Some((sharers, *limit));
+            }
+        }
+        None
+    }
 }
 
 /// Whose bytes count together.
@@ -134,13 +172,13 @@ impl Quotas {
     /// Counts `bytes` of a client; answers for how many milliseconds it must be quiet, 0 if it keeps to its limit.
     pub fn record(
         &mut self,
-        quotas: &[ClientQuota],
+        limits: &QuotaLimits,
         rate: Rate,
         (user, client_id): (&str, &str),
         bytes: usize,
         now_ms: i64,
     ) -> i32 {
-        let Some((sharers, limit)) = limit_of(quotas, rate, user, client_id) else {
+        let Some((sharers, limit)) = limits.limit_of(rate, user, client_id) else {
             return 0;
         };
         let window = self.window;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::acl::{Acl, Authorizer};
+use crate::quota::QuotaLimits;
 use crate::sasl::scram::{ScramCredential, ScramMechanism};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,9 @@ pub struct ClusterState {
     /// The rules, as they are looked up.
     #[serde(skip)]
     authorizer: Authorizer,
+    /// The quotas, as they are looked up.
+    #[serde(skip)]
+    limits: QuotaLimits,
 }
 
 impl ClusterState {
@@ -63,6 +67,7 @@ impl ClusterState {
     /// With what is derived from the rest.
     pub(super) fn indexed(mut self) -> Self {
         self.authorizer = Authorizer::new(&self.acls);
+        self.limits = QuotaLimits::new(&self.quotas);
         self
     }
 
@@ -77,6 +82,11 @@ impl ClusterState {
             ..self.clone()
         };
         serde_json::to_vec_pretty(&state).expect("texts and numbers always have a JSON form")
+    }
+
+    /// The quotas, as they are looked up.
+    pub fn limits(&self) -> &QuotaLimits {
+        &self.limits
     }
 
     /// The dynamic configs of a broker; None if it has none.

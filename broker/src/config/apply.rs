@@ -181,6 +181,12 @@ impl BrokerConfig {
                 // Idle producers and due syncs are looked after in the same round, and those must not wait for minutes.
                 self.maintenance_interval_ms = number(value).min(self.maintenance_interval_ms);
             }
+            // Off stays off: the key that says so comes later.
+            "log.cleaner.backoff.ms" if self.cleaner_interval_ms == 0 => {}
+            "log.cleaner.backoff.ms" => self.cleaner_interval_ms = number(value).max(1),
+            "log.cleaner.enable" if is_true(value) => {}
+            "log.cleaner.enable" => self.cleaner_interval_ms = 0,
+            "log.cleaner.dedupe.buffer.size" => self.cleaner.dedupe_buffer_bytes = count(value),
             "quota.window.num" => self.quota_window.samples = count(value),
             "quota.window.size.seconds" => self.quota_window.sample_ms = number(value) * 1000,
             _ => return false,

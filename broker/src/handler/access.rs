@@ -28,6 +28,24 @@ impl Broker {
         }
     }
 
+    /// Whether who asks may do this on any resource of the type.
+    pub(super) fn may_on_any(
+        &self,
+        context: &RequestContext,
+        operation: Operation,
+        resource_type: ResourceType,
+    ) -> bool {
+        self.is_free(context) || {
+            let cluster = self.cluster.current();
+            let (principal, host) = (context.principal.as_str(), host_of(context));
+            self.is_yes(
+                cluster
+                    .authorizer()
+                    .decide_any(principal, host, operation, resource_type),
+            )
+        }
+    }
+
     /// Whether who asks may do this on the cluster.
     pub(super) fn may_on_cluster(&self, context: &RequestContext, operation: Operation) -> bool {
         self.may(context, operation, ResourceType::Cluster, CLUSTER_NAME)
@@ -42,7 +60,9 @@ impl Broker {
         if self.may_on_cluster(context, operation) {
             return Ok(());
         }
-        Err(ResourceType::Cluster.refusal().into())
+        let principal = context.principal.as_str();
+        let message = format!("{principal} may not do this: it takes {operation:?} on the cluster");
+        Err(Refusal::new(ResourceType::Cluster.refusal(), message))
     }
 
     /// Everything who asks may do on a resource, one bit for each operation.
@@ -56,6 +76,11 @@ impl Broker {
         operations
             .filter(|operation| self.may(context, **operation, resource_type, name))
             .fold(0, |bits, operation| bits | 1 << operation.code())
+    }
+
+    /// Everything who asks may do on a group.
+    pub(super) fn group_operations(&self, context: &RequestContext, group: &str) -> i32 {
+        self.authorized_operations(context, ResourceType::Group, group)
     }
 
     fn is_free(&self, context: &RequestContext) -> bool {

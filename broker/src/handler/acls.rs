@@ -92,7 +92,7 @@ impl Broker {
             });
         let results = asked
             .into_iter()
-            .map(|acl| match acl.and_then(|_| written.clone()) {
+            .map(|acl| match written.clone().and_then(|()| acl.map(|_| ())) {
                 Ok(()) => AclCreationResult::default(),
                 Err(refusal) => AclCreationResult::default()
                     .with_error_code(refusal.code)

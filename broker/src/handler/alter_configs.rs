@@ -50,6 +50,7 @@ impl Broker {
     pub(super) fn incremental_alter_configs(
         &self,
         request: &IncrementalAlterConfigsRequest,
+        now_ms: i64,
     ) -> IncrementalAlterConfigsResponse {
         let mut named = Names::default();
         for resource in &request.resources {
@@ -64,7 +65,7 @@ impl Broker {
             });
             let altered = named.check_once(code, name).and_then(|()| {
                 let wish = Wish::Steps(steps.collect::<Result<_, _>>()?);
-                self.alter(code, name, &wish, request.validate_only)
+                self.alter(code, name, &wish, request.validate_only, now_ms)
             });
             let result = IncrementalResult::default()
                 .with_resource_type(code)
@@ -79,7 +80,7 @@ impl Broker {
         IncrementalAlterConfigsResponse::default().with_responses(responses.collect())
     }
 
-    pub(super) fn alter_configs(&self, request: &AlterConfigsRequest) -> AlterConfigsResponse {
+    pub(super) fn alter_configs(&self, request: &AlterConfigsRequest, now_ms: i64) -> AlterConfigsResponse {
         let mut named = Names::default();
         for resource in &request.resources {
             named.add(resource.resource_type, &resource.resource_name);
@@ -92,7 +93,7 @@ impl Broker {
             });
             let altered = named.check_once(code, name).and_then(|()| {
                 let wish = Wish::Exactly(values.collect::<Result<_, _>>()?);
-                self.alter(code, name, &wish, request.validate_only)
+                self.alter(code, name, &wish, request.validate_only, now_ms)
             });
             let result = AlterResult::default()
                 .with_resource_type(code)
@@ -107,11 +108,18 @@ impl Broker {
         AlterConfigsResponse::default().with_responses(responses.collect())
     }
 
-    fn alter(&self, code: i8, name: &str, wish: &Wish<'_>, validate_only: bool) -> Result<(), Refusal> {
+    fn alter(
+        &self,
+        code: i8,
+        name: &str,
+        wish: &Wish<'_>,
+        validate_only: bool,
+        now_ms: i64,
+    ) -> Result<(), Refusal> {
         wish.check_names()?;
         match self.target(code, name)? {
             Target::Topic(name) => self.alter_topic(name, wish, validate_only),
-            target => self.alter_cluster(target, wish, validate_only),
+            target => self.alter_cluster(target, wish, validate_only, now_ms),
         }
     }
 
@@ -153,7 +161,13 @@ impl Broker {
         self.topics.alter_configs(name, change).map(|_| ())
     }
 
-    fn alter_cluster(&self, target: Target<'_>, wish: &Wish<'_>, validate_only: bool) -> Result<(), Refusal> {
+    fn alter_cluster(
+        &self,
+        target: Target<'_>,
+        wish: &Wish<'_>,
+        validate_only: bool,
+        now_ms: i64,
+    ) -> Result<(), Refusal> {
         let kept = if validate_only {
             Change::Discard
         } else {
@@ -198,10 +212,15 @@ impl Broker {
             }
             Ok::<_, Refusal>((live_config(&self.config, state)?, kept))
         })?;
-        if kept == Change::Keep && !matches!(target, Target::Group(_)) {
-            self.go_live(live)?;
+        match target {
+            _ if kept == Change::Discard => Ok(()),
+            Target::Group(group) => {
+                let cluster = self.cluster.current();
+                let configs = cluster.groups.get(group).cloned().unwrap_or_default();
+                Ok(self.override_group(group, &configs, now_ms)?)
+            }
+            _ => self.go_live(live),
         }
-        Ok(())
     }
 
     /// Puts dynamic settings in force.

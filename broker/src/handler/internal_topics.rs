@@ -78,6 +78,10 @@ impl Broker {
                 }
             })?;
         }
+        for (group_id, configs) in &self.cluster.current().groups {
+            self.override_group(group_id, configs, now_ms)
+                .map_err(|_| BrokerError::Poisoned("group"))?;
+        }
         // Markers first: they complete offsets that the groups then show.
         let actions = transactions.finish_loading();
         self.perform_transactions(&mut transactions, actions, None, now_ms);

@@ -1,6 +1,7 @@
 //! DescribeClientQuotas and AlterClientQuotas: limits of users, clients and addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::alter_client_quotas_request::{self, OpData};
@@ -15,7 +16,7 @@ use kafka_protocol::messages::{
 use super::{Broker, Refusal, RequestContext, text};
 use crate::acl::Operation;
 use crate::cluster::{Change, ClientQuota, ClusterState, MAX_ENTRIES, QuotaEntity};
-use crate::quota::{self, CLIENT_ID, IP, USER};
+use crate::quota::{self, CLIENT_ID, IP, Rate, USER};
 
 /// How a part of an entity is asked for.
 const EXACTLY: i8 = 0;
@@ -23,6 +24,21 @@ const DEFAULT: i8 = 1;
 const ANY_NAME: i8 = 2;
 
 impl Broker {
+    /// Counts bytes that a client produced or fetched; answers for how many milliseconds it must be quiet, which the response
+    /// says too.
+    pub fn throttle_ms(&self, context: &RequestContext, rate: Rate, bytes: usize, now_ms: i64) -> i32 {
+        let cluster = self.cluster.current();
+        if cluster.limits().is_empty() {
+            return 0;
+        }
+        let principal = context.principal.as_str();
+        let user = principal.strip_prefix("User:").unwrap_or(principal);
+        let client = (user, context.client.id.as_str());
+        // Only counts are kept under the lock: they are whole whatever their holder did.
+        let mut used = self.quotas.lock().unwrap_or_else(PoisonError::into_inner);
+        used.record(cluster.limits(), rate, client, bytes, now_ms)
+    }
+
     pub(super) fn describe_client_quotas(
         &self,
         context: &RequestContext,

@@ -31,17 +31,23 @@ fn the_most_specific_of_eight_levels_holds() {
         quota(&[(CLIENT_ID, None)], 8.0),
     ];
     for strongest in 0..levels.len() {
-        let (_, limit) = limit_of(&levels[strongest..], Rate::Produce, "a", "c").unwrap();
+        let (_, limit) = QuotaLimits::new(&levels[strongest..])
+            .limit_of(Rate::Produce, "a", "c")
+            .unwrap();
         assert_eq!(limit, strongest as f64 + 1.0);
     }
-    assert_eq!(limit_of(&levels, Rate::Produce, "b", "d").unwrap().1, 5.0);
-    assert_eq!(limit_of(&levels, Rate::Fetch, "a", "c"), None);
-    assert_eq!(limit_of(&levels[6..7], Rate::Produce, "a", "d"), None);
+    let all = QuotaLimits::new(&levels);
+    assert_eq!(all.limit_of(Rate::Produce, "b", "d").unwrap().1, 5.0);
+    assert_eq!(all.limit_of(Rate::Fetch, "a", "c"), None);
+    assert_eq!(
+        QuotaLimits::new(&levels[6..7]).limit_of(Rate::Produce, "a", "d"),
+        None
+    );
 }
 
 #[test]
 fn who_is_over_the_limit_is_quiet_until_the_rate_is_down() {
-    let quotas = [quota(&[(USER, Some("a"))], 1000.0)];
+    let quotas = QuotaLimits::new(&[quota(&[(USER, Some("a"))], 1000.0)]);
     let mut used = Quotas::new(WINDOW);
     let mut record = |bytes, now_ms| used.record(&quotas, Rate::Produce, ("a", "c"), bytes, now_ms);
     assert_eq!(
@@ -60,7 +66,7 @@ fn who_is_over_the_limit_is_quiet_until_the_rate_is_down() {
 
 #[test]
 fn clients_of_one_user_share_its_limit_and_others_have_their_own() {
-    let quotas = [quota(&[(USER, None)], 1000.0)];
+    let quotas = QuotaLimits::new(&[quota(&[(USER, None)], 1000.0)]);
     let mut used = Quotas::new(WINDOW);
     let mut record = |user, client| used.record(&quotas, Rate::Produce, (user, client), 8_000, 0);
     assert_eq!(record("a", "c"), 0);

@@ -22,6 +22,7 @@ use crate::handler::{
     FetchAnswer, Outcome, Principal, Request, RequestContext, RequestError, Response, ResponseEncodeError,
     unsupported_api_versions,
 };
+use crate::quota::Rate;
 use crate::sasl::SaslSession;
 
 /// The key of ApiVersions, the one API that is answered in versions that are not served.
@@ -93,6 +94,8 @@ struct Incoming {
     version: i16,
     /// No response is expected.
     silent: bool,
+    /// Length of the request.
+    bytes: usize,
     context: RequestContext,
     request: Request,
 }
@@ -164,6 +167,7 @@ impl Connection {
         };
         let key = i16::from_be_bytes([key_high, key_low]);
         let version = i16::from_be_bytes([version_high, version_low]);
+        let bytes = frame.len();
         let now_ms = self.shared.clock.now_ms();
         if self.sasl.as_ref().is_some_and(|sasl| !sasl.allows(key, now_ms)) {
             return Err(ConnectionError::NotAuthenticated(key));
@@ -201,6 +205,7 @@ impl Connection {
         Ok(Decoded::Request(Box::new(Incoming {
             correlation_id: header.correlation_id,
             version,
+            bytes,
             silent: matches!(&request, Request::Produce(produce) if produce.acks == 0),
             context: RequestContext {
                 version,
@@ -220,10 +225,11 @@ impl Connection {
             correlation_id,
             version,
             silent,
+            bytes,
             context,
             request,
         } = incoming;
-        let response = match request {
+        let mut response = match request {
             Request::SaslHandshake(request) if self.sasl.is_some() => {
                 return self.shake_hands(correlation_id, version, &request).await;
             }
@@ -231,9 +237,12 @@ impl Connection {
                 return self.authenticate(correlation_id, version, &request).await;
             }
             Request::Fetch(request) => {
-                let served = fetch::serve(&self.shared, version, &request);
-                let answer = unless_gone(&self.stream, served).await?;
-                return self.respond_fetch(correlation_id, version, &answer).await;
+                let served = fetch::serve(&self.shared, &context, request);
+                let mut answer = unless_gone(&self.stream, served).await?;
+                answer.throttle_time_ms = self.throttle_ms(&context, Rate::Fetch, answer.bytes());
+                self.respond_fetch(correlation_id, version, &answer).await?;
+                mute(answer.throttle_time_ms).await;
+                return Ok(());
             }
             request => {
                 let now_ms = self.shared.clock.now_ms();
@@ -243,13 +252,26 @@ impl Connection {
                 }
             }
         };
-        match &response {
-            Response::Produce(produced) if silent => match first_error(produced) {
-                Some(code) => Err(ConnectionError::UnacknowledgedProduce(code)),
-                None => Ok(()),
-            },
-            response => self.respond(correlation_id, version, response).await,
+        let mut throttle_ms = 0;
+        if let Response::Produce(produced) = &mut response {
+            throttle_ms = self.throttle_ms(&context, Rate::Produce, bytes);
+            produced.throttle_time_ms = throttle_ms;
         }
+        match &response {
+            Response::Produce(produced) if silent => {
+                if let Some(code) = first_error(produced) {
+                    return Err(ConnectionError::UnacknowledgedProduce(code));
+                }
+            }
+            response => self.respond(correlation_id, version, response).await?,
+        }
+        mute(throttle_ms).await;
+        Ok(())
+    }
+
+    fn throttle_ms(&self, context: &RequestContext, rate: Rate, bytes: usize) -> i32 {
+        let now_ms = self.shared.clock.now_ms();
+        self.shared.broker.throttle_ms(context, rate, bytes, now_ms)
     }
 
     pub(super) async fn respond(
@@ -305,6 +327,13 @@ impl Connection {
         if self.output.capacity() > MAX_KEPT_BUFFER_BYTES {
             self.output = BytesMut::new();
         }
+    }
+}
+
+/// A client over its quota has its response, and is not listened to for a while.
+async fn mute(throttle_ms: i32) {
+    if let Ok(throttle_ms @ 1..) = u64::try_from(throttle_ms) {
+        tokio::time::sleep(Duration::from_millis(throttle_ms)).await;
     }
 }
 

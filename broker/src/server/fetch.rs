@@ -7,11 +7,26 @@ use std::time::Duration;
 use kafka_protocol::messages::FetchRequest;
 
 use super::Shared;
-use crate::handler::FetchAnswer;
+use crate::handler::{FetchAnswer, RequestContext};
 use crate::topic::waiter::FetchWaiter;
 
 /// Serves a Fetch, waiting up to its `max_wait_ms` for `min_bytes`.
-pub(super) async fn serve(shared: &Shared, version: i16, request: &FetchRequest) -> FetchAnswer {
+pub(super) async fn serve(
+    shared: &Shared,
+    context: &RequestContext,
+    mut request: FetchRequest,
+) -> FetchAnswer {
+    let denied = shared.broker.take_unreadable(context, &mut request);
+    if denied.is_empty() {
+        return serve_readable(shared, context.version, &request).await;
+    }
+    // An error is told at once.
+    let mut answer = shared.broker.find(context.version, &request, None);
+    answer.topics.extend(denied);
+    answer
+}
+
+async fn serve_readable(shared: &Shared, version: i16, request: &FetchRequest) -> FetchAnswer {
     let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0);
     let has_partitions = request.topics.iter().any(|topic| !topic.partitions.is_empty());
     let answer = shared.broker.find(version, request, None);
