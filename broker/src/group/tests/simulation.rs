@@ -67,7 +67,7 @@ struct Client {
 
 struct Simulation {
     coordinator: GroupCoordinator,
-    log: Vec<(bytes::Bytes, Option<bytes::Bytes>)>,
+    log: Vec<(Bytes, Option<Bytes>)>,
     clients: Vec<Client>,
     topics: BTreeMap<usize, i32>,
     version: u64,
