@@ -2,6 +2,7 @@
 
 mod classic;
 mod consumer;
+mod consumer_log;
 mod offsets;
 mod script;
 mod simulation;
