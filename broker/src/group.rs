@@ -16,6 +16,7 @@
 mod classic;
 mod config;
 mod consumer;
+mod event;
 mod expiry;
 mod load;
 mod modern;
@@ -33,10 +34,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{
-    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, HeartbeatRequest, HeartbeatResponse,
-    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, OffsetCommitRequest,
-    OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, SyncGroupRequest, SyncGroupResponse,
-    TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+    JoinGroupResponse, OffsetCommitResponse, OffsetDeleteResponse, TxnOffsetCommitResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -45,6 +43,7 @@ pub use config::{ConsumerGroupConfig, GroupConfig, GroupOverrides, StreamsGroupC
 pub use consumer::{
     Assignment, Assignor, ConsumerGroup, ConsumerMember, ConsumerRecord, ConsumerState, MemberState,
 };
+pub use event::{Client, GroupAction, GroupEvent, GroupReply, GroupRequest};
 pub use record::{GroupKey, GroupValue, MemberValue, OffsetValue};
 pub use state::{CommittedOffset, Group, GroupKind};
 pub use streams::{InternalTopic, StreamsGroup, StreamsMember, StreamsRecord, StreamsState, TaskMap, Tasks};
@@ -52,7 +51,6 @@ pub use topics::{TopicImage, TopicInfo};
 
 use crate::coordinator_records::coordinator_partition;
 use crate::ids::Ids;
-use crate::protocol::streams_heartbeat::{StreamsGroupHeartbeatRequest, StreamsGroupHeartbeatResponse};
 use crate::transaction::{AppendId, Token};
 use modern::{PendingStep, Waiting};
 use state::Offsets;
@@ -60,144 +58,6 @@ use state::Offsets;
 /// Client host of members that live in the broker's own process. They die with it, so they are dropped when the log is
 /// loaded, and a restart does not wait for their sessions to expire.
 pub const IN_PROCESS_HOST: &str = "/in-process";
-
-/// Who sends a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Client {
-    /// Name the client gave itself.
-    pub id: String,
-    /// Where it connected from, or [`IN_PROCESS_HOST`].
-    pub host: String,
-}
-
-/// What happens to the coordinator.
-#[derive(Debug)]
-pub enum GroupEvent {
-    /// A client asks for something.
-    Request {
-        /// Comes back in the reply.
-        token: Token,
-        /// Who asks.
-        client: Client,
-        /// Version of the request: some rules depend on it.
-        version: i16,
-        /// What it asks for.
-        request: Box<GroupRequest>,
-    },
-    /// The outcome of [`GroupAction::Append`]: the offset of the first record, or the error to answer clients with.
-    Appended {
-        /// The append.
-        append: AppendId,
-        /// Its outcome.
-        result: Result<i64, ResponseError>,
-    },
-    /// A marker was appended to a partition of `__consumer_offsets`.
-    TransactionEnded {
-        /// The partition.
-        partition: i32,
-        /// Whose transaction.
-        producer_id: i64,
-        /// COMMIT, or ABORT.
-        committed: bool,
-    },
-    /// A topic was deleted: its offsets mean nothing any more.
-    TopicDeleted {
-        /// The topic.
-        topic: String,
-    },
-    /// Topics came, went or grew.
-    TopicsChanged(Arc<TopicImage>),
-    /// A group's own configs were set; they replace all it had.
-    Overridden {
-        /// The group.
-        group_id: String,
-        /// Its configs.
-        overrides: GroupOverrides,
-    },
-    /// Time passed.
-    Tick,
-}
-
-/// A request about a group.
-#[derive(Debug, Clone, PartialEq)]
-pub enum GroupRequest {
-    /// JoinGroup.
-    Join(JoinGroupRequest),
-    /// SyncGroup.
-    Sync(SyncGroupRequest),
-    /// Heartbeat.
-    Heartbeat(HeartbeatRequest),
-    /// LeaveGroup.
-    Leave(LeaveGroupRequest),
-    /// OffsetCommit.
-    CommitOffsets(OffsetCommitRequest),
-    /// TxnOffsetCommit. The driver has verified that the offsets' partition is part of the transaction.
-    CommitTransactionalOffsets(TxnOffsetCommitRequest),
-    /// ConsumerGroupHeartbeat.
-    ConsumerHeartbeat(ConsumerGroupHeartbeatRequest),
-    /// StreamsGroupHeartbeat.
-    StreamsHeartbeat(StreamsGroupHeartbeatRequest),
-    /// OffsetDelete.
-    DeleteOffsets(OffsetDeleteRequest),
-    /// One group of DeleteGroups.
-    Delete {
-        /// The group.
-        group_id: String,
-    },
-}
-
-impl GroupRequest {
-    fn group_id(&self) -> &str {
-        match self {
-            Self::Join(request) => &request.group_id,
-            Self::Sync(request) => &request.group_id,
-            Self::Heartbeat(request) => &request.group_id,
-            Self::Leave(request) => &request.group_id,
-            Self::CommitOffsets(request) => &request.group_id,
-            Self::CommitTransactionalOffsets(request) => &request.group_id,
-            Self::ConsumerHeartbeat(request) => &request.group_id,
-            Self::StreamsHeartbeat(request) => &request.group_id,
-            Self::DeleteOffsets(request) => &request.group_id,
-            Self::Delete { group_id } => group_id,
-        }
-    }
-}
-
-/// The answer to a [`GroupRequest`].
-#[derive(Debug, Clone, PartialEq)]
-pub enum GroupReply {
-    /// To JoinGroup.
-    Join(JoinGroupResponse),
-    /// To SyncGroup.
-    Sync(SyncGroupResponse),
-    /// To Heartbeat.
-    Heartbeat(HeartbeatResponse),
-    /// To LeaveGroup.
-    Leave(LeaveGroupResponse),
-    /// To OffsetCommit.
-    CommitOffsets(OffsetCommitResponse),
-    /// To TxnOffsetCommit.
-    CommitTransactionalOffsets(TxnOffsetCommitResponse),
-    /// To ConsumerGroupHeartbeat.
-    ConsumerHeartbeat(ConsumerGroupHeartbeatResponse),
-    /// To StreamsGroupHeartbeat.
-    StreamsHeartbeat(StreamsGroupHeartbeatResponse),
-    /// To OffsetDelete.
-    DeleteOffsets(OffsetDeleteResponse),
-    /// To DeleteGroups.
-    Delete(Result<(), ResponseError>),
-}
-
-impl GroupReply {
-    /// What is answered instead if the log could not be written.
-    fn refused(self, error: ResponseError) -> Self {
-        match self {
-            Self::ConsumerHeartbeat(_) => consumer::refused(&refuse(error, error.to_string())),
-            Self::StreamsHeartbeat(_) => streams::refused(&refuse(error, error.to_string())),
-            other => other,
-        }
-    }
-}
 
 /// A request that is refused: Kafka's error, and why.
 #[derive(Debug)]
@@ -211,31 +71,6 @@ fn refuse(error: ResponseError, message: impl Into<String>) -> Refusal {
         error,
         message: message.into(),
     }
-}
-
-/// What the driver must do, in order.
-#[derive(Debug, Clone, PartialEq)]
-pub enum GroupAction {
-    /// Append records as one batch to a partition of `__consumer_offsets` and report [`GroupEvent::Appended`].
-    Append {
-        /// Comes back in the event.
-        append: AppendId,
-        /// Partition of `__consumer_offsets`.
-        partition: i32,
-        /// Keys and values; a value of None is a tombstone.
-        records: Vec<(Bytes, Option<Bytes>)>,
-        /// Producer id and epoch if the batch is part of a transaction.
-        transaction: Option<(i64, i16)>,
-    },
-    /// Make topics that a streams group needs. What cannot be made is asked for again with a later heartbeat.
-    CreateTopics(Vec<InternalTopic>),
-    /// Answer a request.
-    Reply {
-        /// The request.
-        token: Token,
-        /// The answer.
-        reply: GroupReply,
-    },
 }
 
 /// What an append was for.

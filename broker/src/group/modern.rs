@@ -98,6 +98,15 @@ impl GroupCoordinator {
         self.make_room(group_id, joins, "Streams").map(Found::New)
     }
 
+    /// That there is a group to leave; who stays is told in other words.
+    pub(super) fn check_there(&self, group_id: &str) -> Result<(), Refusal> {
+        if self.groups.contains_key(group_id) {
+            return Ok(());
+        }
+        let message = format!("Group {group_id} not found.");
+        Err(refuse(ResponseError::GroupIdNotFound, message))
+    }
+
     /// What must be written before a group of another kind can take this id.
     fn make_room(&self, group_id: &str, joins: bool, kind: &str) -> Result<Vec<RawRecord>, Refusal> {
         let not_found = |message: String| Err(refuse(ResponseError::GroupIdNotFound, message));

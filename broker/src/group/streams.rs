@@ -12,6 +12,7 @@
 //! - Nobody is assigned anything before every topic is there and has the partitions it must have.
 
 mod assignor;
+mod check;
 mod configured;
 mod describe;
 mod fence;

@@ -2,6 +2,8 @@
 
 mod classic;
 mod consumer;
+mod consumer_log;
 mod offsets;
 mod script;
+mod simulation;
 mod streams;

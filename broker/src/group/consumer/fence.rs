@@ -13,6 +13,7 @@ use crate::group::{GroupCoordinator, GroupReply, Refusal, refuse, text};
 
 impl GroupCoordinator {
     pub(super) fn consumer_leave(&self, request: &ConsumerGroupHeartbeatRequest) -> Result<Step, Refusal> {
+        self.check_there(&request.group_id)?;
         let Found::There(group) = self.find_consumer(&request.group_id, false)? else {
             unreachable!("only a member that joins makes a group");
         };

@@ -11,6 +11,7 @@ use crate::protocol::streams_heartbeat::{StreamsGroupHeartbeatRequest, StreamsGr
 
 impl GroupCoordinator {
     pub(super) fn streams_leave(&self, request: &StreamsGroupHeartbeatRequest) -> Result<Step, Refusal> {
+        self.check_there(&request.group_id)?;
         let Found::There(group) = self.find_streams(&request.group_id, false)? else {
             unreachable!("only a member that joins makes a group");
         };

@@ -21,7 +21,11 @@ use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
-use kafka_protocol::messages::{GroupId, ProducerId, TopicName};
+use kafka_protocol::messages::{
+    ConsumerGroupHeartbeatRequest, GroupId, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest,
+    OffsetCommitRequest, OffsetDeleteRequest, ProducerId, SyncGroupRequest, TopicName,
+    TxnOffsetCommitRequest,
+};
 
 use crate::group::*;
 use kafka_protocol::protocol::StrBytes;
