@@ -428,6 +428,26 @@ fn a_topic_made_by_asking_for_it_is_there_the_next_time() {
 }
 
 #[test]
+fn topics_are_found_by_id_whatever_name_is_beside_it() {
+    let fixture = Fixture::new(&[]);
+    fixture.create(topic("t"));
+    let id = fixture.broker.topics.topic("t").unwrap().id();
+    let described = |name: Option<TopicName>, id: uuid::Uuid| {
+        let topic = MetadataRequestTopic::default().with_name(name).with_topic_id(id);
+        let request = MetadataRequest::default().with_topics(Some(vec![topic]));
+        let response: MetadataResponse = fixture.ask(13, request);
+        let topic = &response.topics[0];
+        let name = topic.name.as_ref().map(|name| name.to_string());
+        (name, topic.topic_id, topic.error_code)
+    };
+    for name in [None, Some(TopicName::default())] {
+        assert_eq!(described(name.clone(), id), (Some("t".to_owned()), id, 0));
+        let unknown = uuid::Uuid::from_u128(7);
+        assert_eq!(described(name, unknown), (None, unknown, 100));
+    }
+}
+
+#[test]
 fn partitions_are_described_a_page_at_a_time() {
     let fixture = Fixture::new(&[]);
     fixture.create(topic("a"));
