@@ -411,6 +411,9 @@ impl Broker {
             Request::DeleteGroups(request) => {
                 Response::DeleteGroups(self.delete_groups(context, request, now_ms))
             }
+            Request::OffsetDelete(request) => {
+                Response::OffsetDelete(self.offset_delete(context, request, now_ms))
+            }
             Request::StreamsGroupDescribe(request) => {
                 let mut response = self.describe_streams_groups(&request);
                 if request.include_authorized_operations {
@@ -490,7 +493,6 @@ impl Broker {
             | Request::SyncGroup(_)
             | Request::Heartbeat(_)
             | Request::LeaveGroup(_)
-            | Request::OffsetDelete(_)
             | Request::ConsumerGroupHeartbeat(_)
             | Request::StreamsGroupHeartbeat(_) => {
                 return self.group_membership(context, request, now_ms);

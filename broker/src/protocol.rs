@@ -3,5 +3,7 @@
 mod codec;
 pub mod streams_describe;
 pub mod streams_heartbeat;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use codec::Field;

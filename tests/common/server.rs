@@ -34,19 +34,32 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a broker with these settings, each `key=value`, and waits until it is ready.
+    /// A broker with these settings, each `key=value`, that is ready: the one that `HEADWATER_TEST_KAFKA` names, or our own.
     pub(crate) fn start(settings: &[&str]) -> Self {
-        let mut server = Self {
+        match std::env::var("HEADWATER_TEST_KAFKA") {
+            Ok(address) => {
+                let mut server = Self::prepared(settings);
+                server.address = address;
+                server
+            }
+            Err(_) => Self::start_own(settings),
+        }
+    }
+
+    /// Our own broker.
+    pub(crate) fn start_own(settings: &[&str]) -> Self {
+        let mut server = Self::prepared(settings);
+        server.run();
+        server
+    }
+
+    fn prepared(settings: &[&str]) -> Self {
+        Self {
             address: "127.0.0.1:0".to_owned(),
             running: None,
             settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
             data: TempDir::with_prefix("headwater-test-").unwrap(),
-        };
-        match std::env::var("HEADWATER_TEST_KAFKA") {
-            Ok(address) => server.address = address,
-            Err(_) => server.run(),
         }
-        server
     }
 
     /// `host:port`.

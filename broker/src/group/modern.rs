@@ -83,7 +83,7 @@ impl GroupCoordinator {
         if let Some(group) = self.groups.get(group_id).and_then(Group::as_consumer) {
             return Ok(Found::There(group));
         }
-        self.make_room(group_id, joins, "consumer").map(Found::New)
+        self.make_room(group_id, joins, "Consumer").map(Found::New)
     }
 
     /// The streams group, or that it may be made because somebody joins.
@@ -95,14 +95,14 @@ impl GroupCoordinator {
         if let Some(group) = self.groups.get(group_id).and_then(Group::as_streams) {
             return Ok(Found::There(group));
         }
-        self.make_room(group_id, joins, "streams").map(Found::New)
+        self.make_room(group_id, joins, "Streams").map(Found::New)
     }
 
     /// What must be written before a group of another kind can take this id.
     fn make_room(&self, group_id: &str, joins: bool, kind: &str) -> Result<Vec<RawRecord>, Refusal> {
         let not_found = |message: String| Err(refuse(ResponseError::GroupIdNotFound, message));
         match self.groups.get(group_id) {
-            None if !joins => not_found(format!("Group {group_id} not found.")),
+            None if !joins => not_found(format!("{kind} group {group_id} not found.")),
             None if self.groups.len() >= self.outbox.config.max_groups => {
                 let message = format!("There are {} groups, the most there may be.", self.groups.len());
                 Err(refuse(ResponseError::PolicyViolation, message))
@@ -113,7 +113,10 @@ impl GroupCoordinator {
             Some(group) if joins && group.as_classic().is_some() && group.is_empty() => {
                 Ok(group.kind_tombstones())
             }
-            Some(_) => not_found(format!("Group {group_id} is not a {kind} group.")),
+            Some(_) => {
+                let kind = kind.to_lowercase();
+                not_found(format!("Group {group_id} is not a {kind} group."))
+            }
         }
     }
 

@@ -356,7 +356,7 @@ fn check_member_epoch(
 impl Group {
     /// Whether who fetches offsets may; who does not say a member may always.
     pub fn check_fetcher(&self, member_id: Option<&str>, member_epoch: i32) -> Result<(), ResponseError> {
-        if member_id.is_none_or(str::is_empty) && member_epoch < 0 {
+        if member_id.is_none() && member_epoch < 0 {
             return Ok(());
         }
         let member_id = member_id.unwrap_or_default();

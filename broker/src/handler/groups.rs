@@ -8,11 +8,14 @@ use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup a
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::list_groups_response::ListedGroup;
+use kafka_protocol::messages::offset_delete_response::{
+    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
 use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse,
     DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, GroupId,
     HeartbeatResponse, JoinGroupResponse, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse,
-    OffsetDeleteResponse, SyncGroupResponse,
+    OffsetDeleteRequest, OffsetDeleteResponse, SyncGroupResponse,
 };
 
 use super::parked::{ParkedApi, into_response};
@@ -62,10 +65,45 @@ impl Broker {
             request: Box::new(request),
         };
         match (self.run_group(&mut groups, event, Some(token), now_ms), parks) {
-            (Some(reply), _) => Outcome::Ready(into_response(reply)),
-            (None, Some(api)) => Outcome::Parked(groups.park(token, api)),
+            (Some(reply), _) => Outcome::Ready(into_response(reply, context.version)),
+            (None, Some(api)) => Outcome::Parked(groups.park(token, api, context.version)),
             (None, None) => Outcome::Ready(unavailable),
         }
+    }
+
+    /// OffsetDelete. Topics that are not there are refused here, as in Kafka.
+    pub(super) fn offset_delete(
+        &self,
+        context: &RequestContext,
+        mut request: OffsetDeleteRequest,
+        now_ms: i64,
+    ) -> OffsetDeleteResponse {
+        let (there, missing): (Vec<_>, Vec<_>) = std::mem::take(&mut request.topics)
+            .into_iter()
+            .partition(|topic| self.topics.topic(&topic.name).is_ok());
+        let missing = missing.into_iter().map(|topic| {
+            let partitions = topic.partitions.iter().map(|partition| {
+                OffsetDeleteResponsePartition::default()
+                    .with_partition_index(partition.partition_index)
+                    .with_error_code(ResponseError::UnknownTopicOrPartition.code())
+            });
+            OffsetDeleteResponseTopic::default()
+                .with_name(topic.name.clone())
+                .with_partitions(partitions.collect())
+        });
+        let mut response = OffsetDeleteResponse::default();
+        if !there.is_empty() {
+            request.topics = there;
+            let event = Request::OffsetDelete(request);
+            response = match self.group_membership(context, event, now_ms) {
+                Outcome::Ready(Response::OffsetDelete(response)) => response,
+                _ => response.with_error_code(ResponseError::CoordinatorNotAvailable.code()),
+            };
+        }
+        if response.error_code == 0 {
+            response.topics.extend(missing);
+        }
+        response
     }
 
     /// Takes over a group's own configs (resource type GROUP); they replace all it had. To be called when they are set and,

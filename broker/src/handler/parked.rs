@@ -76,7 +76,7 @@ pub(super) struct Groups {
     pub(super) coordinator: GroupCoordinator,
     /// The count of changes of topics that the coordinator has been told of.
     pub(super) told_topics: Option<u64>,
-    parked: HashMap<Token, (ParkedApi, Arc<Slot>)>,
+    parked: HashMap<Token, (ParkedApi, i16, Arc<Slot>)>,
 }
 
 /// What a parked request must be answered with when the broker closes.
@@ -95,22 +95,22 @@ impl Groups {
         }
     }
 
-    pub(super) fn park(&mut self, token: Token, api: ParkedApi) -> Parked {
+    pub(super) fn park(&mut self, token: Token, api: ParkedApi, version: i16) -> Parked {
         let slot = Arc::new(Slot::default());
-        self.parked.insert(token, (api, slot.clone()));
+        self.parked.insert(token, (api, version, slot.clone()));
         Parked { slot }
     }
 
     /// Answers a request that was parked before.
     pub(super) fn answer(&mut self, token: Token, reply: GroupReply) {
-        if let Some((_, slot)) = self.parked.remove(&token) {
-            slot.fill(into_response(reply));
+        if let Some((_, version, slot)) = self.parked.remove(&token) {
+            slot.fill(into_response(reply, version));
         }
     }
 
     pub(super) fn refuse_parked(&mut self) {
         let error_code = ResponseError::CoordinatorNotAvailable.code();
-        for (_, (api, slot)) in self.parked.drain() {
+        for (_, (api, _, slot)) in self.parked.drain() {
             slot.fill(match api {
                 ParkedApi::Join => {
                     Response::JoinGroup(JoinGroupResponse::default().with_error_code(error_code))
@@ -123,9 +123,17 @@ impl Groups {
     }
 }
 
-pub(super) fn into_response(reply: GroupReply) -> Response {
+/// First version of JoinGroup in which the protocol of a refused member is null.
+const NULL_PROTOCOL_VERSION: i16 = 7;
+
+pub(super) fn into_response(reply: GroupReply, version: i16) -> Response {
     match reply {
-        GroupReply::Join(response) => Response::JoinGroup(response),
+        GroupReply::Join(mut response) => {
+            if response.error_code != 0 && version >= NULL_PROTOCOL_VERSION {
+                response.protocol_name = None;
+            }
+            Response::JoinGroup(response)
+        }
         GroupReply::Sync(response) => Response::SyncGroup(response),
         GroupReply::Heartbeat(response) => Response::Heartbeat(response),
         GroupReply::Leave(response) => Response::LeaveGroup(response),

@@ -1,6 +1,8 @@
 //! The rules that only hold where coordinators and logs meet: verification, visibility of offsets, parked requests, and what
 //! clients are told.
 
+mod groups;
+
 use std::time::Duration;
 
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;

@@ -56,7 +56,7 @@ impl ConsumerGroup {
                     .map(|name| TopicName(text(name)))
                     .collect(),
             )
-            .with_subscribed_topic_regex(metadata.topic_regex.as_deref().map(text))
+            .with_subscribed_topic_regex(Some(text(metadata.regex().unwrap_or_default())))
             .with_assignment(describe_assignment(&member.current.assigned, topics))
             .with_target_assignment(target.unwrap_or_default())
             .with_member_type(CONSUMER_MEMBER)

@@ -19,6 +19,7 @@ use crate::coordinator_records::MAX_ID_BYTES;
 use crate::group::modern::{Found, ModernRecord, Step};
 use crate::group::topics::TopicImage;
 use crate::group::{Client, GroupCoordinator, GroupReply, Refusal, refuse, text};
+use crate::topic::encode_id;
 
 /// First version in which the consumer makes its own member id.
 const OWN_MEMBER_ID_VERSION: i16 = 1;
@@ -38,7 +39,7 @@ impl GroupCoordinator {
             return self.consumer_leave(request);
         }
         let member_id = if request.member_id.is_empty() {
-            self.ids.next_id().to_string()
+            encode_id(self.ids.next_id())
         } else {
             request.member_id.to_string()
         };
@@ -204,6 +205,16 @@ impl<'a> Turn<'a> {
 
     fn run(mut self, default_assignor: Assignor, heartbeat_interval_ms: i32) -> Step {
         let group = self.group;
+        let names_changed = self.before.metadata.topic_names != self.after.metadata.topic_names;
+        let regex_changed = self.before.metadata.regex() != self.after.metadata.regex();
+        let subscription_changed = names_changed || regex_changed;
+        let refresh = group.epoch == 0 || subscription_changed || group.seen_topics != self.topics.version();
+        let at_rest =
+            group.epoch == group.assignment_epoch && self.before.is_reconciled_to(group.assignment_epoch);
+        if at_rest && !refresh {
+            // Most heartbeats are only signs of life: they must not cost more in a larger group.
+            return self.finish(heartbeat_interval_ms);
+        }
         let after = self.after.clone();
         let replaced_id = self.replaced.map(|old| old.member_id.as_str());
         let others = group.members.values().filter(|member| {
@@ -211,16 +222,14 @@ impl<'a> Turn<'a> {
         });
         let members: Vec<&ConsumerMember> = others.chain([&after]).collect();
 
-        let names_changed = self.before.metadata.topic_names != after.metadata.topic_names;
-        let regex_changed = self.before.metadata.regex() != after.metadata.regex();
         let mut epoch = group.epoch;
         let mut resolved = None;
-        if epoch == 0 || names_changed || regex_changed || group.seen_topics != self.topics.version() {
+        if refresh {
             let (regexes, records) = group.resolve_regexes(members.iter().copied(), self.topics, self.now_ms);
             self.records.extend(records);
             let names = topics_of(members.iter().copied(), &regexes);
             let metadata_hash = self.topics.metadata_hash(names);
-            if epoch == 0 || names_changed || regex_changed || metadata_hash != group.metadata_hash {
+            if epoch == 0 || subscription_changed || metadata_hash != group.metadata_hash {
                 epoch += 1;
                 self.records
                     .push(ConsumerRecord::Group(Some(GroupEpoch { epoch, metadata_hash })));
@@ -251,7 +260,7 @@ impl<'a> Turn<'a> {
             epoch: epoch.max(group.assignment_epoch),
             target: &target.unwrap_or_default(),
             subscribed: &self.topics.ids(topics_of_member(&after, regexes)),
-            subscription_changed: names_changed || regex_changed,
+            subscription_changed,
             owned: self.request.topic_partitions.as_deref(),
             is_free: &|topic, partition| group.is_free(topic, partition),
         };

@@ -32,8 +32,15 @@ pub(super) fn compile(regex: &str) -> Result<Regex, Refusal> {
     build(regex)
         .and_then(|_| build(&format!(r"\A(?:{regex})\z")))
         .map_err(|error| {
+            // The crate draws a picture of the place first; an answer has one line.
+            let error = error.to_string();
+            let reason = error
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim_start_matches("error: ");
             let message =
-                format!("SubscribedTopicRegex `{regex}` is not a valid regular expression: {error}");
+                format!("SubscribedTopicRegex `{regex}` is not a valid regular expression: {reason}.");
             refuse(ResponseError::InvalidRegularExpression, message)
         })
 }

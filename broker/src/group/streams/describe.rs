@@ -24,32 +24,30 @@ impl StreamsGroup {
         }
     }
 
+    /// None, as in Kafka, while source topics are missing or do not fit.
     fn describe_topology(&self) -> Option<DescribedTopology> {
         let topology = self.topology.as_ref()?;
         let configured = self
             .configured
             .as_ref()
-            .filter(|configured| configured.subtopologies.is_some());
-        let subtopologies = configured.map(|configured| {
-            let resolved = |topics: &[TopicInfo]| {
-                let resolved = topics.iter().map(|topic| TopicInfo {
-                    partitions: configured.partition_counts.get(&topic.name).copied().unwrap_or(0),
-                    ..topic.clone()
-                });
-                resolved.collect()
-            };
-            let parts = topology.subtopologies.iter().map(|part| DescribedSubtopology {
-                subtopology_id: part.subtopology_id.clone(),
-                source_topics: part.source_topics.clone(),
-                repartition_sink_topics: part.repartition_sink_topics.clone(),
-                state_changelog_topics: resolved(&part.state_changelog_topics),
-                repartition_source_topics: resolved(&part.repartition_source_topics),
+            .filter(|configured| configured.subtopologies.is_some())?;
+        let resolved = |topics: &[TopicInfo]| {
+            let resolved = topics.iter().map(|topic| TopicInfo {
+                partitions: configured.partition_counts.get(&topic.name).copied().unwrap_or(0),
+                ..topic.clone()
             });
-            parts.collect()
+            resolved.collect()
+        };
+        let parts = topology.subtopologies.iter().map(|part| DescribedSubtopology {
+            subtopology_id: part.subtopology_id.clone(),
+            source_topics: part.source_topics.clone(),
+            repartition_sink_topics: part.repartition_sink_topics.clone(),
+            state_changelog_topics: resolved(&part.state_changelog_topics),
+            repartition_source_topics: resolved(&part.repartition_source_topics),
         });
         Some(DescribedTopology {
             epoch: topology.epoch,
-            subtopologies,
+            subtopologies: Some(parts.collect()),
         })
     }
 

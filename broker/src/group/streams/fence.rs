@@ -84,7 +84,7 @@ impl StreamsGroup {
             self.configured = Some(configured);
             self.seen_topics = seen_topics.unwrap_or(0);
         }
-        self.endpoint_epoch += i32::from(effects.endpoints_changed);
+        self.endpoint_changes += i32::from(effects.endpoints_changed);
         if !self.members.is_empty() && effects.shutdown_by.is_some() {
             self.shutdown_by = effects.shutdown_by;
         }

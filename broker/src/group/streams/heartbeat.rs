@@ -105,8 +105,9 @@ fn check_request(request: &StreamsGroupHeartbeatRequest) -> Result<(), Refusal> 
         if request.rebalance_timeout_ms == -1 {
             return invalid("RebalanceTimeoutMs must be provided in first request.");
         }
-        if owned.into_iter().any(some) {
-            return invalid("ActiveTasks, StandbyTasks and WarmupTasks must be empty when (re-)joining.");
+        let names = ["ActiveTasks", "StandbyTasks", "WarmupTasks"];
+        if let Some((_, name)) = owned.into_iter().zip(names).find(|(tasks, _)| some(tasks)) {
+            return invalid(&format!("{name} must be empty when (re-)joining."));
         }
         let Some(topology) = &request.topology else {
             return invalid("Topology must be non-null when (re-)joining.");
@@ -117,7 +118,10 @@ fn check_request(request: &StreamsGroupHeartbeatRequest) -> Result<(), Refusal> 
         return invalid("InstanceId can't be null.");
     }
     if request.member_epoch < LEFT_STATIC_EPOCH {
-        return invalid("MemberEpoch is invalid: it must be greater than or equal to -2.");
+        let epoch = request.member_epoch;
+        return invalid(&format!(
+            "MemberEpoch is {epoch}, but must be greater than or equal to -2."
+        ));
     }
     if request.topology.is_some() {
         return invalid("Topology can only be provided when (re-)joining.");
@@ -252,6 +256,12 @@ impl<'a> Turn<'a> {
                 standby_replicas,
             })));
         }
+        let at_rest = epoch == group.assignment_epoch && self.before.is_reconciled_to(epoch);
+        if at_rest {
+            // Most heartbeats are only signs of life: they must not cost more in a larger group.
+            let missing = configured.missing.clone();
+            return Ok((self.finish(&configured, config), missing));
+        }
         let target = if epoch > group.assignment_epoch {
             self.compute_target(epoch, &configured, config.standby_replicas)
         } else {
@@ -358,10 +368,13 @@ impl<'a> Turn<'a> {
             response.standby_tasks = Some(task_ids(&current.assigned.standby));
             response.warmup_tasks = Some(task_ids(&current.assigned.warmup));
         }
-        let endpoints_changed = tell && self.after.metadata.user_endpoint.is_some();
-        response.endpoint_information_epoch = group.endpoint_epoch + i32::from(endpoints_changed);
+        // A member that joins without tasks changes nothing for those who look for partitions.
+        let joins = self.request.member_epoch == JOIN_EPOCH;
+        let endpoints_changed = tell && !(joins && current.assigned.is_empty());
+        response.endpoint_information_epoch = group.endpoint_epoch() + i32::from(endpoints_changed);
         if response.endpoint_information_epoch != self.request.endpoint_information_epoch {
-            response.partitions_by_user_endpoint = Some(self.endpoints(configured));
+            let endpoints = self.endpoints(configured);
+            response.partitions_by_user_endpoint = (!endpoints.is_empty()).then_some(endpoints);
         }
         let shutdown_by = self
             .request

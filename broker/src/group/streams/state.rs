@@ -51,14 +51,19 @@ pub struct StreamsGroup {
     pub(super) configured: Option<Arc<Configured>>,
     /// The version of the topics that was made of.
     pub(super) seen_topics: u64,
-    /// Counts changes of who serves what.
-    pub(super) endpoint_epoch: i32,
+    /// Counts changes of who serves what, see [`Self::endpoint_epoch`].
+    pub(super) endpoint_changes: i32,
     /// The member that asked for the whole application to stop.
     pub(super) shutdown_by: Option<String>,
     pub(super) timers: BTreeMap<String, Timers>,
 }
 
 impl StreamsGroup {
+    /// The epoch of who serves what: -1 while nobody serves anything.
+    pub(super) fn endpoint_epoch(&self) -> i32 {
+        self.endpoint_changes - 1
+    }
+
     /// Its epoch.
     pub fn epoch(&self) -> i32 {
         self.group.epoch

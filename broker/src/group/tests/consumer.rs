@@ -192,7 +192,7 @@ fn requests_that_make_no_sense_are_refused_with_kafkas_words() {
         &expect![[r#"
             > topics t=1
             > hb a 1
-              a: GroupIdNotFound: Group g not found.
+              a: GroupIdNotFound: Consumer group g not found.
             > hb a 0
               a: InvalidRequest: Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when (re-)joining.
             > hb a 0 topics=t owned=t:0
@@ -200,10 +200,7 @@ fn requests_that_make_no_sense_are_refused_with_kafkas_words() {
             > hb a 0 topics=t assignor=best
               a: UnsupportedAssignor: ServerAssignor best is not supported. Supported assignors: uniform, range.
             > hb a 0 regex=(
-              a: InvalidRegularExpression: SubscribedTopicRegex `(` is not a valid regular expression: regex parse error:
-                (
-                ^
-            error: unclosed group
+              a: InvalidRegularExpression: SubscribedTopicRegex `(` is not a valid regular expression: unclosed group.
             > hb a 0 topics=t timeout=-1
               a: InvalidRequest: RebalanceTimeoutMs must be provided in first request.
             > hb a -2
