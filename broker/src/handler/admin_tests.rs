@@ -291,6 +291,8 @@ fn configs_of_topics_are_altered_step_by_step() {
         ("t", "retention.ms", APPEND, Some("1"), 40),
         ("t", "retention.ms", 9, Some("1"), 42),
         ("unknown", "retention.ms", SET, Some("1"), 3),
+        ("t", "max.compaction.lag.ms", SET, Some("5"), 0),
+        ("t", "min.compaction.lag.ms", SET, Some("6"), 40),
     ];
     for (topic, config, operation, value, expected) in refused {
         assert_eq!(
