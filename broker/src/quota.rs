@@ -49,11 +49,9 @@ pub fn check_limit(entity: &QuotaEntity, key: &str, value: f64) -> Result<(), St
         ));
     }
     let is_whole = value.fract() == 0.0;
-    if !value.is_finite() || value < 0.0 || WHOLE_LIMITS.contains(&key) && !is_whole {
+    if !value.is_finite() || value <= 0.0 || WHOLE_LIMITS.contains(&key) && !is_whole {
         let whole = if WHOLE_LIMITS.contains(&key) { "whole " } else { "" };
-        return Err(format!(
-            "{key} must be a {whole}number from 0 on, and not {value}"
-        ));
+        return Err(format!("{key} must be a {whole}number above 0, and not {value}"));
     }
     Ok(())
 }

@@ -152,6 +152,7 @@ impl Broker {
             {
                 check_topic_config(name, value)?;
             }
+            self.check_compaction_lags(&configs)?;
             Ok::<_, Refusal>(configs)
         };
         if validate_only {
@@ -159,6 +160,25 @@ impl Broker {
             return Ok(self.topics.validate_configs(name, &change(topic.configs())?)?);
         }
         self.topics.alter_configs(name, change).map(|_| ())
+    }
+
+    /// Records cannot be safe from compaction for longer than they may wait for it.
+    pub(super) fn check_compaction_lags(&self, configs: &Configs) -> Result<(), Refusal> {
+        let cluster = self.cluster.current();
+        let lag_ms = |name: &str| {
+            let own = configs.get(name).cloned();
+            let value = match own {
+                Some(value) => value,
+                None => self.topic_default(&cluster, topic_key(name)?),
+            };
+            Ok::<_, Refusal>(value.trim().parse::<i64>().unwrap_or_default())
+        };
+        let (least, most) = (lag_ms("min.compaction.lag.ms")?, lag_ms("max.compaction.lag.ms")?);
+        if least <= most {
+            return Ok(());
+        }
+        let message = format!("min.compaction.lag.ms ({least}) is more than max.compaction.lag.ms ({most})");
+        Err(Refusal::new(ResponseError::InvalidConfig, message))
     }
 
     fn alter_cluster(

@@ -74,14 +74,17 @@ impl Broker {
         let may_create = self.config.auto_create_topics
             && (version < AUTO_CREATE_FIELD_VERSION || request.allow_auto_topic_creation);
         let topics = asked.iter().map(|topic| match &topic.name {
+            // Java names a topic by its id with an empty name beside it.
+            _ if version >= TOPIC_ID_VERSION && !topic.topic_id.is_nil() => {
+                self.topic_with_id(context, request, topic.topic_id)
+            }
             Some(name) => match self.topic_to_describe(context, name, may_create, now_ms) {
                 Ok(topic) => self.describe_topic(context, request, &topic),
                 Err(code) => {
                     failed(Some(name.clone()), Uuid::nil(), code).with_is_internal(is_internal_topic(name))
                 }
             },
-            None if version >= TOPIC_ID_VERSION => self.topic_with_id(context, request, topic.topic_id),
-            // A name must be there in these versions.
+            // Neither a name nor an id. Older versions have no null for it.
             None => failed(
                 Some(TopicName::default()),
                 topic.topic_id,

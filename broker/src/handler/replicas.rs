@@ -123,16 +123,13 @@ impl Broker {
             let is_own = std::path::Path::new(dir.path.as_str()) == self.topics.dir();
             for topic in &dir.topics {
                 let partitions = topic.partitions.iter().map(|partition| {
-                    let moved = allowed
-                        .clone()
-                        .and_then(|()| self.check_partition(&topic.name, *partition))
-                        .and_then(|()| {
-                            if is_own {
-                                Ok(())
-                            } else {
-                                Err(ResponseError::LogDirNotFound.into())
-                            }
-                        });
+                    let moved = allowed.clone().and_then(|()| {
+                        if is_own {
+                            self.check_partition(&topic.name, *partition)
+                        } else {
+                            Err(ResponseError::LogDirNotFound.into())
+                        }
+                    });
                     AlterReplicaLogDirPartitionResult::default()
                         .with_partition_index(*partition)
                         .with_error_code(moved.err().map_or(0, |refusal| refusal.code))

@@ -89,6 +89,7 @@ impl Broker {
             configs: asked_configs(topic)?,
             partitions: self.asked_partitions(topic)?,
         };
+        self.check_compaction_lags(&plan.configs)?;
         if validate_only {
             self.topics
                 .validate_topic(&topic.name, plan.partitions, &plan.configs)?;

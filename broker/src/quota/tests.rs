@@ -85,6 +85,7 @@ fn limits_must_be_ones_there_are() {
         (&user, "connection_creation_rate", 5.0),
         (&address, "producer_byte_rate", 5.0),
         (&user, "producer_byte_rate", 0.5),
+        (&user, "producer_byte_rate", 0.0),
         (&user, "producer_byte_rate", -1.0),
         (&user, "producer_byte_rate", f64::NAN),
         (&user, "bytes", 1.0),

@@ -247,8 +247,15 @@ impl Begun {
             .and_then(|nonce| nonce.strip_prefix("r="))
             .ok_or_else(malformed)?;
         let mut proof = BASE64.decode(proof).map_err(|_| malformed())?;
-        if binding != self.gs2_header.as_bytes() || nonce != self.nonce {
+        if binding != self.gs2_header.as_bytes() {
             return Err("the tokens do not belong together".to_owned());
+        }
+        // As Apache Kafka since CVE-2024-56128: a nonce that merely ends like ours will not do.
+        if nonce != self.nonce {
+            return Err(
+                "the nonce is not the server's; librdkafka does that before 2.6.1: use a later one"
+                    .to_owned(),
+            );
         }
         let message = format!("{},{without_proof}", self.messages);
         let signature = mechanism.hmac(&self.credential.stored_key, message.as_bytes());
