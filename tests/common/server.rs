@@ -53,6 +53,13 @@ impl Server {
         server
     }
 
+    /// The same broker for another thread: to connect to, not to start or stop.
+    pub(crate) fn beside(other: &Self) -> Self {
+        let mut server = Self::prepared(&[]);
+        server.address.clone_from(&other.address);
+        server
+    }
+
     fn prepared(settings: &[&str]) -> Self {
         Self {
             address: "127.0.0.1:0".to_owned(),
