@@ -25,9 +25,8 @@
 //! broker.admin().unwrap().create_topic(&NewTopic::new("words", 3)).unwrap();
 //! ```
 //!
-//! What it is: topics, idempotent and transactional produce, fetch with both isolations, committed offsets, classic groups, in
-//! Kafka's protocol and formats. What it is not yet: replicated, compacted, or reachable over TCP; those come on top of the
-//! same handler.
+//! What it is: Kafka's protocol as one node of Apache Kafka 4.1 speaks it, in process or as a server: [`server`], around the
+//! same handler. What it is not yet: replicated.
 
 pub mod acl;
 pub mod cluster;

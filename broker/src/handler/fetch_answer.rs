@@ -20,8 +20,14 @@ const FLEXIBLE_VERSION: i16 = 12;
 /// First version that names topics by id.
 const TOPIC_ID_VERSION: i16 = 13;
 
+const OFFSET_OUT_OF_RANGE: i16 = 1;
 /// Kafka's code for files that cannot be read.
 const STORAGE_ERROR: i16 = 56;
+
+/// The aborted transactions beside an error: Kafka has null where a log refused, and none where there is no log.
+fn aborted_beside(error_code: i16) -> Option<&'static [log::AbortedTransaction]> {
+    (error_code != OFFSET_OUT_OF_RANGE).then_some(&[])
+}
 
 /// What a Fetch found.
 #[derive(Debug, Default)]
@@ -84,6 +90,7 @@ impl PartitionAnswer {
                 .with_high_watermark(-1)
                 .with_last_stable_offset(-1)
                 .with_log_start_offset(-1)
+                .with_aborted_transactions(aborted_beside(error_code).map(|_| Vec::new()))
                 .with_records(Some(Bytes::new())),
         }
     }
@@ -171,7 +178,7 @@ impl<'a> Encoder<'a, '_> {
                 ],
                 found.aborted.as_deref(),
             ),
-            Err(error_code) => (*error_code, [-1; 3], Some(&[][..])),
+            Err(error_code) => (*error_code, [-1; 3], aborted_beside(*error_code)),
         };
         self.output.put_i32(partition.index);
         self.output.put_i16(error_code);

@@ -32,6 +32,9 @@ const OPERATIONS_NOT_REQUESTED: i32 = i32::MIN;
 /// First version of DescribeGroups that knows GROUP_ID_NOT_FOUND.
 const GROUP_ID_NOT_FOUND_VERSION: i16 = 6;
 
+/// First version of SyncGroup that must say the protocol.
+const SYNC_PROTOCOL_VERSION: i16 = 5;
+
 impl Broker {
     pub(super) fn group_membership(
         &self,
@@ -49,6 +52,12 @@ impl Broker {
             Request::OffsetDelete(request) => (GroupRequest::DeleteOffsets(request), None),
             other => unreachable!("{other:?} is not about membership"),
         };
+        if let GroupRequest::Sync(sync) = &request
+            && context.version >= SYNC_PROTOCOL_VERSION
+            && (sync.protocol_type.is_none() || sync.protocol_name.is_none())
+        {
+            return Outcome::Ready(refusal_of(&request, ResponseError::InconsistentGroupProtocol));
+        }
         let unavailable = refusal_of(&request, ResponseError::CoordinatorNotAvailable);
         let Ok(mut groups) = self.lock_groups() else {
             return Outcome::Ready(unavailable);

@@ -36,6 +36,18 @@ pub(crate) struct AppendRefusal {
     pub(crate) record_errors: Vec<(i32, String)>,
 }
 
+impl AppendRefusal {
+    /// Whether the batch was sound and the log did not want it.
+    fn was_judged_by_the_log(&self) -> bool {
+        let by_state = [
+            ResponseError::OutOfOrderSequenceNumber,
+            ResponseError::InvalidProducerEpoch,
+            ResponseError::InvalidTimestamp,
+        ];
+        !self.record_errors.is_empty() || by_state.iter().any(|error| error.code() == self.refusal.code)
+    }
+}
+
 impl Broker {
     pub(super) fn produce(&self, version: i16, request: ProduceRequest, now_ms: i64) -> ProduceResponse {
         let context = AppendContext {
@@ -70,9 +82,15 @@ impl Broker {
                         Some(records) => self.append_batch(topic, data.index, records, context, now_ms),
                     },
                 };
-                answered
-                    .partition_responses
-                    .push(partition_response(data.index, appended));
+                let was_judged = matches!(&appended, Err(refused) if refused.was_judged_by_the_log());
+                let mut response = partition_response(data.index, appended);
+                if let (true, Ok(topic)) = (was_judged, &topic)
+                    && let Ok(log) = topic.lock(data.index)
+                {
+                    // As in Kafka, which looked at the log by then.
+                    response.log_start_offset = log.log_start_offset();
+                }
+                answered.partition_responses.push(response);
             }
             response.responses.push(answered);
         }

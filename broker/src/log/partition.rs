@@ -454,15 +454,11 @@ impl PartitionLog {
     }
 
     fn duplicate_info(&self, batch: RememberedBatch) -> AppendInfo {
-        let append_time = self.config.message_timestamp_type == TimestampType::LogAppendTime;
         AppendInfo {
             base_offset: batch.base_offset(),
             last_offset: batch.last_offset,
-            log_append_time_ms: if append_time {
-                batch.timestamp
-            } else {
-                NO_TIMESTAMP
-            },
+            // Whoever set it: Kafka tells it here in either case.
+            log_append_time_ms: batch.timestamp,
             log_start_offset: self.log_start_offset,
             duplicate: true,
         }

@@ -253,7 +253,7 @@ impl Begun {
         // As Apache Kafka since CVE-2024-56128: a nonce that merely ends like ours will not do.
         if nonce != self.nonce {
             return Err(
-                "the nonce is not the server's; librdkafka does that before 2.6.1: use a later one"
+                "the nonce is not the server's; clients of before 2024 may do that: use a later one"
                     .to_owned(),
             );
         }

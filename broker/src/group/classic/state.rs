@@ -192,6 +192,9 @@ impl ClassicGroup {
         protocols: &[(String, Bytes)],
         except: Option<&str>,
     ) -> bool {
+        if !self.members.is_empty() && self.protocol_type.as_deref() != Some(protocol_type) {
+            return false;
+        }
         let mut others = self
             .members
             .values()
@@ -201,12 +204,11 @@ impl ClassicGroup {
             return !protocol_type.is_empty() && !protocols.is_empty();
         }
         let others: Vec<&Member> = others.collect();
-        self.protocol_type.as_deref() == Some(protocol_type)
-            && protocols.iter().any(|(name, _)| {
-                others
-                    .iter()
-                    .all(|member| member.protocols.iter().any(|(other, _)| other == name))
-            })
+        protocols.iter().any(|(name, _)| {
+            others
+                .iter()
+                .all(|member| member.protocols.iter().any(|(other, _)| other == name))
+        })
     }
 
     /// The protocol that all members know and most of them want.
