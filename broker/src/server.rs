@@ -22,6 +22,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use streams_core::time::Clock;
@@ -128,6 +129,12 @@ pub async fn serve(
         connections_by_host: Mutex::default(),
     });
     let ticker = tokio::spawn(tick(shared.clone()));
+    let syncer = shared
+        .broker
+        .config()
+        .log
+        .group_commit
+        .then(|| start_syncer(&shared));
     let cancelled = Arc::new(AtomicBool::new(false));
     let cleaner = tokio::spawn(clean(shared.clone(), cancelled.clone()));
     let slots = Arc::new(Semaphore::new(
@@ -139,6 +146,10 @@ pub async fn serve(
     }
     while accepting.join_next().await.is_some() {}
     ticker.abort();
+    if let Some((stop, thread)) = syncer {
+        stop.store(true, Ordering::Relaxed);
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    }
     // What is being compacted ends by itself before the logs are closed.
     cancelled.store(true, Ordering::Relaxed);
     if cleaner.await.is_err() {
@@ -273,4 +284,18 @@ async fn clean(shared: Arc<Shared>, cancelled: Arc<AtomicBool>) {
             tracing::error!(%error, "compaction failed");
         }
     }
+}
+
+/// The thread of group commit: it spends its life waiting for the disk.
+fn start_syncer(shared: &Arc<Shared>) -> (Arc<AtomicBool>, JoinHandle<()>) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (broker, stopped) = (shared.broker.clone(), stop.clone());
+    let thread = std::thread::spawn(move || {
+        while !stopped.load(Ordering::Relaxed) {
+            for error in broker.topics().sync_round(TICK_INTERVAL) {
+                tracing::error!(%error, "a log could not be synced");
+            }
+        }
+    });
+    (stop, thread)
 }

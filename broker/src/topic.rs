@@ -479,6 +479,10 @@ impl Topics {
         let mut errors = Vec::new();
         for partition in partitions.iter().filter_map(Weak::upgrade) {
             let Ok(mut log) = partition.lock() else { continue };
+            if log.has_failed_to_sync() {
+                errors.extend(log.check_available().err().map(TopicError::from));
+                continue;
+            }
             let Some(flush) = log.begin_group_commit() else {
                 continue;
             };

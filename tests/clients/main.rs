@@ -88,6 +88,18 @@ fn aiokafka() {
 }
 
 #[test]
+fn kafka_python_with_group_commit() {
+    let broker = Server::start_own(&[
+        "headwater.group.commit.enable=true",
+        "group.initial.rebalance.delay.ms=0",
+    ]);
+    let program = clients().join("python/bin/python");
+    run(Command::new(program)
+        .arg(script("kafka_python.py"))
+        .arg(broker.address()));
+}
+
+#[test]
 fn kafkajs() {
     let broker = broker();
     let modules = clients().join("node/node_modules");

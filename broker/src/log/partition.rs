@@ -34,6 +34,7 @@ use crate::topic::waiter::{FetchWaiter, Waiters};
 const LEADER_EPOCH: i32 = 0;
 /// The front of a batch, with all that is stamped on it: offset, length, leader epoch.
 const STAMPED_BYTES: usize = 16;
+const SYNC_FAILED: &str = "syncing it failed; restart the broker to recover it";
 /// How many damaged records of a batch an error lists.
 const MAX_RECORD_ERRORS: usize = 100;
 
@@ -369,13 +370,15 @@ impl PartitionLog {
         synced: Result<(), LogError>,
     ) -> Result<(), LogError> {
         if let Err(error) = synced {
-            self.unavailable = Some("syncing it failed; restart the broker to recover it");
+            self.unavailable = Some(SYNC_FAILED);
             return Err(error);
         }
         if flush.end_offset <= self.recovery_point || self.unavailable.is_some() {
             return Ok(());
         }
-        self.unsynced.drain(..flush.sealed.min(self.unsynced.len()));
+        let synced = &flush.files[..flush.sealed];
+        self.unsynced
+            .retain(|file| !synced.iter().any(|done| Arc::ptr_eq(done, file)));
         // A roll since has put its sealed segment on the list.
         self.names_synced = self.unsynced.is_empty();
         if flush.end_offset == self.log_end_offset {
@@ -392,6 +395,11 @@ impl PartitionLog {
             }
         }
         self.write_checkpoint()
+    }
+
+    /// Whether records may be in it that will never be known to be on disk.
+    pub(crate) fn has_failed_to_sync(&self) -> bool {
+        self.unavailable == Some(SYNC_FAILED)
     }
 
     /// With group commit: what is to be synced now.
@@ -443,7 +451,7 @@ impl PartitionLog {
         self.progress = Some(progress);
     }
 
-    pub(in crate::log) fn check_available(&self) -> Result<(), LogError> {
+    pub(crate) fn check_available(&self) -> Result<(), LogError> {
         match self.unavailable {
             None => Ok(()),
             Some(reason) => Err(LogError::Unavailable {
