@@ -81,6 +81,8 @@ impl KafkaProducer {
         let mut settings = client.clone();
         settings
             .set("enable.idempotence", "true")
+            // A misspelt topic is an error, not a new topic.
+            .set("allow.auto.create.topics", "false")
             .set("linger.ms", "5")
             .set("batch.size", config.batch_bytes.to_string());
         if let Some(id) = &config.transactional_id {
