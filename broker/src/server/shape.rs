@@ -290,6 +290,9 @@ fn parse_attached(kind: Kind, attached: &str) -> Option<Field> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use bytes::BytesMut;
     use kafka_protocol::messages::{ApiKey, FetchRequest};
