@@ -473,11 +473,11 @@ impl Topics {
     /// One round of group commit: waits until something was appended, at most `timeout`, and syncs it. Answers the failures;
     /// the logs concerned take no more requests.
     pub fn sync_round(&self, timeout: Duration) -> Vec<TopicError> {
-        let Some((round, partitions)) = self.sync_queue.begin_round(timeout) else {
+        let Some(round) = self.sync_queue.begin_round(timeout) else {
             return Vec::new();
         };
         let mut errors = Vec::new();
-        for partition in partitions.iter().filter_map(Weak::upgrade) {
+        for partition in round.partitions.iter().filter_map(Weak::upgrade) {
             let Ok(mut log) = partition.lock() else { continue };
             if log.has_failed_to_sync() {
                 errors.extend(log.check_available().err().map(TopicError::from));
@@ -491,7 +491,9 @@ impl Topics {
             let Ok(mut log) = partition.lock() else { continue };
             errors.extend(log.finish_flush(&flush, synced).err().map(TopicError::from));
         }
-        self.sync_queue.finish_round(round, !errors.is_empty());
+        if errors.is_empty() {
+            round.succeed();
+        }
         errors
     }
 

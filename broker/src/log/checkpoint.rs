@@ -1,6 +1,6 @@
 //! What a partition log remembers beside its segments: the first offset that may be read (it moves when
-//! records are deleted), the offset up to which everything is known to be synced, and the one up to which it was compacted. Kafka keeps one file
-//! per data directory for each; here each partition has its own small file, so that a partition needs
+//! records are deleted), the offset up to which everything is known to be synced, and the one up to which it was compacted.
+//! Kafka keeps one file per data directory for each; here each partition has its own small file, so that a partition needs
 //! nobody else to persist it. The last line proves the file whole; a torn one counts as missing, which
 //! costs a longer recovery and nothing else.
 
@@ -30,9 +30,9 @@ impl Checkpoint {
             .unwrap_or_default())
     }
 
-    /// Replaces the file.
+    /// Replaces the file. Deleted records stay deleted, also after a power cut: it is on disk when this returns.
     pub(crate) fn write(&self, dir: &Path) -> Result<(), LogError> {
-        files::replace(&path(dir), self.text().as_bytes(), Durability::Process)
+        files::replace(&path(dir), self.text().as_bytes(), Durability::Disk)
     }
 
     fn text(&self) -> String {

@@ -50,7 +50,7 @@ pub(crate) fn replace(path: &Path, content: &[u8], durability: Durability) -> Re
     file.write_all(content)
         .map_err(LogError::io("write", &temporary))?;
     if durability == Durability::Disk {
-        file.sync_all().map_err(LogError::io("sync", &temporary))?;
+        sync_data(&file).map_err(LogError::io("sync", &temporary))?;
     }
     fs::rename(&temporary, path).map_err(LogError::io("rename to", path))?;
     match path.parent() {
@@ -67,6 +67,14 @@ pub(crate) fn sync_data(file: &File) -> std::io::Result<()> {
     #[cfg(test)]
     synced::note(file, length)?;
     Ok(())
+}
+
+/// Makes what is in the file of this name survive a power cut; none being there is fine.
+pub(crate) fn sync_if_present(path: &Path) -> Result<(), LogError> {
+    match File::open(path).and_then(|file| sync_data(&file)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(LogError::io("sync", path)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the names in a folder survive a power cut.

@@ -25,7 +25,7 @@ use crate::log::files::{self, Durability, offset_file};
 use crate::log::producer_snapshot;
 use crate::log::producer_state::{ProducerState, RememberedBatch, Verdict};
 use crate::log::read::Isolation;
-use crate::log::segment::Segment;
+use crate::log::segment::{Segment, sync_indexes};
 use crate::topic::progress::Progress;
 use crate::topic::sync::SyncQueue;
 use crate::topic::waiter::{FetchWaiter, Waiters};
@@ -118,13 +118,28 @@ pub struct AppendInfo {
     pub duplicate: bool,
 }
 
+/// A segment that was sealed since the last sync.
+#[derive(Debug, Clone)]
+pub(in crate::log) struct SealedSegment {
+    base_offset: i64,
+    file: Arc<File>,
+}
+
+impl SealedSegment {
+    pub(in crate::log) fn of(segment: &Segment) -> Self {
+        Self {
+            base_offset: segment.base_offset,
+            file: segment.file().clone(),
+        }
+    }
+}
+
 /// A sync of what a log had written when it was begun.
 #[derive(Debug)]
 pub(crate) struct PendingFlush {
     dir: PathBuf,
-    files: Vec<Arc<File>>,
-    /// How many of the files are sealed segments.
-    sealed: usize,
+    sealed: Vec<SealedSegment>,
+    active: Arc<File>,
     /// Whether files were made since the last sync.
     new_names: bool,
     end_offset: i64,
@@ -132,8 +147,17 @@ pub(crate) struct PendingFlush {
 
 impl PendingFlush {
     pub(crate) fn sync(&self) -> Result<(), LogError> {
-        for file in &self.files {
+        for file in self
+            .sealed
+            .iter()
+            .map(|sealed| &sealed.file)
+            .chain([&self.active])
+        {
             files::sync_data(file).map_err(LogError::io("sync a segment in", &self.dir))?;
+        }
+        // The recovery point will pass them: from then on their indexes are believed.
+        for sealed in &self.sealed {
+            sync_indexes(&self.dir, sealed.base_offset)?;
         }
         if self.new_names {
             files::sync_dir(&self.dir)?;
@@ -159,7 +183,7 @@ pub struct PartitionLog {
     /// A damaged record keeps the log from being compacted.
     pub(in crate::log) uncleanable: bool,
     /// Sealed segments that were not synced yet.
-    pub(in crate::log) unsynced: Vec<Arc<File>>,
+    pub(in crate::log) unsynced: Vec<SealedSegment>,
     /// When the oldest record that is not synced was written.
     pub(in crate::log) unflushed_since_ms: Option<i64>,
     /// Why the log takes no requests any more.
@@ -356,8 +380,8 @@ impl PartitionLog {
         let active = self.segments.last().expect("a log has a segment").file();
         Some(PendingFlush {
             dir: self.dir.clone(),
-            files: self.unsynced.iter().chain([active]).cloned().collect(),
-            sealed: self.unsynced.len(),
+            sealed: self.unsynced.clone(),
+            active: active.clone(),
             new_names: !self.names_synced,
             end_offset: self.log_end_offset,
         })
@@ -376,9 +400,13 @@ impl PartitionLog {
         if flush.end_offset <= self.recovery_point || self.unavailable.is_some() {
             return Ok(());
         }
-        let synced = &flush.files[..flush.sealed];
-        self.unsynced
-            .retain(|file| !synced.iter().any(|done| Arc::ptr_eq(done, file)));
+        let synced = |segment: &SealedSegment| {
+            flush
+                .sealed
+                .iter()
+                .any(|done| Arc::ptr_eq(&done.file, &segment.file))
+        };
+        self.unsynced.retain(|segment| !synced(segment));
         // A roll since has put its sealed segment on the list.
         self.names_synced = self.unsynced.is_empty();
         if flush.end_offset == self.log_end_offset {
@@ -390,7 +418,7 @@ impl PartitionLog {
             // start, for which that of the last sealed segment is enough.
             self.waiters.finish();
             self.notify();
-            if flush.sealed == 0 {
+            if flush.sealed.is_empty() {
                 return Ok(());
             }
         }
@@ -427,7 +455,10 @@ impl PartitionLog {
     /// [`LogError`]; the next start must then be told that the shutdown was not clean.
     pub fn close(&mut self) -> Result<(), LogError> {
         self.flush()?;
-        self.active().write_indexes()?;
+        if !self.active().has_index_files() {
+            // After a clean shutdown all indexes are believed.
+            self.active().write_indexes(Durability::Disk)?;
+        }
         self.write_snapshot(self.log_end_offset)?;
         self.unavailable = Some("it was closed");
         self.waiters.finish();
@@ -682,9 +713,9 @@ impl PartitionLog {
     pub(in crate::log) fn roll(&mut self, now_ms: i64) -> Result<(), LogError> {
         let next = Segment::create(&self.dir, self.log_end_offset, now_ms)?;
         let sealed = self.active();
-        sealed.write_indexes()?;
-        let file = sealed.file().clone();
-        self.unsynced.push(file);
+        sealed.write_indexes(Durability::Process)?;
+        let sealed = SealedSegment::of(sealed);
+        self.unsynced.push(sealed);
         self.names_synced = false;
         self.write_snapshot(self.log_end_offset)?;
         self.segments.push(next);

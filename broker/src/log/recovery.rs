@@ -16,9 +16,9 @@ use crate::log::checkpoint::Checkpoint;
 use crate::log::cleaner::finish_swaps;
 use crate::log::config::LogConfig;
 use crate::log::error::LogError;
-use crate::log::files::{self, file_offset, list_offsets, offset_file};
+use crate::log::files::{self, Durability, file_offset, list_offsets, offset_file};
 use crate::log::index::SegmentIndex;
-use crate::log::partition::PartitionLog;
+use crate::log::partition::{PartitionLog, SealedSegment};
 use crate::log::producer_snapshot;
 use crate::log::producer_state::ProducerState;
 use crate::log::segment::{EXTENSIONS, Segment, SegmentError};
@@ -296,7 +296,7 @@ impl Recovery {
         let last = self.segments.len().saturating_sub(1);
         for (segment, trusted) in self.segments[..last].iter_mut().zip(&self.trusted) {
             if !trusted {
-                segment.write_indexes()?;
+                segment.write_indexes(Durability::Disk)?;
             }
         }
         if self.log_end_offset < self.checkpoint.log_start_offset {
@@ -312,6 +312,12 @@ impl Recovery {
         }
         let first_offset = self.segments[0].base_offset;
         let recovery_point = self.checkpoint.recovery_point.min(self.log_end_offset);
+        // They were read back, from memory maybe: the recovery point passes them only when they are synced.
+        let sealed = self
+            .segments
+            .windows(2)
+            .filter(|pair| pair[1].base_offset > recovery_point);
+        let unsynced = sealed.map(|pair| SealedSegment::of(&pair[0])).collect();
         let log = PartitionLog {
             partition,
             dir: self.dir,
@@ -323,7 +329,7 @@ impl Recovery {
             recovery_point,
             cleaned_to: self.checkpoint.cleaned_to,
             uncleanable: false,
-            unsynced: Vec::new(),
+            unsynced,
             unflushed_since_ms: (recovery_point < self.log_end_offset).then_some(self.now_ms),
             unavailable: None,
             progress: None,

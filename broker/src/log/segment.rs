@@ -38,6 +38,8 @@ pub(crate) struct Segment {
     first_timestamp: Option<i64>,
     /// Broker time of the last append, or of the last change of the file.
     pub(crate) last_append_ms: i64,
+    /// How much of the segment its index files describe.
+    indexes_cover: u64,
 }
 
 /// Reading failed: the disk, or what is on it.
@@ -82,6 +84,7 @@ impl Segment {
             aborted: TransactionIndex::default(),
             first_timestamp: None,
             last_append_ms: now_ms,
+            indexes_cover: 0,
         })
     }
 
@@ -108,6 +111,7 @@ impl Segment {
             aborted: TransactionIndex::default(),
             first_timestamp: None,
             last_append_ms: modified.map_or(0, |age| age.as_millis() as i64),
+            indexes_cover: 0,
         };
         let mut header = [0; BATCH_HEADER_BYTES];
         if segment.size >= header.len() as u64 {
@@ -121,6 +125,9 @@ impl Segment {
 
     /// Takes the indexes from their files; `false` if they are missing or do not fit.
     pub(crate) fn load_indexes(&mut self) -> Result<bool, LogError> {
+        if self.size == 0 {
+            return Ok(true);
+        }
         let Some(offsets) = files::read_if_present(&self.file_path("index"))? else {
             return Ok(false);
         };
@@ -137,28 +144,34 @@ impl Segment {
         index.set_bytes_since_entry(self.size - index.last_position());
         self.index = index;
         self.aborted = aborted;
+        self.indexes_cover = self.size;
         Ok(true)
     }
 
-    /// Writes the index files. The offset index comes last: where it is, the others are.
-    pub(crate) fn write_indexes(&mut self) -> Result<(), LogError> {
+    /// Writes the index files. The offset index comes last: where it is, the others are. Those of a segment below the
+    /// recovery point are believed without looking: they must be on disk ([`Durability::Disk`]), or be synced
+    /// ([`sync_indexes`]) before the recovery point passes the segment.
+    pub(crate) fn write_indexes(&mut self, durability: Durability) -> Result<(), LogError> {
         self.index.seal();
         let aborted = self.file_path("txnindex");
         if self.aborted.is_empty() {
             files::remove_if_present(&aborted)?;
         } else {
-            files::replace(&aborted, &self.aborted.encode(), Durability::Process)?;
+            files::replace(&aborted, &self.aborted.encode(), durability)?;
         }
         files::replace(
             &self.file_path("timeindex"),
             &self.index.encode_times(),
-            Durability::Process,
+            durability,
         )?;
-        files::replace(
-            &self.file_path("index"),
-            &self.index.encode_offsets(),
-            Durability::Process,
-        )
+        files::replace(&self.file_path("index"), &self.index.encode_offsets(), durability)?;
+        self.indexes_cover = self.size;
+        Ok(())
+    }
+
+    /// Whether the index files describe the whole segment; an empty one needs none.
+    pub(crate) fn has_index_files(&self) -> bool {
+        self.indexes_cover == self.size
     }
 
     pub(crate) fn path(&self) -> &Arc<PathBuf> {
@@ -363,6 +376,13 @@ impl Segment {
     fn file_path(&self, extension: &str) -> PathBuf {
         offset_file(&self.dir, self.base_offset, extension)
     }
+}
+
+/// Makes the index files of the segment at `base_offset` survive a power cut, as far as they are there.
+pub(crate) fn sync_indexes(dir: &Path, base_offset: i64) -> Result<(), LogError> {
+    EXTENSIONS[1..]
+        .iter()
+        .try_for_each(|extension| files::sync_if_present(&offset_file(dir, base_offset, extension)))
 }
 
 /// Writes both parts, in one call if the system takes them.

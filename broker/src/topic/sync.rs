@@ -67,37 +67,61 @@ impl SyncQueue {
         }
     }
 
-    /// Waits until there is something to sync, at most `timeout`, and begins a round.
-    pub(crate) fn begin_round(&self, timeout: Duration) -> Option<(u64, Vec<Weak<Mutex<PartitionLog>>>)> {
-        let state = self.lock();
-        let waited = self
-            .changed
-            .wait_timeout_while(state, timeout, |state| state.dirty.is_empty());
+    /// Waits until there is something to sync and no other round runs, at most `timeout`, and begins a round.
+    pub(crate) fn begin_round(&self, timeout: Duration) -> Option<Round<'_>> {
+        let must_wait =
+            |state: &mut State| state.dirty.is_empty() || state.finished_round != state.next_round;
+        let waited = self.changed.wait_timeout_while(self.lock(), timeout, must_wait);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        if state.dirty.is_empty() {
+        if must_wait(&mut state) {
             return None;
         }
         state.next_round += 1;
-        Some((state.next_round, std::mem::take(&mut state.dirty)))
-    }
-
-    pub(crate) fn finish_round(&self, round: u64, failed: bool) {
-        let mut state = self.lock();
-        state.finished_round = round;
-        if failed {
-            if state.failed_rounds.len() == MAX_FAILED_ROUNDS {
-                state.failed_rounds.remove(0);
-            }
-            state.failed_rounds.push(round);
-        }
-        for waker in state.wakers.drain(..) {
-            waker.wake();
-        }
+        Some(Round {
+            queue: self,
+            partitions: std::mem::take(&mut state.dirty),
+            failed: true,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Every change is whole: a holder that panicked left nothing half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One sync of all partitions that had something to sync. Rounds do not overlap: one is over when this is dropped, and has
+/// failed unless [`Round::succeed`] was called.
+#[derive(Debug)]
+pub(crate) struct Round<'a> {
+    queue: &'a SyncQueue,
+    pub(crate) partitions: Vec<Weak<Mutex<PartitionLog>>>,
+    failed: bool,
+}
+
+impl Round<'_> {
+    /// All of it is on disk.
+    pub(crate) fn succeed(mut self) {
+        self.failed = false;
+    }
+}
+
+impl Drop for Round<'_> {
+    fn drop(&mut self) {
+        let mut state = self.queue.lock();
+        state.finished_round = state.next_round;
+        if self.failed {
+            if state.failed_rounds.len() == MAX_FAILED_ROUNDS {
+                state.failed_rounds.remove(0);
+            }
+            let round = state.next_round;
+            state.failed_rounds.push(round);
+        }
+        for waker in state.wakers.drain(..) {
+            waker.wake();
+        }
+        drop(state);
+        self.queue.changed.notify_all();
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::log::batch::BatchHeader;
 use crate::log::error::LogError;
-use crate::log::files::{self, list_offsets, offset_file};
+use crate::log::files::{self, Durability, list_offsets, offset_file};
 use crate::log::index::SegmentIndex;
 use crate::log::partition::PartitionLog;
 use crate::log::segment::{EXTENSIONS, Segment, SegmentError};
@@ -134,7 +134,7 @@ impl CleanedGroup {
         let file = writer
             .into_inner()
             .map_err(|error| LogError::io("write", &self.path)(error.into_error()))?;
-        file.sync_data().map_err(LogError::io("sync", &self.path))?;
+        files::sync_data(&file).map_err(LogError::io("sync", &self.path))?;
         Ok(true)
     }
 
@@ -172,7 +172,7 @@ impl CleanedGroup {
         segment.index = self.index;
         segment.aborted = self.aborted;
         segment.last_append_ms = self.last_append_ms;
-        segment.write_indexes()?;
+        segment.write_indexes(Durability::Disk)?;
         log.segments.splice(at..at + self.replaces.len(), [segment]);
         Ok(())
     }
@@ -233,6 +233,8 @@ fn complete(dir: &Path, swap: &Path, base_offset: i64, end_offset: i64) -> Resul
             }
         }
     }
+    // No old segment may come back beside the new one.
+    files::sync_dir(dir)?;
     let path = offset_file(dir, base_offset, EXTENSIONS[0]);
     fs::rename(swap, &path).map_err(LogError::io("rename to", &path))?;
     files::sync_dir(dir)

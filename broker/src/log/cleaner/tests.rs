@@ -427,6 +427,36 @@ fn a_crash_between_any_two_steps_loses_and_resurrects_nothing() {
         check(crashed.path());
     };
     copy(&|_| ());
+    // In the middle of writing the first new file.
+    copy(&|crashed| {
+        for (index, group) in cleaned.groups.iter().enumerate() {
+            let path = crashed.join(group.path.file_name().unwrap());
+            let half = fs::read(&path).unwrap();
+            fs::remove_file(&path).unwrap();
+            if index == 0 {
+                fs::write(&path, &half[..half.len() / 2]).unwrap();
+            }
+        }
+    });
+    // Between two groups, and behind the last one before anything is noted of it.
+    assert!(cleaned.groups.len() > 1);
+    for done in 1..=cleaned.groups.len() {
+        copy(&|crashed| {
+            for group in &cleaned.groups[..done] {
+                for (base, _) in &group.replaces {
+                    for kind in ["txnindex", "timeindex", "index", "log"] {
+                        let _ = fs::remove_file(crashed.join(format!("{base:020}.{kind}")));
+                    }
+                }
+                let segment = format!("{:020}.log", group.replaces[0].0);
+                fs::rename(
+                    crashed.join(group.path.file_name().unwrap()),
+                    crashed.join(segment),
+                )
+                .unwrap();
+            }
+        });
+    }
     for group in &cleaned.groups {
         let name = group.path.file_name().unwrap();
         let old: Vec<String> = group
