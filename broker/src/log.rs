@@ -12,6 +12,7 @@
 //! the time it is given.
 
 pub(crate) mod active_producers;
+pub(crate) mod append;
 mod batch;
 pub(crate) mod builder;
 mod checkpoint;
@@ -20,8 +21,10 @@ pub(crate) mod compression;
 pub(crate) mod config;
 pub(crate) mod error;
 pub(crate) mod files;
+pub(crate) mod flush;
 mod index;
 pub(crate) mod partition;
+mod prepare;
 mod producer_snapshot;
 mod producer_state;
 mod read;
@@ -34,6 +37,7 @@ mod transaction_index;
 mod varint;
 
 pub use active_producers::ActiveProducer;
+pub use append::{AppendInfo, AppendOptions, AppendOrigin};
 pub use batch::{
     BATCH_HEADER_BYTES, BatchError, BatchHeader, BatchView, Batches, Compression, MAGIC, NO_PRODUCER_EPOCH,
     NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP,
@@ -41,9 +45,9 @@ pub use batch::{
 pub use builder::{BatchBuilder, ControlType, MAX_BATCH_BYTES, ProducerStamp, transaction_marker};
 pub use cleaner::CleanerConfig;
 pub use compression::MAX_DECOMPRESSED_BATCH_BYTES;
-pub use config::{CleanupPolicy, CompressionType, ConfigError, LogConfig, TimestampType};
+pub use config::{CleanupPolicy, CompressionLevels, CompressionType, ConfigError, LogConfig, TimestampType};
 pub use error::{AppendError, LogError, ReadError, RecordError};
-pub use partition::{AppendInfo, AppendOptions, AppendOrigin, PartitionLog};
+pub use partition::PartitionLog;
 pub use read::{FoundInfo, Isolation, ReadInfo};
 pub use record::{Headers, RecordIter, RecordView};
 pub use recovery::{RecoveryReport, TruncatedTail};

@@ -116,16 +116,20 @@ impl Broker {
         if context.version >= IMPLICIT_ADD_VERSION {
             options = options.transaction_version_2();
         }
+        let rules = topic.lock(partition).map_err(Refusal::from)?.rules();
+        // Without the lock: checksums and codecs take their time.
+        let batch = rules
+            .map_err(AppendError::from)
+            .and_then(|rules| rules.prepare(records, options.origin, now_ms));
         let Some(header) = header.filter(BatchHeader::is_transactional) else {
-            return Ok(topic
-                .lock(partition)
-                .map_err(Refusal::from)?
-                .append(records, options, now_ms)?);
+            let batch = batch?;
+            let mut log = topic.lock(partition).map_err(Refusal::from)?;
+            return Ok(log.append_prepared(batch, options, now_ms)?);
         };
         {
             let mut log = topic.lock(partition).map_err(Refusal::from)?;
             if log.has_open_transaction(header.producer_id, header.producer_epoch) {
-                return Ok(log.append(records, options, now_ms)?);
+                return Ok(log.append_prepared(batch?, options, now_ms)?);
             }
         }
         let transactional_id = context
@@ -150,10 +154,11 @@ impl Broker {
             coordinator.verify_partition(transactional_id, identity.0, identity.1, topic.name(), partition)
         };
         verified.map_err(|error| Refusal::from(produce_error(error, context.version)))?;
-        Ok(topic
-            .lock(partition)
-            .map_err(Refusal::from)?
-            .append(records, options.verified(), now_ms)?)
+        Ok(topic.lock(partition).map_err(Refusal::from)?.append_prepared(
+            batch?,
+            options.verified(),
+            now_ms,
+        )?)
     }
 }
 

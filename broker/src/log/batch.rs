@@ -111,6 +111,20 @@ pub enum Compression {
     Unknown(u8),
 }
 
+impl Compression {
+    /// Its number in the attributes of a batch.
+    pub(crate) fn id(self) -> i16 {
+        match self {
+            Self::None => 0,
+            Self::Gzip => 1,
+            Self::Snappy => 2,
+            Self::Lz4 => 3,
+            Self::Zstd => 4,
+            Self::Unknown(id) => i16::from(id),
+        }
+    }
+}
+
 impl std::fmt::Display for Compression {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -93,7 +93,7 @@ pub(crate) struct LastOfProducer {
 #[derive(Debug)]
 pub(crate) struct CleaningPlan {
     dir: PathBuf,
-    config: LogConfig,
+    config: Arc<LogConfig>,
     segments: Vec<PlannedSegment>,
     /// The first offset that was never cleaned.
     first_dirty: i64,

@@ -8,6 +8,7 @@ use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
 use crate::log::batch::{BatchError, Compression};
+use crate::log::config::CompressionLevels;
 
 /// The most bytes that the records of one batch may have when decompressed: a few kilobytes can be made to grow to gigabytes.
 pub const MAX_DECOMPRESSED_BATCH_BYTES: usize = 256 * 1024 * 1024;
@@ -16,6 +17,8 @@ pub const MAX_DECOMPRESSED_BATCH_BYTES: usize = 256 * 1024 * 1024;
 const XERIAL_MAGIC: [u8; 8] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
 /// The magic, and two version numbers.
 const XERIAL_HEADER_BYTES: usize = 16;
+/// A copy of 2 bytes at least makes 64 at most.
+const MAX_SNAPPY_EXPANSION: usize = 32;
 /// Bytes that go into one snappy block.
 const XERIAL_BLOCK_BYTES: usize = 32 * 1024;
 
@@ -39,13 +42,17 @@ pub(crate) fn decompress(codec: Compression, records: &[u8], target: &mut Vec<u8
     }
 }
 
-/// Compresses the records of a batch, as Java producers do at their default levels.
-pub(crate) fn compress(codec: Compression, records: &[u8]) -> Result<Vec<u8>, BatchError> {
+/// Compresses the records of a batch. lz4 has one level here.
+pub(crate) fn compress(
+    codec: Compression,
+    levels: CompressionLevels,
+    records: &[u8],
+) -> Result<Vec<u8>, BatchError> {
     let failed = |error: io::Error| broken(codec, &error);
     match codec {
         Compression::None => Ok(records.to_vec()),
         Compression::Gzip => {
-            let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
+            let mut encoder = GzEncoder::new(Vec::new(), gzip_level(levels.gzip));
             encoder.write_all(records).map_err(failed)?;
             encoder.finish().map_err(failed)
         }
@@ -55,11 +62,13 @@ pub(crate) fn compress(codec: Compression, records: &[u8]) -> Result<Vec<u8>, Ba
             encoder.write_all(records).map_err(failed)?;
             encoder.finish().map_err(|error| broken(codec, &error.into()))
         }
-        Compression::Zstd => {
-            zstd::stream::encode_all(records, zstd::DEFAULT_COMPRESSION_LEVEL).map_err(failed)
-        }
+        Compression::Zstd => zstd::stream::encode_all(records, levels.zstd).map_err(failed),
         Compression::Unknown(_) => Err(BatchError::UnsupportedCompression(codec)),
     }
+}
+
+fn gzip_level(level: i32) -> flate2::Compression {
+    u32::try_from(level).map_or_else(|_| flate2::Compression::default(), flate2::Compression::new)
 }
 
 fn read_bounded(codec: Compression, decoder: impl Read, target: &mut Vec<u8>) -> Result<(), BatchError> {
@@ -110,6 +119,13 @@ fn snappy_block(block: &[u8], target: &mut Vec<u8>) -> Result<(), BatchError> {
     let size = snap::raw::decompress_len(block).map_err(|error| broken(codec, &error.into()))?;
     let start = target.len();
     check_size(start.saturating_add(size))?;
+    // No element of a block makes more of its bytes than that: what claims more is damaged, and gets no memory.
+    if size > block.len().saturating_mul(MAX_SNAPPY_EXPANSION) {
+        return Err(BatchError::Malformed {
+            what: "a possible size of a snappy block",
+            position: 0,
+        });
+    }
     target.resize(start + size, 0);
     let written = snap::raw::Decoder::new()
         .decompress(block, &mut target[start..])
@@ -143,6 +159,8 @@ fn broken(codec: Compression, error: &io::Error) -> BatchError {
 mod tests {
     use super::*;
 
+    const LEVELS: CompressionLevels = CompressionLevels { gzip: -1, zstd: 3 };
+
     const CODECS: [Compression; 5] = [
         Compression::None,
         Compression::Gzip,
@@ -166,7 +184,7 @@ mod tests {
     fn what_is_compressed_comes_back() {
         for codec in CODECS {
             for bytes in [text(), Vec::new()] {
-                let packed = compress(codec, &bytes).unwrap();
+                let packed = compress(codec, LEVELS, &bytes).unwrap();
                 assert_eq!(read(codec, &packed).unwrap(), bytes, "{codec:?}");
             }
         }
@@ -177,8 +195,8 @@ mod tests {
         let bytes = text();
         let bare = snap::raw::Encoder::new().compress_vec(&bytes).unwrap();
         assert_eq!(read(Compression::Snappy, &bare).unwrap(), bytes);
-        let mut twice = compress(Compression::Gzip, &bytes).unwrap();
-        twice.extend(compress(Compression::Gzip, b"more").unwrap());
+        let mut twice = compress(Compression::Gzip, LEVELS, &bytes).unwrap();
+        twice.extend(compress(Compression::Gzip, LEVELS, b"more").unwrap());
         assert_eq!(
             read(Compression::Gzip, &twice).unwrap(),
             [&bytes[..], b"more"].concat()
@@ -188,7 +206,7 @@ mod tests {
     #[test]
     fn damage_is_an_error_and_never_a_panic() {
         for codec in CODECS.into_iter().skip(1) {
-            let packed = compress(codec, &text()).unwrap();
+            let packed = compress(codec, LEVELS, &text()).unwrap();
             for at in (0..packed.len()).step_by(97) {
                 let mut damaged = packed.clone();
                 damaged[at] ^= 0x55;

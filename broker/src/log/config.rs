@@ -32,6 +32,15 @@ pub enum CompressionType {
     Codec(Compression),
 }
 
+/// How hard the broker compresses when it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompressionLevels {
+    /// `compression.gzip.level`, 1 to 9, default -1: zlib's own.
+    pub gzip: i32,
+    /// `compression.zstd.level`, default 3.
+    pub zstd: i32,
+}
+
 /// A topic's configuration as far as its logs use it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogConfig {
@@ -41,6 +50,10 @@ pub struct LogConfig {
     pub segment_bytes: u64,
     /// `segment.ms`, default 7 days.
     pub segment_ms: i64,
+    /// `segment.jitter.ms`, default 0: segments are sealed up to so much earlier than `segment.ms`, each at a time of its own.
+    pub segment_jitter_ms: i64,
+    /// `segment.index.bytes`, default 10 MiB: a segment is sealed when its offset index would be larger.
+    pub segment_index_bytes: usize,
     /// `index.interval.bytes`, default 4096.
     pub index_interval_bytes: u32,
     /// `max.message.bytes`, default 1048588: the largest batch a client may send.
@@ -61,6 +74,8 @@ pub struct LogConfig {
     pub message_timestamp_after_max_ms: i64,
     /// `compression.type`, default producer.
     pub compression_type: CompressionType,
+    /// For a `compression.type` other than producer, and for compaction.
+    pub compression_levels: CompressionLevels,
     /// `min.cleanable.dirty.ratio`, default 0.5: a log is compacted when more of it than this was never compacted.
     pub min_cleanable_dirty_ratio: f64,
     /// `min.compaction.lag.ms`, default 0: records stay uncompacted for at least so long.
@@ -89,6 +104,8 @@ impl Default for LogConfig {
             },
             segment_bytes: 1 << 30,
             segment_ms: 7 * DAY_MS,
+            segment_jitter_ms: 0,
+            segment_index_bytes: 10 * 1024 * 1024,
             index_interval_bytes: 4096,
             max_message_bytes: 1_048_588,
             retention_ms: 7 * DAY_MS,
@@ -99,6 +116,7 @@ impl Default for LogConfig {
             message_timestamp_before_max_ms: i64::MAX,
             message_timestamp_after_max_ms: 60 * 60 * 1000,
             compression_type: CompressionType::Producer,
+            compression_levels: CompressionLevels { gzip: -1, zstd: 3 },
             min_cleanable_dirty_ratio: 0.5,
             min_compaction_lag_ms: 0,
             max_compaction_lag_ms: i64::MAX,
@@ -128,10 +146,8 @@ pub enum ConfigError {
 }
 
 /// Names that Kafka knows and this log stores and describes, but does not act on.
-const ACCEPTED_NAMES: [&str; 19] = [
-    "compression.gzip.level",
+const ACCEPTED_NAMES: [&str; 15] = [
     "compression.lz4.level",
-    "compression.zstd.level",
     "file.delete.delay.ms",
     "follower.replication.throttled.replicas",
     "leader.replication.throttled.replicas",
@@ -145,12 +161,19 @@ const ACCEPTED_NAMES: [&str; 19] = [
     "remote.log.copy.disable",
     "remote.log.delete.on.disable",
     "remote.storage.enable",
-    "segment.index.bytes",
-    "segment.jitter.ms",
     "unclean.leader.election.enable",
 ];
 
 impl LogConfig {
+    /// How long a segment is written at most: one that is never sealed is never compacted.
+    pub(crate) fn max_segment_ms(&self) -> i64 {
+        if self.cleanup_policy.compact {
+            self.segment_ms.min(self.max_compaction_lag_ms)
+        } else {
+            self.segment_ms
+        }
+    }
+
     /// These defaults with a topic's overrides applied.
     ///
     /// # Errors
@@ -175,6 +198,10 @@ impl LogConfig {
         match name {
             "cleanup.policy" => self.cleanup_policy = cleanup_policy(value)?,
             "segment.bytes" => self.segment_bytes = number(name, value, 14, MAX_SEGMENT_BYTES)? as u64,
+            "segment.jitter.ms" => self.segment_jitter_ms = number(name, value, 0, i64::MAX)?,
+            "segment.index.bytes" => {
+                self.segment_index_bytes = number(name, value, 4, i64::from(i32::MAX))? as usize;
+            }
             "segment.ms" => self.segment_ms = number(name, value, 1, i64::MAX)?,
             "index.interval.bytes" => {
                 self.index_interval_bytes = number(name, value, 0, i64::from(i32::MAX))? as u32;
@@ -192,6 +219,12 @@ impl LogConfig {
             }
             "message.timestamp.after.max.ms" => {
                 self.message_timestamp_after_max_ms = number(name, value, 0, i64::MAX)?;
+            }
+            "compression.gzip.level" => {
+                self.compression_levels.gzip = number(name, value, -1, 9)? as i32;
+            }
+            "compression.zstd.level" => {
+                self.compression_levels.zstd = number(name, value, -131_072, 22)? as i32;
             }
             "compression.type" => self.compression_type = compression_type(value)?,
             "min.cleanable.dirty.ratio" => self.min_cleanable_dirty_ratio = ratio(name, value)?,

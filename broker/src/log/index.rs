@@ -46,6 +46,11 @@ impl SegmentIndex {
         }
     }
 
+    /// Size of the `.index` file, the larger of the two that `segment.index.bytes` bounds by their number of entries.
+    pub(crate) fn file_bytes(&self) -> usize {
+        self.offsets.len() * OFFSET_ENTRY_BYTES
+    }
+
     /// Accounts for a batch at `position`, with an entry every `interval_bytes`.
     pub(crate) fn add(
         &mut self,

@@ -9,11 +9,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::log::append::{AppendOptions, AppendOrigin};
 use crate::log::batch::{BatchHeader, NO_PRODUCER_EPOCH, NO_SEQUENCE};
 use crate::log::builder::ControlType;
 use crate::log::cleaner::LastOfProducer;
 use crate::log::error::AppendError;
-use crate::log::partition::{AppendOptions, AppendOrigin};
 use crate::log::transaction_index::AbortedEntry;
 
 /// How many batches of a producer are remembered to recognise a retry: Kafka's limit of requests in

@@ -17,8 +17,9 @@ use crate::log::cleaner::finish_swaps;
 use crate::log::config::LogConfig;
 use crate::log::error::LogError;
 use crate::log::files::{self, Durability, file_offset, list_offsets, offset_file};
+use crate::log::flush::SealedSegment;
 use crate::log::index::SegmentIndex;
-use crate::log::partition::{PartitionLog, SealedSegment};
+use crate::log::partition::PartitionLog;
 use crate::log::producer_snapshot;
 use crate::log::producer_state::ProducerState;
 use crate::log::segment::{EXTENSIONS, Segment, SegmentError};
@@ -321,7 +322,7 @@ impl Recovery {
         let log = PartitionLog {
             partition,
             dir: self.dir,
-            config: self.config,
+            config: self.config.into(),
             segments: self.segments,
             producers: self.producers,
             log_start_offset: self.checkpoint.log_start_offset.max(first_offset),

@@ -3,7 +3,9 @@
 
 mod codec;
 mod crash;
+mod fuzz;
 mod partition;
+mod prepare;
 mod producers;
 mod transactions;
 

@@ -317,16 +317,19 @@ fn what_was_acknowledged_survives_and_what_was_seen_does_too() {
         writers.push(scope.spawn(|| load.transactions()));
         writers.push(scope.spawn(|| load.keyed()));
         writers.push(scope.spawn(|| load.compact()));
-        for _ in 0..CUTS {
-            thread::sleep(Duration::from_millis(60));
-            load.cut_power(&mut random);
-        }
+        let cuts = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for _ in 0..CUTS {
+                thread::sleep(Duration::from_millis(60));
+                load.cut_power(&mut random);
+            }
+        }));
         load.stop.store(true, Ordering::Relaxed);
         for writer in writers {
             writer.join().unwrap();
         }
         stop_syncing.store(true, Ordering::Relaxed);
         syncer.join().unwrap();
+        cuts.unwrap();
     });
     let acknowledged = load.acknowledged.into_inner().unwrap();
     assert!(

@@ -7,6 +7,7 @@ use crate::log::batch::{
 };
 use crate::log::builder::{put, stamp_crc};
 use crate::log::compression::compress;
+use crate::log::config::CompressionLevels;
 use crate::log::transaction_index::AbortedEntry;
 use crate::log::varint::{
     MAX_VARINT_BYTES, MAX_VARLONG_BYTES, read_varint, read_varlong, write_varint, write_varlong,
@@ -92,7 +93,15 @@ impl<'a> Rewriter<'a> {
         if kept.count == 0 {
             return Ok((self.without_records(batch), None));
         }
-        Ok((Rest::Part(rebuild(batch, &kept, horizon_ms)?), None))
+        Ok((
+            Rest::Part(rebuild(
+                batch,
+                &kept,
+                horizon_ms,
+                self.plan.config.compression_levels,
+            )?),
+            None,
+        ))
     }
 
     /// A marker of a transaction without records first gets its time, and goes when that has come.
@@ -115,7 +124,12 @@ impl<'a> Rewriter<'a> {
             max_timestamp: header.max_timestamp,
             has_tombstone: false,
         };
-        Ok(Rest::Part(rebuild(batch, &kept, horizon_ms)?))
+        Ok(Rest::Part(rebuild(
+            batch,
+            &kept,
+            horizon_ms,
+            self.plan.config.compression_levels,
+        )?))
     }
 
     fn horizon(&self, header: &BatchHeader, needed: bool) -> Option<i64> {
@@ -184,7 +198,12 @@ impl<'a> Rewriter<'a> {
 }
 
 /// The batch with these records: their offsets and sequence numbers stay what they were.
-fn rebuild(batch: &BatchView<'_>, kept: &Kept, horizon_ms: Option<i64>) -> Result<Vec<u8>, BatchError> {
+fn rebuild(
+    batch: &BatchView<'_>,
+    kept: &Kept,
+    horizon_ms: Option<i64>,
+    levels: CompressionLevels,
+) -> Result<Vec<u8>, BatchError> {
     let header = batch.header();
     let base_timestamp = horizon_ms.unwrap_or(header.base_timestamp);
     let moved;
@@ -195,7 +214,7 @@ fn rebuild(batch: &BatchView<'_>, kept: &Kept, horizon_ms: Option<i64>) -> Resul
         &moved
     };
     let mut bytes = batch.bytes()[..BATCH_HEADER_BYTES].to_vec();
-    bytes.extend(compress(header.compression(), records)?);
+    bytes.extend(compress(header.compression(), levels, records)?);
     let flag = if horizon_ms.is_some() {
         DELETE_HORIZON_FLAG
     } else {

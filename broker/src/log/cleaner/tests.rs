@@ -55,14 +55,8 @@ fn batch(records: &[(&str, Option<&str>)], stamp: ProducerStamp, codec: Compress
         return plain;
     }
     let mut packed = plain[..BATCH_HEADER_BYTES].to_vec();
-    packed.extend(compress(codec, &plain[BATCH_HEADER_BYTES..]).unwrap());
-    let number: u8 = match codec {
-        Compression::Gzip => 1,
-        Compression::Snappy => 2,
-        Compression::Lz4 => 3,
-        _ => 4,
-    };
-    packed[22] |= number;
+    packed.extend(compress(codec, config().compression_levels, &plain[BATCH_HEADER_BYTES..]).unwrap());
+    packed[22] |= codec.id() as u8;
     let length = (packed.len() - 12) as i32;
     put(&mut packed, 8, length.to_be_bytes());
     stamp_crc(&mut packed);
