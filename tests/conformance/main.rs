@@ -22,16 +22,20 @@ fn our_answers_are_kafkas() {
         "group.initial.rebalance.delay.ms=0",
         "auto.create.topics.enable=false",
         "node.id=1",
+        "log.cleaner.backoff.ms=300",
     ]);
     let mut client = Client::connect(server.address());
     script::run(&mut client);
     let answers = client.transcript();
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/golden.txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(golden, answers).unwrap();
+        std::fs::write(&golden, answers).unwrap();
         return;
     }
-    let expected = std::fs::read_to_string(golden).unwrap();
+    // For a closer look: compare the two files.
+    let ours = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance-answers.txt");
+    std::fs::write(&ours, &answers).unwrap();
+    let expected = std::fs::read_to_string(&golden).unwrap();
     let differing: Vec<String> = expected
         .lines()
         .zip(answers.lines())
@@ -40,8 +44,10 @@ fn our_answers_are_kafkas() {
         .collect();
     assert!(
         differing.is_empty(),
-        "{} answers differ:\n{}",
+        "{} answers differ between {} and {}:\n{}",
         differing.len(),
+        golden.display(),
+        ours.display(),
         differing.join("\n")
     );
     assert_eq!(expected.lines().count(), answers.lines().count());

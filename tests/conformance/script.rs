@@ -1,5 +1,9 @@
 //! What is asked.
 
+mod admin;
+mod compaction;
+mod groups;
+
 use bytes::Bytes;
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
@@ -130,6 +134,9 @@ pub(crate) fn run(client: &mut Client) {
     transactions(client);
     classic_group(client);
     offsets(client);
+    groups::run(client);
+    admin::run(client);
+    compaction::run(client);
 }
 
 fn topics(client: &mut Client) {

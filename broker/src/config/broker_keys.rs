@@ -61,7 +61,7 @@ const GENERAL: &[ConfigKey] = &[
 #[rustfmt::skip]
 const LOG: &[ConfigKey] = &[
     int("compression.gzip.level", "-1", between(-1, 9), "Level at which the broker compresses with gzip.").cluster_wide(),
-    int("compression.lz4.level", "9", between(1, 17), "Level at which the broker compresses with lz4.").cluster_wide(),
+    int("compression.lz4.level", "9", between(1, 17), "Level at which the broker compresses with lz4. Accepted without effect: there is one.").cluster_wide(),
     string("compression.type", "producer", CODECS, "Codec in which batches are stored; producer keeps what the producer chose.").cluster_wide(),
     int("compression.zstd.level", "3", between(-131_072, 22), "Level at which the broker compresses with zstd.").cluster_wide(),
     long("log.cleaner.backoff.ms", "1000", at_least(0), "How long the cleaner rests when there is nothing to compact.").cluster_wide(),

@@ -12,7 +12,7 @@ pub struct ActiveProducer {
     pub producer_epoch: i16,
     /// Sequence of its last record, or -1.
     pub last_sequence: i32,
-    /// When it last wrote, or -1.
+    /// The timestamp of what it wrote last, or -1.
     pub last_timestamp_ms: i64,
     /// Epoch of the coordinator that last ended a transaction of it, or -1.
     pub coordinator_epoch: i32,
@@ -31,7 +31,10 @@ impl PartitionLog {
                 last_sequence: entry
                     .last_batch()
                     .map_or(NO_SEQUENCE, |batch| batch.last_sequence),
-                last_timestamp_ms: entry.last_timestamp.max(-1),
+                last_timestamp_ms: entry
+                    .last_batch()
+                    .map_or(entry.last_timestamp, |batch| batch.timestamp)
+                    .max(-1),
                 coordinator_epoch: entry.coordinator_epoch,
                 transaction_first_offset: entry.transaction_first_offset,
             })
