@@ -1,7 +1,7 @@
 //! What compaction leaves, batch by batch: the latest value of each key, markers, the last batch of a producer.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use broker::log::Batches;
 
@@ -9,9 +9,10 @@ use super::*;
 
 /// Segments are sealed by the time between records.
 const SEGMENT_MS: i64 = 1_000;
-/// Compaction has happened when nothing has changed for so long.
-const STILL: Duration = Duration::from_secs(6);
-const PATIENCE: Duration = Duration::from_secs(40);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+/// Compaction has happened when nothing has changed for so many looks.
+const STILL_LOOKS: u32 = 30;
+const MOST_LOOKS: u32 = 200;
 
 pub(super) fn run(client: &mut Client) {
     let configs = [
@@ -81,13 +82,14 @@ pub(super) fn run(client: &mut Client) {
 
 /// All batches, as soon as they do not change any more.
 fn when_still(client: &mut Client) -> String {
-    let (begun, mut since) = (Instant::now(), Instant::now());
-    let mut seen = batches(client);
-    while since.elapsed() < STILL && begun.elapsed() < PATIENCE {
-        std::thread::sleep(Duration::from_millis(200));
+    let (mut seen, mut still) = (batches(client), 0);
+    for _ in 0..MOST_LOOKS {
+        std::thread::sleep(BETWEEN_LOOKS);
         let now = batches(client);
-        if now != seen {
-            (seen, since) = (now, Instant::now());
+        still = if now == seen { still + 1 } else { 0 };
+        seen = now;
+        if still == STILL_LOOKS {
+            break;
         }
     }
     seen
