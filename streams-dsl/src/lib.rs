@@ -47,7 +47,10 @@
 //! | | `windowed_by` | [`TimeWindowedKStream`] | |
 //! | [`TimeWindowedKStream`] | `count`, `reduce`, `aggregate` | [`KTable`] of [`Windowed`] keys | |
 //! | [`KTable`] | `filter`, `filter_not`, `map_values`, `filter_map_values` | [`KTable`] | |
+//! | | `join`, `left_join`, `outer_join` with a [`KTable`] | [`KTable`] | |
+//! | | `group_by` | [`KGroupedTable`] | always |
 //! | | `to_stream` | [`KStream`] of `Option` values | |
+//! | [`KGroupedTable`] | `count`, `reduce`, `aggregate` | [`KTable`] | |
 //!
 //! # Serdes
 //!
@@ -76,7 +79,9 @@
 mod branch;
 mod builder;
 mod change;
+mod change_serde;
 mod grouped;
+mod grouped_table;
 mod lower;
 mod names;
 mod operators;
@@ -87,6 +92,7 @@ mod repartition;
 mod stores;
 mod stream;
 mod table;
+mod table_join;
 mod view;
 mod windowed;
 mod windows;
@@ -94,6 +100,7 @@ mod windows;
 pub use branch::BranchedKStream;
 pub use builder::{StreamsBuilder, Topics};
 pub use grouped::KGroupedStream;
+pub use grouped_table::KGroupedTable;
 pub use options::{Consumed, Grouped, Joined, Materialized, Produced, Repartitioned};
 pub use stream::{KStream, Terminal};
 pub use streams_core::{

@@ -27,6 +27,12 @@ pub(crate) mod prefix {
     pub(crate) const TABLE_SOURCE: &str = "KTABLE-SOURCE-";
     pub(crate) const TABLE_FILTER: &str = "KTABLE-FILTER-";
     pub(crate) const TABLE_MAP_VALUES: &str = "KTABLE-MAPVALUES-";
+    pub(crate) const TABLE_JOIN_THIS: &str = "KTABLE-JOINTHIS-";
+    pub(crate) const TABLE_JOIN_OTHER: &str = "KTABLE-JOINOTHER-";
+    pub(crate) const TABLE_MERGE: &str = "KTABLE-MERGE-";
+    pub(crate) const TABLE_SELECT: &str = "KTABLE-SELECT-";
+    pub(crate) const TABLE_AGGREGATE: &str = "KTABLE-AGGREGATE-";
+    pub(crate) const TABLE_REDUCE: &str = "KTABLE-REDUCE-";
     pub(crate) const TO_STREAM: &str = "KTABLE-TOSTREAM-";
 }
 
@@ -94,6 +100,16 @@ impl Names {
             sink: format!("{topic}-sink"),
             source: format!("{topic}-source"),
             topic,
+        }
+    }
+
+    /// The names around the repartition topic of a grouped table, which has no filter. Takes two numbers.
+    pub(crate) fn table_repartition(&mut self, prefix: &str) -> RepartitionNames {
+        RepartitionNames {
+            sink: self.processor(prefix::SINK),
+            source: self.processor(prefix::SOURCE),
+            filter: String::new(),
+            topic: format!("{prefix}{REPARTITION_SUFFIX}"),
         }
     }
 

@@ -10,6 +10,8 @@ pub(crate) mod peek;
 pub(crate) mod repartition;
 pub(crate) mod stream_table_join;
 pub(crate) mod table_filter;
+pub(crate) mod table_group;
+pub(crate) mod table_join;
 pub(crate) mod table_map;
 pub(crate) mod table_source;
 pub(crate) mod to_stream;

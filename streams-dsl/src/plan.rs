@@ -63,6 +63,8 @@ pub(crate) enum Kind {
     TableSource { source_name: String },
     /// Writes to an internal topic and reads it again: three processors.
     Repartition { topic: String },
+    /// Brings the two sides of a join of tables together: they are its parents.
+    TableMerge,
     /// Everything else.
     Operator,
 }
@@ -164,8 +166,15 @@ impl Plan {
     pub(crate) fn rename(&mut self, id: PlanId, name: &str) {
         let node = self.node_mut(id);
         name.clone_into(&mut node.name);
-        if let Kind::TableSource { source_name } = &mut node.kind {
-            *source_name = format!("{name}-source");
+        match &mut node.kind {
+            Kind::TableSource { source_name } => *source_name = format!("{name}-source"),
+            Kind::TableMerge => {
+                let sides = node.parents.clone();
+                for (side, suffix) in sides.into_iter().zip(["-join-this", "-join-other"]) {
+                    self.node_mut(side).name = format!("{name}{suffix}");
+                }
+            }
+            _ => {}
         }
     }
 
@@ -176,7 +185,7 @@ impl Plan {
         while let Some(id) = open.pop() {
             let node = self.node(id);
             match node.kind {
-                Kind::Operator => open.extend(node.parents.iter().chain(&node.joined)),
+                Kind::Operator | Kind::TableMerge => open.extend(node.parents.iter().chain(&node.joined)),
                 _ => {
                     found.insert(id);
                 }
@@ -214,16 +223,28 @@ impl Plan {
         }
     }
 
-    /// Asks a table to send old values beside new ones; tells if it will. It cannot without a store somewhere.
-    pub(crate) fn enable_old_values(&mut self, table: PlanId) -> bool {
-        let node = self.node(table);
+    /// Asks a table to send old values beside new ones; tells if it will. It cannot without a store somewhere: with
+    /// `force`, one is made.
+    pub(crate) fn enable_old_values(&mut self, table: PlanId, force: bool) -> bool {
+        let node = self.node_mut(table);
         let enabled = node.send_old_values
-            || match &node.table {
+            || match node.table.clone() {
                 TableState::Stored(_) => true,
-                TableState::OnDemand(store) => node.stores.contains(store),
+                TableState::OnDemand(store) => {
+                    if force {
+                        node.connect(&store);
+                    }
+                    node.stores.contains(&store)
+                }
                 TableState::Computed => {
+                    // Both sides of a join of tables are in stores anyway.
+                    let force = force || node.joined.is_some();
                     let parents = node.parents.clone();
-                    parents.into_iter().all(|parent| self.enable_old_values(parent))
+                    let mut enabled = true;
+                    for parent in parents {
+                        enabled &= self.enable_old_values(parent, force);
+                    }
+                    enabled
                 }
                 TableState::None => false,
             };

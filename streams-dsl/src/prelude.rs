@@ -10,6 +10,7 @@ pub use streams_core::topology::Topology;
 pub use streams_core::{Record, json_serde};
 
 pub use crate::{
-    BranchedKStream, Consumed, Grouped, Joined, KGroupedStream, KStream, KTable, Materialized, Produced,
-    Repartitioned, StreamsBuilder, TimeWindowedKStream, TimeWindowedSerde, TimeWindows, Window, Windowed,
+    BranchedKStream, Consumed, Grouped, Joined, KGroupedStream, KGroupedTable, KStream, KTable, Materialized,
+    Produced, Repartitioned, StreamsBuilder, TimeWindowedKStream, TimeWindowedSerde, TimeWindows, Window,
+    Windowed,
 };

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use streams_core::edge::Edge;
 use streams_core::serde::Serde;
-use streams_core::topology::{SinkOptions, SourceOptions, TopicName};
+use streams_core::topology::{Node, SinkOptions, SourceOptions, TopicName};
 
 use crate::Data;
-use crate::lower::{Lower, Lowered};
+use crate::lower::{Lower, Lowered, Lowering};
 use crate::names::RepartitionNames;
 use crate::operators::repartition::DropNullKeys;
 use crate::plan::{KeyEffect, Kind, Plan, PlanId, PlanNode};
@@ -56,29 +56,66 @@ pub(crate) fn add<K: Data, V: Data>(
     plan.add(node)
 }
 
+/// The repartition of a grouped table: changes never have null keys, so that nothing filters them. Shared if it has a name
+/// of its own. Takes two numbers in any case.
+pub(crate) fn of_changes<K: Data, V: Data>(
+    plan: &mut Plan,
+    parent: PlanId,
+    prefix: &str,
+    is_named: bool,
+    serdes: Serdes<K, V>,
+) -> PlanId {
+    let names = plan.names.table_repartition(prefix);
+    if is_named && let Some(id) = plan.repartition_below(parent, &names.topic) {
+        return id;
+    }
+    let (name, topic) = (names.source.clone(), names.topic.clone());
+    let lower: Lower = Box::new(move |lowering| {
+        let parents = lowering.parents::<K, V>();
+        write_and_read(lowering, names, &parents, serdes, None)
+    });
+    let mut node = PlanNode::new(name, vec![parent], lower);
+    node.kind = Kind::Repartition { topic };
+    node.key = KeyEffect::Settles;
+    plan.add(node)
+}
+
 fn lower<K: Data, V: Data>(names: RepartitionNames, serdes: Serdes<K, V>, partitions: Option<u32>) -> Lower {
     Box::new(move |lowering| {
-        let Serdes { key, value } = serdes;
         let parents = lowering.parents::<K, V>();
         let keep_null_keys = lowering.keep_null_keys;
-        let builder = &mut *lowering.builder;
-        let key_serde = Arc::clone(&key);
-        let filtered = builder.add_operator(names.filter, &parents, &[], move |_, next: Edge<K, V>| {
-            if keep_null_keys {
-                return Ok(next);
-            }
-            let key_serde = Arc::clone(&key_serde);
-            Ok(Box::new(DropNullKeys { key_serde, next }) as Edge<K, V>)
-        });
-        builder.add_repartition_topic(&names.topic, partitions);
-        let topic = TopicName::internal(names.topic);
-        let written = SinkOptions::new(Arc::clone(&key), Arc::clone(&value));
-        builder.add_sink(names.sink, topic.clone(), &[filtered], written);
-        let source = builder.add_source(
-            lowering.node.name.as_str(),
-            [topic],
-            SourceOptions::new(key, value),
-        );
-        Lowered::source(source.id(), source)
+        let key_serde = Arc::clone(&serdes.key);
+        let filter = names.filter.clone();
+        let filtered = lowering
+            .builder
+            .add_operator(filter, &parents, &[], move |_, next: Edge<K, V>| {
+                if keep_null_keys {
+                    return Ok(next);
+                }
+                let key_serde = Arc::clone(&key_serde);
+                Ok(Box::new(DropNullKeys { key_serde, next }) as Edge<K, V>)
+            });
+        write_and_read(lowering, names, &[filtered], serdes, partitions)
     })
+}
+
+/// The topic, a sink that writes to it, and a source that reads it.
+fn write_and_read<K: Data, V: Data>(
+    lowering: &mut Lowering<'_>,
+    names: RepartitionNames,
+    parents: &[Node<K, V>],
+    Serdes { key, value }: Serdes<K, V>,
+    partitions: Option<u32>,
+) -> Lowered {
+    let builder = &mut *lowering.builder;
+    builder.add_repartition_topic(&names.topic, partitions);
+    let topic = TopicName::internal(names.topic);
+    let written = SinkOptions::new(Arc::clone(&key), Arc::clone(&value));
+    builder.add_sink(names.sink, topic.clone(), parents, written);
+    let source = builder.add_source(
+        lowering.node.name.as_str(),
+        [topic],
+        SourceOptions::new(key, value),
+    );
+    Lowered::source(source.id(), source)
 }

@@ -24,8 +24,8 @@ use crate::{Change, Data, KStream, stores};
 pub struct KTable<K, V> {
     pub(crate) plan: SharedPlan,
     pub(crate) node: PlanId,
-    key_serde: Arc<dyn Serde<K>>,
-    value_serde: Option<Arc<dyn Serde<V>>>,
+    pub(crate) key_serde: Arc<dyn Serde<K>>,
+    pub(crate) value_serde: Option<Arc<dyn Serde<V>>>,
     pub(crate) view: OpenView<K, V>,
 }
 
@@ -177,7 +177,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
         materialized: Option<Materialized<V>>,
     ) -> KTable<K, V> {
-        let old_values = self.plan.borrow_mut().enable_old_values(self.node);
+        let old_values = self.plan.borrow_mut().enable_old_values(self.node, false);
         let keep = Arc::new(keep);
         let shown = Arc::clone(&keep);
         let computed = view::derived(Arc::clone(&self.view), move |key, value: &V| {
@@ -310,7 +310,7 @@ impl<K: Data, V: Data> KTable<K, V> {
 
     /// Takes names and declares the store of a table made of this one. Options without a name take a number that nothing
     /// is named by, as in Kafka.
-    fn derive<W: Data>(
+    pub(crate) fn derive<W: Data>(
         &self,
         prefix: &str,
         materialized: Option<Materialized<W>>,
@@ -348,15 +348,9 @@ impl<K: Data, V: Data> KTable<K, V> {
         lower: crate::lower::Lower,
         old_values: bool,
     ) -> KTable<K, W> {
-        let mut node = PlanNode::new(derivation.name, vec![self.node], lower);
+        let mut node = PlanNode::new(derivation.name.clone(), vec![self.node], lower);
         node.send_old_values = old_values;
-        node.table = match derivation.store {
-            Some(store) => {
-                node.stores.push(store.clone());
-                TableState::Stored(store)
-            }
-            None => TableState::Computed,
-        };
+        derivation.store_in(&mut node);
         let node = self.plan.borrow_mut().add(node);
         let key_serde = Arc::clone(&self.key_serde);
         KTable::new(
@@ -392,14 +386,27 @@ impl<K: Data, V: Data> KTable<K, Option<V>> {
 }
 
 /// What a table made of another is, before its node is added.
-struct Derivation<K, W> {
-    name: String,
-    store: Option<String>,
-    value_serde: Option<Arc<dyn Serde<W>>>,
-    view: OpenView<K, W>,
+pub(crate) struct Derivation<K, W> {
+    pub(crate) name: String,
+    pub(crate) store: Option<String>,
+    pub(crate) value_serde: Option<Arc<dyn Serde<W>>>,
+    pub(crate) view: OpenView<K, W>,
 }
 
-fn open<K: 'static, V: 'static>(
+impl<K, W> Derivation<K, W> {
+    /// How its rows can be looked up, and the stores its node owns.
+    pub(crate) fn store_in(&self, node: &mut PlanNode) {
+        node.table = match &self.store {
+            Some(store) => {
+                node.stores.push(store.clone());
+                TableState::Stored(store.clone())
+            }
+            None => TableState::Computed,
+        };
+    }
+}
+
+pub(crate) fn open<K: 'static, V: 'static>(
     wiring: &Wiring<'_>,
     store: Option<&str>,
 ) -> streams_core::error::Result<Option<streams_core::store::KeyValueStore<K, V>>> {

@@ -8,10 +8,13 @@ use streams_core::topology::Wiring;
 
 use crate::windows::Windowed;
 
+/// Is shown a row: its value and its timestamp.
+type Look<'a, V> = dyn FnMut(Option<(&V, i64)>) + 'a;
+
 /// The rows of a table, as one task sees them.
 pub(crate) trait TableView<K, V> {
-    /// Shows the value of `key` to `look`, once. `look` must not look this table up again.
-    fn read(&self, key: &K, look: &mut dyn FnMut(Option<&V>)) -> StoreResult<()>;
+    /// Shows the row of `key` to `look`, once. `look` must not look this table up again.
+    fn read(&self, key: &K, look: &mut Look<'_, V>) -> StoreResult<()>;
 }
 
 /// Opens the view of a table for an operator that is connected to the stores it needs.
@@ -46,30 +49,74 @@ where
     })
 }
 
+/// The view of two tables joined: `join` gets what each has for the key. The later of their timestamps counts.
+pub(crate) fn joined<K, A, B, R>(
+    left: OpenView<K, A>,
+    right: OpenView<K, B>,
+    join: impl Fn(Option<&A>, Option<&B>) -> Option<R> + Send + Sync + Clone + 'static,
+) -> OpenView<K, R>
+where
+    K: 'static,
+    A: 'static,
+    B: 'static,
+    R: 'static,
+{
+    Arc::new(move |wiring| {
+        let (left, right) = (left(wiring)?, right(wiring)?);
+        let join = join.clone();
+        Ok(Box::new(JoinedView { left, right, join }))
+    })
+}
+
+struct JoinedView<K, A, B, J> {
+    left: Box<dyn TableView<K, A>>,
+    right: Box<dyn TableView<K, B>>,
+    join: J,
+}
+
+impl<K, A, B, R, J: Fn(Option<&A>, Option<&B>) -> Option<R>> TableView<K, R> for JoinedView<K, A, B, J> {
+    fn read(&self, key: &K, look: &mut Look<'_, R>) -> StoreResult<()> {
+        let mut result = Ok(());
+        // Two tables, two stores: one is looked up while the other's row is held.
+        self.left.read(key, &mut |left| {
+            result = self.right.read(key, &mut |right| {
+                let time_ms = left
+                    .map_or(i64::MIN, |(_, at)| at)
+                    .max(right.map_or(i64::MIN, |(_, at)| at));
+                let joined = (self.join)(left.map(|(value, _)| value), right.map(|(value, _)| value));
+                look(joined.as_ref().map(|value| (value, time_ms)));
+            });
+        })?;
+        result
+    }
+}
+
 struct Derived<K, V, D> {
     parent: Box<dyn TableView<K, V>>,
     derive: D,
 }
 
 impl<K, V, W, D: Fn(&K, &V) -> Option<W>> TableView<K, W> for Derived<K, V, D> {
-    fn read(&self, key: &K, look: &mut dyn FnMut(Option<&W>)) -> StoreResult<()> {
-        self.parent.read(key, &mut |value| {
-            let value = value.and_then(|value| (self.derive)(key, value));
-            look(value.as_ref());
+    fn read(&self, key: &K, look: &mut Look<'_, W>) -> StoreResult<()> {
+        self.parent.read(key, &mut |row| {
+            let row = row.and_then(|(value, time_ms)| Some(((self.derive)(key, value)?, time_ms)));
+            look(row.as_ref().map(|(value, time_ms)| (value, *time_ms)));
         })
     }
 }
 
 impl<K, V> TableView<K, V> for KeyValueStore<K, V> {
-    fn read(&self, key: &K, look: &mut dyn FnMut(Option<&V>)) -> StoreResult<()> {
-        KeyValueStore::read(self, key, |row| look(row.map(|row| &row.value)))
+    fn read(&self, key: &K, look: &mut Look<'_, V>) -> StoreResult<()> {
+        KeyValueStore::read(self, key, |row| {
+            look(row.map(|row| (&row.value, row.timestamp_ms)));
+        })
     }
 }
 
 impl<K, V: Clone> TableView<Windowed<K>, V> for WindowStore<K, V> {
-    fn read(&self, key: &Windowed<K>, look: &mut dyn FnMut(Option<&V>)) -> StoreResult<()> {
+    fn read(&self, key: &Windowed<K>, look: &mut Look<'_, V>) -> StoreResult<()> {
         let row: Option<ValueAndTimestamp<V>> = self.fetch(&key.key, key.window.start_ms)?;
-        look(row.as_ref().map(|row| &row.value));
+        look(row.as_ref().map(|row| (&row.value, row.timestamp_ms)));
         Ok(())
     }
 }

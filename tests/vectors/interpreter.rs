@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use streams_dsl::prelude::*;
 use streams_dsl::topology::Topology;
-use streams_dsl::{KGroupedStream, TimeWindowedKStream};
+use streams_dsl::{KGroupedStream, KGroupedTable, TimeWindowedKStream};
 
 use crate::functions::{Key, Text, concatenate, key_function, predicate, value_function, words};
 use crate::vector::{Op, Vector};
@@ -19,6 +19,7 @@ enum Made {
     Windowed(KTable<Windowed<Key>, Text>),
     WindowedCounts(KTable<Windowed<Key>, i64>),
     Grouped(KGroupedStream<Key, Text>),
+    GroupedTable(KGroupedTable<Key, Text>),
 }
 
 /// Why a topology could not be built.
@@ -90,7 +91,7 @@ impl Interpreter {
             }
             "to_table" => Made::Table(self.stream(op, "from")?.to_table(materialized(op))),
             "group_by_key" => Made::Grouped(self.stream(op, "from")?.group_by_key_with(grouped(op))),
-            "group_by" => Made::Grouped(self.stream(op, "from")?.group_by_with(keys(op)?, grouped(op))),
+            "group_by" => self.group_by(op)?,
             "count" | "reduce" | "aggregate" => self.aggregation(op)?,
             "to_stream" => self.to_stream(op)?,
             "join_table" => self.join_table(op)?,
@@ -107,6 +108,18 @@ impl Interpreter {
         Ok(Made::Table(
             self.builder.table(text(op, "topic")?, materialized(op)),
         ))
+    }
+
+    fn group_by(&self, op: &Op) -> Answer<Made> {
+        let key = keys(op)?;
+        Ok(match self.from(op)? {
+            Made::Stream(stream) => Made::Grouped(stream.group_by_with(key, grouped(op))),
+            Made::Table(table) => {
+                let select = move |k: &Key, v: &Text| (key(k, v), v.clone());
+                Made::GroupedTable(table.group_by_with(select, grouped(op)))
+            }
+            _ => return unsupported("group_by of this"),
+        })
     }
 
     fn split(&mut self, op: &Op) -> Answer<()> {
@@ -164,8 +177,10 @@ impl Interpreter {
     }
 
     fn aggregation(&self, op: &Op) -> Answer<Made> {
-        let Made::Grouped(grouped) = self.from(op)? else {
-            return unsupported("aggregation of a grouped table or cogroup");
+        let grouped = match self.from(op)? {
+            Made::Grouped(grouped) => grouped,
+            Made::GroupedTable(grouped) => return Ok(table_aggregation(&grouped, op)),
+            _ => return unsupported("aggregation of this"),
         };
         if op.0.get("window").is_some() {
             let window = Op(op.0["window"].clone());
@@ -195,8 +210,10 @@ impl Interpreter {
     }
 
     fn join_table(&self, op: &Op) -> Answer<Made> {
-        let (Made::Stream(stream), Made::Table(table)) = (self.from(op)?, self.get(op, "other")?) else {
-            return unsupported("join of tables");
+        let (stream, table) = match (self.from(op)?, self.get(op, "other")?) {
+            (Made::Stream(stream), Made::Table(table)) => (stream, table),
+            (Made::Table(left), Made::Table(right)) => return join_tables(&left, &right, op),
+            _ => return unsupported("join of these"),
         };
         if op.number("grace_ms").is_some() {
             return unsupported("join with grace");
@@ -232,6 +249,38 @@ impl Interpreter {
         let id = text(op, member)?;
         let made = self.made.get(id).cloned();
         made.ok_or_else(|| Problem::Refused(format!("nothing was made as {id}")))
+    }
+}
+
+fn join_tables(left: &KTable<Key, Text>, right: &KTable<Key, Text>, op: &Op) -> Answer<Made> {
+    let flat = |value: Option<&Text>| value.cloned().flatten();
+    let both = move |left: Option<&Text>, right: Option<&Text>| {
+        concatenate(flat(left).as_deref(), "+", flat(right).as_deref())
+    };
+    let stored = op.text("store").map(|_| materialized(op));
+    Ok(Made::Table(match (op.text("kind"), stored) {
+        (Some("inner"), None) => left.join(right, move |a, b| both(Some(a), Some(b))),
+        (Some("inner"), Some(stored)) => left.join_with(right, move |a, b| both(Some(a), Some(b)), stored),
+        (Some("left"), None) => left.left_join(right, move |a, b| both(Some(a), b)),
+        (Some("left"), Some(stored)) => left.left_join_with(right, move |a, b| both(Some(a), b), stored),
+        (Some("outer"), None) => left.outer_join(right, both),
+        (Some("outer"), Some(stored)) => left.outer_join_with(right, both, stored),
+        _ => return unsupported("join of this kind"),
+    }))
+}
+
+fn table_aggregation(grouped: &KGroupedTable<Key, Text>, op: &Op) -> Made {
+    let add = |aggregate: Text, value: Text| concatenate(aggregate.as_deref(), "|", value.as_deref());
+    let subtract = |aggregate: Text, value: Text| concatenate(aggregate.as_deref(), "-", value.as_deref());
+    match op.kind() {
+        "count" => Made::Counts(grouped.count(materialized(op))),
+        "reduce" => Made::Table(grouped.reduce(add, subtract, materialized(op))),
+        _ => Made::Table(grouped.aggregate(
+            empty,
+            move |_, value, aggregate| add(aggregate, value),
+            move |_, value, aggregate| subtract(aggregate, value),
+            materialized(op),
+        )),
     }
 }
 

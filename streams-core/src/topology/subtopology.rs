@@ -1,6 +1,6 @@
 //! Sub-topologies: the connected parts of a topology, their tasks, and the internal topics between them.
 //!
-//! Numbered as Kafka numbers them: by the names of their sources in sorted order.
+//! Numbered as Kafka numbers them: in the order in which their first sources were added.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -56,10 +56,9 @@ pub(super) fn split(graph: &Graph) -> Vec<Subtopology> {
             }
         }
     }
-    let mut sources: Vec<usize> = (0..graph.nodes.len())
+    let sources: Vec<usize> = (0..graph.nodes.len())
         .filter(|&index| matches!(graph.nodes[index].kind, NodeKind::Source { .. }))
         .collect();
-    sources.sort_by(|a, b| graph.nodes[*a].name.cmp(&graph.nodes[*b].name));
     let mut roots = Vec::new();
     for source in sources {
         let root = root(&mut group, source);

@@ -38,7 +38,9 @@ impl<K, V, T, R, F: Fn(V, Option<&T>) -> Option<R>> Process<K, V> for StreamTabl
         let result = if !self.key_serde.is_null(&key) {
             let (mut value, mut result) = (Some(value), None);
             let looked_up = self.table.read(&key, &mut |row| {
-                result = value.take().and_then(|value| (self.join)(value, row));
+                result = value
+                    .take()
+                    .and_then(|value| (self.join)(value, row.map(|(row, _)| row)));
             });
             looked_up.map_err(|cause| place(cause, &self.node, task))?;
             result

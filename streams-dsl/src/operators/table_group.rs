@@ -1,0 +1,190 @@
+//! A table grouped by something else than its key: updates are taken apart into what leaves a group and what enters one.
+
+use std::sync::Arc;
+
+use streams_core::edge::{Edge, Process};
+use streams_core::error::{ProcessCause, ProcessError, ProcessResult};
+use streams_core::metrics::DropReason;
+use streams_core::serde::Serde;
+use streams_core::store::KeyValueStore;
+use streams_core::{Record, TaskContext};
+
+use super::place;
+use crate::change::Change;
+
+/// Finds the groups of the old row and of the new one. A row whose new key or value is null belongs to no group.
+pub(crate) struct TableSelect<KO, VO, F> {
+    pub(crate) node: String,
+    pub(crate) select: Arc<F>,
+    pub(crate) key_serde: Arc<dyn Serde<KO>>,
+    pub(crate) value_serde: Arc<dyn Serde<VO>>,
+    pub(crate) next: Edge<KO, Change<VO>>,
+}
+
+impl<KO, VO, F> TableSelect<KO, VO, F> {
+    fn selected<K, V>(&self, key: &K, value: Option<&V>) -> Option<(KO, VO)>
+    where
+        F: Fn(&K, &V) -> (KO, VO),
+    {
+        let (key, value) = (self.select)(key, value?);
+        (!self.key_serde.is_null(&key) && !self.value_serde.is_null(&value)).then_some((key, value))
+    }
+
+    /// Groups are the same if their keys are written alike.
+    fn is_same(&self, one: &KO, other: &KO, task: &TaskContext<'_>) -> Result<bool, Box<ProcessError>> {
+        let mut bytes = [Vec::new(), Vec::new()];
+        for (key, bytes) in [one, other].into_iter().zip(&mut bytes) {
+            self.key_serde.serialize("", key, bytes).map_err(|error| {
+                let cause = ProcessCause::Serde {
+                    action: "write",
+                    part: "key",
+                    topic: "the repartition topic".to_owned(),
+                    error,
+                };
+                place(cause, &self.node, task)
+            })?;
+        }
+        Ok(bytes[0] == bytes[1])
+    }
+}
+
+impl<K, V, KO, VO, F: Fn(&K, &V) -> (KO, VO)> Process<K, Change<V>> for TableSelect<KO, VO, F> {
+    fn process(&mut self, record: Record<K, Change<V>>, task: &mut TaskContext<'_>) -> ProcessResult {
+        let old = self.selected(&record.key, record.value.old.as_ref());
+        let new = self.selected(&record.key, record.value.new.as_ref());
+        let stays = match (&old, &new) {
+            (Some((old_key, _)), Some((key, _))) => self.is_same(old_key, key, task)?,
+            _ => false,
+        };
+        let (timestamp_ms, headers) = (record.timestamp_ms, record.headers);
+        let mut send = |key, old, new| {
+            let record = Record {
+                key,
+                value: Change { new, old },
+                timestamp_ms,
+                headers: headers.clone(),
+            };
+            self.next.process(record, task)
+        };
+        match (old, new) {
+            (Some((_, old)), Some((key, new))) if stays => send(key, Some(old), Some(new)),
+            (old, new) => {
+                if let Some((key, old)) = old {
+                    send(key, Some(old), None)?;
+                }
+                new.map_or(Ok(()), |(key, new)| send(key, None, Some(new)))
+            }
+        }
+    }
+}
+
+/// How a group's aggregate changes: what it was, if anything, and what leaves or enters it.
+pub(crate) trait Regroup<K, V, A>: Send + Sync + 'static {
+    fn remove(&self, key: &K, value: V, from: A) -> A;
+    fn add(&self, key: &K, value: V, to: Option<A>) -> A;
+}
+
+/// `aggregate`.
+pub(crate) struct Refold<I, F, G> {
+    pub(crate) initial: I,
+    pub(crate) add: F,
+    pub(crate) remove: G,
+}
+
+impl<K, V, A, I, F, G> Regroup<K, V, A> for Refold<I, F, G>
+where
+    I: Fn() -> A + Send + Sync + 'static,
+    F: Fn(&K, V, A) -> A + Send + Sync + 'static,
+    G: Fn(&K, V, A) -> A + Send + Sync + 'static,
+{
+    fn remove(&self, key: &K, value: V, from: A) -> A {
+        (self.remove)(key, value, from)
+    }
+
+    fn add(&self, key: &K, value: V, to: Option<A>) -> A {
+        (self.add)(key, value, to.unwrap_or_else(&self.initial))
+    }
+}
+
+/// `reduce`: the first value is the aggregate.
+pub(crate) struct Rereduce<F, G> {
+    pub(crate) add: F,
+    pub(crate) remove: G,
+}
+
+impl<K, V, F, G> Regroup<K, V, V> for Rereduce<F, G>
+where
+    F: Fn(V, V) -> V + Send + Sync + 'static,
+    G: Fn(V, V) -> V + Send + Sync + 'static,
+{
+    fn remove(&self, _key: &K, value: V, from: V) -> V {
+        (self.remove)(from, value)
+    }
+
+    fn add(&self, _key: &K, value: V, to: Option<V>) -> V {
+        match to {
+            Some(to) => (self.add)(to, value),
+            None => value,
+        }
+    }
+}
+
+/// Keeps the aggregates of the groups: first the old value is taken out, then the new one put in. A value is not taken out
+/// of a group that has no aggregate.
+pub(crate) struct TableAggregate<K, A, S> {
+    pub(crate) node: String,
+    pub(crate) step: Arc<S>,
+    pub(crate) key_serde: Arc<dyn Serde<K>>,
+    pub(crate) result_serde: Arc<dyn Serde<A>>,
+    pub(crate) store: KeyValueStore<K, A>,
+    pub(crate) send_old: bool,
+    pub(crate) next: Edge<K, Change<A>>,
+}
+
+impl<K, V, A: Clone, S: Regroup<K, V, A>> Process<K, Change<V>> for TableAggregate<K, A, S> {
+    fn process(&mut self, record: Record<K, Change<V>>, task: &mut TaskContext<'_>) -> ProcessResult {
+        if self.key_serde.is_null(&record.key) {
+            task.count_dropped(DropReason::NullKey);
+            return Ok(());
+        }
+        let Record {
+            key,
+            value: change,
+            timestamp_ms,
+            headers,
+        } = record;
+        let failed = |cause, task: &TaskContext<'_>| place(cause, &self.node, task);
+        let row = self.store.get(&key).map_err(|cause| failed(cause, task))?;
+        let was_there = row.as_ref().map(|row| row.timestamp_ms);
+        let stored = row.map(|row| row.value);
+        let old = stored.clone().filter(|_| self.send_old);
+        let mut result_time_ms = timestamp_ms;
+        let mut aggregate = stored;
+        if let Some(value) = change.old
+            && let Some(from) = aggregate.take()
+        {
+            aggregate = self.not_null(self.step.remove(&key, value, from));
+            result_time_ms = result_time_ms.max(was_there.unwrap_or(i64::MIN));
+        }
+        if let Some(value) = change.new {
+            aggregate = self.not_null(self.step.add(&key, value, aggregate));
+            result_time_ms = result_time_ms.max(was_there.unwrap_or(i64::MIN));
+        }
+        self.store
+            .put(&key, aggregate.clone(), result_time_ms)
+            .map_err(|cause| failed(cause, task))?;
+        let result = Record {
+            key,
+            value: Change { new: aggregate, old },
+            timestamp_ms: result_time_ms,
+            headers,
+        };
+        self.next.process(result, task)
+    }
+}
+
+impl<K, A, S> TableAggregate<K, A, S> {
+    fn not_null(&self, aggregate: A) -> Option<A> {
+        (!self.result_serde.is_null(&aggregate)).then_some(aggregate)
+    }
+}

@@ -1,0 +1,89 @@
+//! Two tables joined: each side's updates look the other side up, and a third operator brings the results together.
+
+use std::sync::Arc;
+
+use streams_core::edge::{Edge, Process};
+use streams_core::error::ProcessResult;
+use streams_core::metrics::DropReason;
+use streams_core::serde::Serde;
+use streams_core::store::KeyValueStore;
+use streams_core::{Record, TaskContext};
+
+use super::place;
+use crate::change::Change;
+use crate::view::TableView;
+
+/// The updates of one side. `join` gets this side's value and the other's, and answers `None` if that is no row.
+pub(crate) struct TableJoinSide<K, A, B, R, J> {
+    pub(crate) node: String,
+    pub(crate) join: J,
+    /// Without a row on the other side nothing can come of an update.
+    pub(crate) needs_other: bool,
+    pub(crate) key_serde: Arc<dyn Serde<K>>,
+    pub(crate) other: Box<dyn TableView<K, B>>,
+    pub(crate) send_old: bool,
+    pub(crate) next: Edge<K, Change<R>>,
+    pub(crate) this: std::marker::PhantomData<fn(A)>,
+}
+
+impl<K, A, B, R, J: Fn(Option<&A>, Option<&B>) -> Option<R>> Process<K, Change<A>>
+    for TableJoinSide<K, A, B, R, J>
+{
+    fn process(&mut self, record: Record<K, Change<A>>, task: &mut TaskContext<'_>) -> ProcessResult {
+        if self.key_serde.is_null(&record.key) {
+            task.count_dropped(DropReason::NullKey);
+            return Ok(());
+        }
+        let change = &record.value;
+        let mut result = None;
+        let looked_up = self.other.read(&record.key, &mut |other| {
+            let nothing = change.new.is_none() && change.old.is_none();
+            if other.is_none() && (self.needs_other || nothing) {
+                return;
+            }
+            let value = other.map(|(value, _)| value);
+            let joined = Change {
+                new: (self.join)(change.new.as_ref(), value),
+                old: self
+                    .send_old
+                    .then(|| (self.join)(change.old.as_ref(), value))
+                    .flatten(),
+            };
+            let timestamp_ms = other.map_or(record.timestamp_ms, |(_, at)| at.max(record.timestamp_ms));
+            result = Some((joined, timestamp_ms));
+        });
+        looked_up.map_err(|cause| place(cause, &self.node, task))?;
+        let Some((value, timestamp_ms)) = result else {
+            return Ok(());
+        };
+        let joined = Record {
+            key: record.key,
+            value,
+            timestamp_ms,
+            headers: record.headers,
+        };
+        self.next.process(joined, task)
+    }
+}
+
+/// Where both sides come together: the result is stored if it has a store.
+pub(crate) struct TableMerge<K, R> {
+    pub(crate) node: String,
+    pub(crate) store: Option<KeyValueStore<K, R>>,
+    pub(crate) send_old: bool,
+    pub(crate) next: Edge<K, Change<R>>,
+}
+
+impl<K, R: Clone> Process<K, Change<R>> for TableMerge<K, R> {
+    fn process(&mut self, mut record: Record<K, Change<R>>, task: &mut TaskContext<'_>) -> ProcessResult {
+        if let Some(store) = &self.store {
+            store
+                .put(&record.key, record.value.new.clone(), record.timestamp_ms)
+                .map_err(|cause| place(cause, &self.node, task))?;
+        }
+        if !self.send_old {
+            record.value.old = None;
+        }
+        self.next.process(record, task)
+    }
+}
