@@ -1,7 +1,7 @@
 //! Typed views of byte stores: what processors hold.
 //!
 //! ```text
-//!   processor -> KeyValueStore<K, V> / WindowStore<K, V>      typed handles: key serde, key layout
+//!   processor -> KeyValueStore, WindowStore, SessionStore      typed handles: key serde, key layout
 //!                        |
 //!                     Cached<V>                               values as they are, by key bytes; knows what is dirty
 //!                 commit |   \ flush
@@ -15,12 +15,14 @@
 mod builder;
 mod cached;
 mod key_value;
+mod session;
 mod window;
 
-pub use builder::{KeyValueStoreBuilder, StoreBuilder, StoreKind, WindowStoreBuilder};
+pub use builder::{KeyValueStoreBuilder, SessionStoreBuilder, StoreBuilder, StoreKind, WindowStoreBuilder};
 pub(crate) use builder::{OpenStore, OpenedStore, StoreSpec};
 pub(crate) use cached::{Changelog, TaskStore};
 pub use key_value::{KeyValueIter, KeyValueStore};
+pub use session::{Session, SessionIter, SessionStore};
 pub use window::{WindowIter, WindowStore};
 
 use crate::error::ProcessCause;

@@ -29,7 +29,7 @@ use crate::metrics::DropReason;
 use crate::processor::PunctuationType;
 use crate::record::Headers;
 use crate::serde::{DefaultSerde, Serde};
-use crate::store::{KeyValueStore, StoreSpec, WindowStore};
+use crate::store::{KeyValueStore, SessionStore, StoreSpec, WindowStore};
 use crate::task::{StartPosition, StreamTask};
 use crate::topology::{ErasedHandle, StorePlace, Subtopology, Topology, wire};
 
@@ -106,6 +106,7 @@ impl TopologyTestDriver {
             application_id: APPLICATION_ID,
             partition: 0,
             cache_bytes: usize::MAX,
+            logs_every_put: true,
             open: &mut open,
         };
         let mut producer = CapturingProducer::default();
@@ -215,6 +216,14 @@ impl TopologyTestDriver {
     /// # Errors
     /// If there is none of that name and type.
     pub fn window_store<K: 'static, V: 'static>(&self, name: &str) -> Result<WindowStore<K, V>> {
+        self.store(name)
+    }
+
+    /// A session store of the topology.
+    ///
+    /// # Errors
+    /// If there is none of that name and type.
+    pub fn session_store<K: 'static, V: 'static>(&self, name: &str) -> Result<SessionStore<K, V>> {
         self.store(name)
     }
 

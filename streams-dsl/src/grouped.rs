@@ -12,8 +12,7 @@ use crate::operators::aggregate::{Aggregate, Aggregator, Reducer, Step};
 use crate::options::Materialized;
 use crate::plan::{KeyEffect, Plan, PlanId, PlanNode, SharedPlan, TableState};
 use crate::repartition::{self, Serdes};
-use crate::windowed::TimeWindowedKStream;
-use crate::windows::TimeWindows;
+use crate::windows::Windows;
 use crate::{Change, Data, KTable, stores, view};
 
 /// A stream grouped by key (Kafka's `KGroupedStream`).
@@ -140,10 +139,12 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         self.stepped(prefix::AGGREGATE, Aggregator { initial, add }, materialized)
     }
 
-    /// Groups by time windows too: see [`TimeWindowedKStream`].
+    /// Groups by windows too: [`TimeWindows`](crate::TimeWindows) make a
+    /// [`TimeWindowedKStream`](crate::TimeWindowedKStream), [`SessionWindows`](crate::SessionWindows) a
+    /// [`SessionWindowedKStream`](crate::SessionWindowedKStream).
     #[must_use]
-    pub fn windowed_by(&self, windows: TimeWindows) -> TimeWindowedKStream<K, V> {
-        TimeWindowedKStream::new(self.clone(), windows)
+    pub fn windowed_by<W: Windows>(&self, windows: W) -> W::Stream<K, V> {
+        windows.group(self.clone())
     }
 
     fn stepped<A: Data>(

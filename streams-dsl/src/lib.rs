@@ -44,7 +44,8 @@
 //! | | `to_table` | [`KTable`] | if the key may have changed |
 //! | | `to`, `for_each` | [`Terminal`] | |
 //! | [`KGroupedStream`] | `count`, `reduce`, `aggregate` | [`KTable`] | |
-//! | | `windowed_by` | [`TimeWindowedKStream`] | |
+//! | | `windowed_by` | [`TimeWindowedKStream`], [`SessionWindowedKStream`] | |
+//! | [`SessionWindowedKStream`] | `count`, `reduce`, `aggregate` | [`KTable`] of [`Windowed`] keys | |
 //! | [`TimeWindowedKStream`] | `count`, `reduce`, `aggregate` | [`KTable`] of [`Windowed`] keys | |
 //! | [`KTable`] | `filter`, `filter_not`, `map_values`, `filter_map_values` | [`KTable`] | |
 //! | | `join`, `left_join`, `outer_join` with a [`KTable`] | [`KTable`] | |
@@ -89,6 +90,7 @@ mod options;
 mod plan;
 pub mod prelude;
 mod repartition;
+mod session;
 mod stores;
 mod stream;
 mod table;
@@ -102,6 +104,7 @@ pub use builder::{StreamsBuilder, Topics};
 pub use grouped::KGroupedStream;
 pub use grouped_table::KGroupedTable;
 pub use options::{Consumed, Grouped, Joined, Materialized, Produced, Repartitioned};
+pub use session::{SessionWindowedKStream, SessionWindowedSerde, SessionWindows};
 pub use stream::{KStream, Terminal};
 pub use streams_core::{
     DeserializationHandler, Header, Headers, Record, RecordMetadata, TaskContext, error, json_serde, log,
@@ -109,7 +112,7 @@ pub use streams_core::{
 };
 pub use table::KTable;
 pub use windowed::TimeWindowedKStream;
-pub use windows::{TimeWindowedSerde, TimeWindows, Window, Windowed};
+pub use windows::{TimeWindowedSerde, TimeWindows, Window, Windowed, Windows};
 
 pub(crate) use change::Change;
 

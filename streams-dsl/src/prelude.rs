@@ -11,6 +11,6 @@ pub use streams_core::{Record, json_serde};
 
 pub use crate::{
     BranchedKStream, Consumed, Grouped, Joined, KGroupedStream, KGroupedTable, KStream, KTable, Materialized,
-    Produced, Repartitioned, StreamsBuilder, TimeWindowedKStream, TimeWindowedSerde, TimeWindows, Window,
-    Windowed,
+    Produced, Repartitioned, SessionWindowedKStream, SessionWindowedSerde, SessionWindows, StreamsBuilder,
+    TimeWindowedKStream, TimeWindowedSerde, TimeWindows, Window, Windowed,
 };

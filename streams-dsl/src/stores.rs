@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use streams_core::serde::Serde;
-use streams_core::store::{KeyValueStoreBuilder, WindowStoreBuilder};
+use streams_core::store::{KeyValueStoreBuilder, SessionStoreBuilder, WindowStoreBuilder};
 
 use crate::options::Materialized;
 use crate::plan::PlanStore;
@@ -43,6 +43,21 @@ pub(crate) fn window<K: 'static, V: 'static>(
     value_serde: Arc<dyn Serde<V>>,
 ) -> PlanStore {
     let store = WindowStoreBuilder::with_serdes(name, retention_ms, key_serde, value_serde);
+    let store = settings!(store, materialized);
+    PlanStore {
+        name: name.to_owned(),
+        add: Box::new(move |builder| builder.add_store(store)),
+    }
+}
+
+pub(crate) fn session<K: 'static, V: 'static>(
+    materialized: Materialized<V>,
+    name: &str,
+    retention_ms: i64,
+    key_serde: Arc<dyn Serde<K>>,
+    value_serde: Arc<dyn Serde<V>>,
+) -> PlanStore {
+    let store = SessionStoreBuilder::with_serdes(name, retention_ms, key_serde, value_serde);
     let store = settings!(store, materialized);
     PlanStore {
         name: name.to_owned(),

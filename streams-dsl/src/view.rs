@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use streams_core::error::Result;
-use streams_core::store::{KeyValueStore, StoreResult, ValueAndTimestamp, WindowStore};
+use streams_core::store::{KeyValueStore, SessionStore, StoreResult, ValueAndTimestamp, WindowStore};
 use streams_core::topology::Wiring;
 
 use crate::windows::Windowed;
@@ -30,6 +30,12 @@ pub(crate) fn key_value<K: 'static, V: 'static>(store: &str) -> OpenView<K, V> {
 pub(crate) fn windowed<K: 'static, V: Clone + 'static>(store: &str) -> OpenView<Windowed<K>, V> {
     let store = store.to_owned();
     Arc::new(move |wiring| Ok(Box::new(wiring.window_store::<K, V>(&store)?)))
+}
+
+/// The view of a table in a session store.
+pub(crate) fn sessions<K: 'static, V: Clone + 'static>(store: &str) -> OpenView<Windowed<K>, V> {
+    let store = store.to_owned();
+    Arc::new(move |wiring| Ok(Box::new(wiring.session_store::<K, V>(&store)?)))
 }
 
 /// The view of a table whose rows are made of another's: `derive` gets key and value.
@@ -116,6 +122,14 @@ impl<K, V> TableView<K, V> for KeyValueStore<K, V> {
 impl<K, V: Clone> TableView<Windowed<K>, V> for WindowStore<K, V> {
     fn read(&self, key: &Windowed<K>, look: &mut Look<'_, V>) -> StoreResult<()> {
         let row: Option<ValueAndTimestamp<V>> = self.fetch(&key.key, key.window.start_ms)?;
+        look(row.as_ref().map(|row| (&row.value, row.timestamp_ms)));
+        Ok(())
+    }
+}
+
+impl<K, V: Clone> TableView<Windowed<K>, V> for SessionStore<K, V> {
+    fn read(&self, key: &Windowed<K>, look: &mut Look<'_, V>) -> StoreResult<()> {
+        let row = self.fetch(&key.key, key.window.start_ms, key.window.end_ms)?;
         look(row.as_ref().map(|row| (&row.value, row.timestamp_ms)));
         Ok(())
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use streams_core::serde::{DefaultSerde, Serde, SerdeError};
 
+use crate::{Data, KGroupedStream, TimeWindowedKStream};
+
 /// A span of event time: from `start_ms`, included, to `end_ms`, excluded. Milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Window {
@@ -21,6 +23,29 @@ pub struct Windowed<K> {
     pub key: K,
     /// The window.
     pub window: Window,
+}
+
+/// Windows that a grouped stream can be grouped by too, and what becomes of it.
+pub trait Windows: sealed::Sealed + Sized {
+    /// The stream by key and window.
+    type Stream<K: Data, V: Data>;
+
+    /// Groups a stream by these windows; see [`KGroupedStream::windowed_by`].
+    fn group<K: Data, V: Data>(self, grouped: KGroupedStream<K, V>) -> Self::Stream<K, V>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::TimeWindows {}
+    impl Sealed for crate::session::SessionWindows {}
+}
+
+impl Windows for TimeWindows {
+    type Stream<K: Data, V: Data> = TimeWindowedKStream<K, V>;
+
+    fn group<K: Data, V: Data>(self, grouped: KGroupedStream<K, V>) -> TimeWindowedKStream<K, V> {
+        TimeWindowedKStream::new(grouped, self)
+    }
 }
 
 /// Windows of a fixed size, aligned to the epoch: tumbling, or hopping if they advance by less than their size.

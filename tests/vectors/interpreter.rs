@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use streams_dsl::prelude::*;
 use streams_dsl::topology::Topology;
-use streams_dsl::{KGroupedStream, KGroupedTable, TimeWindowedKStream};
+use streams_dsl::{KGroupedStream, KGroupedTable, SessionWindowedKStream, TimeWindowedKStream};
 
 use crate::functions::{Key, Text, concatenate, key_function, predicate, value_function, words};
 use crate::vector::{Op, Vector};
@@ -184,6 +184,9 @@ impl Interpreter {
         };
         if op.0.get("window").is_some() {
             let window = Op(op.0["window"].clone());
+            if window.text("type") == Some("session") {
+                return session_aggregation(&grouped.windowed_by(sessions(&window)?), op);
+            }
             return windowed_aggregation(&grouped.windowed_by(windows(&window)?), op);
         }
         Ok(match op.kind() {
@@ -284,6 +287,30 @@ fn table_aggregation(grouped: &KGroupedTable<Key, Text>, op: &Op) -> Made {
     }
 }
 
+fn session_aggregation(sessions: &SessionWindowedKStream<Key, Text>, op: &Op) -> Answer<Made> {
+    let merge = |_: &Key, one: Text, other: Text| concatenate(one.as_deref(), "&", other.as_deref());
+    Ok(match op.kind() {
+        "count" => Made::WindowedCounts(sessions.count(materialized(op))),
+        "reduce" => Made::Windowed(sessions.reduce(append, materialized(op))),
+        _ => Made::Windowed(sessions.aggregate(empty, |_, v, agg| append(agg, v), merge, materialized(op))),
+    })
+}
+
+fn sessions(window: &Op) -> Answer<SessionWindows> {
+    if window.text("emit") == Some("close") {
+        return unsupported("emit on window close");
+    }
+    Ok(SessionWindows::of_inactivity_gap_and_grace(
+        millis(window, "gap_ms"),
+        millis(window, "grace_ms"),
+    ))
+}
+
+fn millis(op: &Op, member: &str) -> Duration {
+    let number = op.number(member).unwrap_or_default();
+    Duration::from_millis(u64::try_from(number).unwrap_or_default())
+}
+
 fn windowed_aggregation(windowed: &TimeWindowedKStream<Key, Text>, op: &Op) -> Answer<Made> {
     Ok(match op.kind() {
         "count" => Made::WindowedCounts(windowed.count(materialized(op))),
@@ -300,13 +327,9 @@ fn windows(window: &Op) -> Answer<TimeWindows> {
     if window.text("emit") == Some("close") {
         return unsupported("emit on window close");
     }
-    let millis = |member: &str| {
-        let number = window.number(member).unwrap_or_default();
-        Duration::from_millis(u64::try_from(number).unwrap_or_default())
-    };
-    let windows = TimeWindows::of_size_and_grace(millis("size_ms"), millis("grace_ms"));
+    let windows = TimeWindows::of_size_and_grace(millis(window, "size_ms"), millis(window, "grace_ms"));
     Ok(match kind {
-        "hopping" => windows.advance_by(millis("advance_ms")),
+        "hopping" => windows.advance_by(millis(window, "advance_ms")),
         _ => windows,
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! `VECTORS=DIR[:DIR...] cargo test --release -p tests --test vectors -- --nocapture` reads every `.json` file under the
 //! given folders, builds its topology through the public typed DSL, pipes its input through the test driver and compares on
-//! three levels: outputs, the text of `describe`, and every byte of internal topics. Without `VECTORS`, a few that lie
+//! three levels: outputs, the text of `describe`, and every byte of internal topics. Without `VECTORS`, those that lie
 //! beside this file. A topology with an operator that we do not have is counted as unsupported.
 #![allow(clippy::print_stdout, reason = "the report is what this test is run for")]
 

@@ -302,6 +302,7 @@ impl Tasks {
             application_id: &config.application_id,
             partition: id.partition,
             cache_bytes: config.cache_max_bytes / stores.max(1),
+            logs_every_put: false,
             open: &mut open,
         };
         wire(&shared.topology, subtopology, &mut place, producer)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use state_store::{KeySchema, Layout};
 
 use super::cached::{Cached, Changelog, LiveStore, TaskStore};
-use super::{KeyValueStore, WindowStore};
+use super::{KeyValueStore, SessionStore, WindowStore};
 use crate::serde::{DefaultSerde, Serde};
 use crate::topology::ErasedHandle;
 
@@ -58,6 +58,7 @@ pub(crate) struct OpenStore {
     pub(crate) topic: Arc<str>,
     pub(crate) changelog: Option<Changelog>,
     pub(crate) cache_bytes: usize,
+    pub(crate) logs_every_put: bool,
 }
 
 /// A store in one task: for the task, and for its processors.
@@ -165,7 +166,7 @@ impl<K: 'static, V: 'static> StoreBuilder for KeyValueStoreBuilder<K, V> {
         } = self;
         spec(common, Layout::Plain, move |name, open| {
             let topic = Arc::clone(&open.topic);
-            let (store, cached) = live(name, open, &value_serde);
+            let (store, cached) = live(name, open, &value_serde, false);
             let handle = KeyValueStore::new(topic, Arc::clone(&key_serde), cached);
             OpenedStore {
                 store,
@@ -237,8 +238,78 @@ impl<K: 'static, V: 'static> StoreBuilder for WindowStoreBuilder<K, V> {
             Layout::segmented(retention_ms, KeySchema::Window),
             move |name, open| {
                 let topic = Arc::clone(&open.topic);
-                let (store, cached) = live(name, open, &value_serde);
+                let (store, cached) = live(name, open, &value_serde, false);
                 let handle = WindowStore::new(topic, Arc::clone(&key_serde), retention_ms, cached);
+                OpenedStore {
+                    store,
+                    handle: ErasedHandle::new(handle),
+                }
+            },
+        )
+    }
+}
+
+/// Declares a [`SessionStore`].
+///
+/// ```
+/// use streams_core::store::SessionStoreBuilder;
+///
+/// let visits = SessionStoreBuilder::<String, i64>::new("visits", 24 * 3_600_000);
+/// ```
+#[derive(Clone, Debug)]
+pub struct SessionStoreBuilder<K, V> {
+    common: Common,
+    retention_ms: i64,
+    key_serde: Arc<dyn Serde<K>>,
+    value_serde: Arc<dyn Serde<V>>,
+}
+
+impl<K: DefaultSerde, V: DefaultSerde> SessionStoreBuilder<K, V> {
+    /// A store of this name with the types' default serdes. Rows are kept for at least `retention_ms` of event time.
+    pub fn new(name: impl Into<String>, retention_ms: i64) -> Self {
+        Self::with_serdes(name, retention_ms, K::default_serde(), V::default_serde())
+    }
+}
+
+impl<K: 'static, V: 'static> SessionStoreBuilder<K, V> {
+    /// A store of this name with these serdes. Rows are kept for at least `retention_ms` of event time.
+    pub fn with_serdes(
+        name: impl Into<String>,
+        retention_ms: i64,
+        key_serde: Arc<dyn Serde<K>>,
+        value_serde: Arc<dyn Serde<V>>,
+    ) -> Self {
+        let mut common = Common::new(name.into(), "compact,delete");
+        let changelog_retention_ms = retention_ms.saturating_add(CHANGELOG_ADDITIONAL_RETENTION_MS);
+        common
+            .changelog_configs
+            .insert("retention.ms".to_owned(), changelog_retention_ms.to_string());
+        Self {
+            common,
+            retention_ms,
+            key_serde,
+            value_serde,
+        }
+    }
+
+    common_settings!();
+}
+
+impl<K: 'static, V: 'static> StoreBuilder for SessionStoreBuilder<K, V> {
+    fn into_spec(self) -> StoreSpec {
+        let Self {
+            common,
+            retention_ms,
+            key_serde,
+            value_serde,
+        } = self;
+        spec(
+            common,
+            Layout::segmented(retention_ms, KeySchema::Session),
+            move |name, open| {
+                let topic = Arc::clone(&open.topic);
+                let (store, cached) = live(name, open, &value_serde, true);
+                let handle = SessionStore::new(topic, Arc::clone(&key_serde), retention_ms, cached);
                 OpenedStore {
                     store,
                     handle: ErasedHandle::new(handle),
@@ -275,14 +346,22 @@ fn live<V: 'static>(
     name: &str,
     open: OpenStore,
     value_serde: &Arc<dyn Serde<V>>,
+    is_ranged: bool,
 ) -> (Box<dyn TaskStore>, Rc<RefCell<Cached<V>>>) {
     let OpenStore {
         bytes,
         topic,
         changelog,
         cache_bytes,
+        logs_every_put,
     } = open;
-    let cached = Cached::new(Arc::clone(&bytes), topic, Arc::clone(value_serde), cache_bytes);
+    let mut cached = Cached::new(Arc::clone(&bytes), topic, Arc::clone(value_serde), cache_bytes);
+    if logs_every_put {
+        cached = cached.logging_every_put();
+    }
+    if is_ranged {
+        cached = cached.ordered();
+    }
     let cached = Rc::new(RefCell::new(cached));
     let store = LiveStore {
         name: name.to_owned(),

@@ -77,6 +77,12 @@ impl<V> Row<V> {
     }
 }
 
+/// What a put wrote that another one replaced before it was logged.
+struct Superseded {
+    value: Option<Vec<u8>>,
+    timestamp_ms: i64,
+}
+
 /// Where a row is, until the next flush.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot(u32);
@@ -91,6 +97,10 @@ pub(crate) struct Cached<V> {
     hasher: RandomState,
     unlogged: Vec<u32>,
     unflushed: Vec<u32>,
+    /// The unflushed rows by key, for stores that are read by ranges all the time.
+    ordered: Option<BTreeMap<Box<[u8]>, u32>>,
+    /// If every put is logged: what was replaced since the last commit, by its place in `unlogged`.
+    superseded: Option<BTreeMap<usize, StoreResult<Superseded>>>,
     used_bytes: usize,
     dirty_bytes: usize,
     limit_bytes: usize,
@@ -117,6 +127,8 @@ impl<V> Cached<V> {
             hasher: RandomState::default(),
             unlogged: Vec::new(),
             unflushed: Vec::new(),
+            ordered: None,
+            superseded: None,
             used_bytes: 0,
             dirty_bytes: 0,
             limit_bytes,
@@ -125,6 +137,46 @@ impl<V> Cached<V> {
             buffer: Vec::new(),
             batch: WriteBatch::default(),
         }
+    }
+
+    /// Keeps unflushed rows in order, so that ranges need not look at all of them.
+    pub(crate) fn ordered(mut self) -> Self {
+        self.ordered = Some(BTreeMap::new());
+        self
+    }
+
+    /// Logs every put, and not only the last one of a key before a commit.
+    pub(crate) fn logging_every_put(mut self) -> Self {
+        self.superseded = Some(BTreeMap::new());
+        self
+    }
+
+    /// Before the value of a row is replaced: keeps what is still to be logged.
+    fn supersede(&mut self, slot: Slot) {
+        let row = &mut self.rows[slot.0 as usize];
+        let Some(superseded) = self.superseded.as_mut().filter(|_| row.flags & UNLOGGED != 0) else {
+            return;
+        };
+        let kept = match &row.value {
+            None => Ok(Superseded {
+                value: None,
+                timestamp_ms: row.deleted_ms,
+            }),
+            Some(ValueAndTimestamp { value, timestamp_ms }) => {
+                let mut bytes = Vec::new();
+                let written = self.value_serde.serialize(&self.topic, value, &mut bytes);
+                written
+                    .map(|()| Superseded {
+                        value: Some(bytes),
+                        timestamp_ms: *timestamp_ms,
+                    })
+                    .map_err(|error| write_error(&self.topic, error))
+            }
+        };
+        if let Some(at) = self.unlogged.iter().rposition(|&index| index == slot.0) {
+            superseded.insert(at, kept);
+        }
+        row.flags &= !UNLOGGED;
     }
 
     /// The row of `key`, read from the byte store if it is not here.
@@ -169,12 +221,16 @@ impl<V> Cached<V> {
         value: Option<ValueAndTimestamp<V>>,
         deleted_ms: i64,
     ) -> Option<ValueAndTimestamp<V>> {
+        self.supersede(slot);
         let row = &mut self.rows[slot.0 as usize];
         if row.flags & UNLOGGED == 0 {
             self.unlogged.push(slot.0);
             if row.flags & UNFLUSHED == 0 {
                 self.unflushed.push(slot.0);
                 self.dirty_bytes += row.cost();
+                if let Some(ordered) = &mut self.ordered {
+                    ordered.insert(row.key.clone(), slot.0);
+                }
             }
         }
         row.flags |= UNLOGGED | UNFLUSHED | TOUCHED;
@@ -184,6 +240,7 @@ impl<V> Cached<V> {
 
     /// Takes the value out, to be put back changed with [`set`](Self::set).
     pub(crate) fn take(&mut self, slot: Slot) -> Option<ValueAndTimestamp<V>> {
+        self.supersede(slot);
         self.rows[slot.0 as usize].value.take()
     }
 
@@ -197,13 +254,23 @@ impl<V> Cached<V> {
     where
         V: Clone,
     {
-        let overlay = self
-            .unflushed
-            .iter()
-            .map(|&index| &self.rows[index as usize])
-            .filter(|row| std::ops::RangeBounds::<[u8]>::contains::<[u8]>(&(from, to), &*row.key))
-            .map(|row| (Bytes::copy_from_slice(&row.key), row.value.clone()))
-            .collect();
+        let unflushed = |index: u32| {
+            let row = &self.rows[index as usize];
+            (Bytes::copy_from_slice(&row.key), row.value.clone())
+        };
+        let within = |key: &[u8]| std::ops::RangeBounds::<[u8]>::contains::<[u8]>(&(from, to), key);
+        let overlay = match &self.ordered {
+            Some(ordered) => ordered
+                .range::<[u8], _>((from, to))
+                .map(|(_, &index)| unflushed(index))
+                .collect(),
+            None => self
+                .unflushed
+                .iter()
+                .filter(|&&index| within(&self.rows[index as usize].key))
+                .map(|&index| unflushed(index))
+                .collect(),
+        };
         Ok(CachedIter {
             stored: self.store.range(from, to, direction)?,
             next_stored: None,
@@ -223,8 +290,20 @@ impl<V> Cached<V> {
     fn write_changelog(&mut self, changelog: &Changelog, producer: &mut dyn Producer) -> StoreResult<usize> {
         let written = self.unlogged.len();
         let headers = Headers::default();
-        for index in self.unlogged.drain(..) {
+        let mut superseded = self.superseded.as_mut().map(std::mem::take).unwrap_or_default();
+        for (at, index) in self.unlogged.drain(..).enumerate() {
             let row = &mut self.rows[index as usize];
+            if let Some(kept) = superseded.remove(&at) {
+                let Superseded { value, timestamp_ms } = kept?;
+                let record = RecordView {
+                    key: Some(&row.key),
+                    value: value.as_deref(),
+                    timestamp_ms,
+                    headers: &headers,
+                };
+                producer.send(changelog.handle, changelog.partition, record)?;
+                continue;
+            }
             row.flags &= !UNLOGGED;
             self.buffer.clear();
             let (value, timestamp_ms) = match &row.value {
@@ -285,6 +364,9 @@ impl<V> Cached<V> {
             self.rows[index as usize].flags &= !(UNLOGGED | UNFLUSHED);
         }
         self.unlogged.clear();
+        if let Some(ordered) = &mut self.ordered {
+            ordered.clear();
+        }
         self.dirty_bytes = 0;
         if self.used_bytes > self.limit_bytes {
             self.evict();

@@ -16,7 +16,9 @@ use crate::edge::{Edge, share};
 use crate::error::{Result, StreamsError};
 use crate::log::{Producer, TopicHandle};
 use crate::processor::{Punctuate, PunctuationType};
-use crate::store::{Changelog, KeyValueStore, OpenStore, OpenedStore, StoreSpec, TaskStore, WindowStore};
+use crate::store::{
+    Changelog, KeyValueStore, OpenStore, OpenedStore, SessionStore, StoreSpec, TaskStore, WindowStore,
+};
 
 /// Makes a live processor from the edges to its children.
 pub(crate) type BuildNode = Arc<dyn Fn(&mut Wiring<'_>, Vec<ErasedEdge>) -> Result<ErasedEdge> + Send + Sync>;
@@ -130,6 +132,14 @@ impl Wiring<'_> {
         self.store(name)
     }
 
+    /// A session store that is connected to this node.
+    ///
+    /// # Errors
+    /// [`StreamsError::Topology`] if it is not connected, or of another type.
+    pub fn session_store<K: 'static, V: 'static>(&self, name: &str) -> Result<SessionStore<K, V>> {
+        self.store(name)
+    }
+
     /// A topic to write to.
     ///
     /// # Errors
@@ -210,6 +220,8 @@ pub(crate) struct StorePlace<'a> {
     pub(crate) application_id: &'a str,
     pub(crate) partition: i32,
     pub(crate) cache_bytes: usize,
+    /// Each put is a changelog record, as in Kafka Streams without caching; otherwise the last one of a key and commit is.
+    pub(crate) logs_every_put: bool,
     /// Opens the byte store.
     pub(crate) open: &'a mut dyn FnMut(&StoreSpec) -> Result<Arc<dyn state_store::KeyValueStore>>,
 }
@@ -300,6 +312,7 @@ fn open_stores(
             topic,
             changelog,
             cache_bytes: place.cache_bytes,
+            logs_every_put: place.logs_every_put,
         };
         let OpenedStore { store, handle } = (spec.open)(open);
         stores.push(store);

@@ -1,0 +1,319 @@
+//! Session windows, the serde of their keys, and `SessionWindowedKStream`: a stream by key and session.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use streams_core::edge::Edge;
+use streams_core::serde::{Serde, SerdeError};
+use streams_core::topology::Wiring;
+
+use crate::grouped::aggregation;
+use crate::lower::operator_of;
+use crate::names::prefix;
+use crate::operators::session_aggregate::{SessionAggregate, SessionAggregator, SessionReducer, SessionStep};
+use crate::options::{Materialized, SerdeOf};
+use crate::repartition::Serdes;
+use crate::windows::{Window, Windowed, Windows, millis};
+use crate::{Change, Data, KGroupedStream, KTable, stores, view};
+
+/// Sessions: records of a key belong together as long as no gap between them is longer than the inactivity gap (Kafka's
+/// `SessionWindows`).
+///
+/// The window of a session goes from its first record to its last: here `end_ms` is the time of the last record, which
+/// belongs to it. There is no implicit grace, so say which you want. A record is late if the session it would make or join
+/// ended more than gap and grace before the largest timestamp the operator has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionWindows {
+    gap_ms: i64,
+    grace_ms: i64,
+}
+
+impl SessionWindows {
+    /// Sessions that end with a gap longer than this, and close with it. At least a millisecond; smaller parts are dropped.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::SessionWindows;
+    ///
+    /// assert_eq!(SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_secs(5)).gap_ms(), 5_000);
+    /// ```
+    #[must_use]
+    pub fn of_inactivity_gap_with_no_grace(gap: Duration) -> Self {
+        Self::of_inactivity_gap_and_grace(gap, Duration::ZERO)
+    }
+
+    /// Sessions that end with a gap longer than this, and stay open for `grace` after it, by event time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::SessionWindows;
+    ///
+    /// let windows = SessionWindows::of_inactivity_gap_and_grace(Duration::from_secs(5), Duration::from_secs(1));
+    /// assert_eq!(windows.grace_ms(), 1_000);
+    /// ```
+    #[must_use]
+    pub fn of_inactivity_gap_and_grace(gap: Duration, grace: Duration) -> Self {
+        Self {
+            gap_ms: millis(gap),
+            grace_ms: millis(grace),
+        }
+    }
+
+    /// Inactivity gap in milliseconds.
+    #[must_use]
+    pub fn gap_ms(&self) -> i64 {
+        self.gap_ms
+    }
+
+    /// Grace in milliseconds.
+    #[must_use]
+    pub fn grace_ms(&self) -> i64 {
+        self.grace_ms
+    }
+
+    /// How long rows must be kept, at least.
+    fn retention_ms(self) -> i64 {
+        self.gap_ms.saturating_add(self.grace_ms)
+    }
+}
+
+impl Windows for SessionWindows {
+    type Stream<K: Data, V: Data> = SessionWindowedKStream<K, V>;
+
+    fn group<K: Data, V: Data>(self, grouped: KGroupedStream<K, V>) -> SessionWindowedKStream<K, V> {
+        SessionWindowedKStream {
+            grouped,
+            windows: self,
+        }
+    }
+}
+
+/// A stream grouped by key and session (Kafka's `SessionWindowedKStream`).
+///
+/// An aggregation of it is a table with one row per key and session. A record may bring sessions together: their rows are
+/// deleted, and one that goes over all of them is made. The result's timestamp is the end of its session. Records whose key is
+/// null are dropped and counted, as are late ones; null values are aggregated.
+///
+/// ```
+/// use std::time::Duration;
+/// use streams_dsl::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// let visits = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_secs(10));
+/// let clicks = builder.stream::<String, String>("clicks").group_by_key().windowed_by(visits);
+/// clicks.count(Materialized::named("visits")).to_stream().to("visits");
+/// let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// for (page, at_ms) in [("home", 1_000), ("about", 9_000), ("home", 60_000)] {
+///     driver.input("clicks").pipe_at("ada".to_string(), page.to_string(), at_ms)?;
+/// }
+/// let store = driver.session_store::<String, i64>("visits")?;
+/// assert_eq!(store.fetch(&"ada".into(), 1_000, 9_000).unwrap().unwrap().value, 2);
+/// assert_eq!(store.fetch(&"ada".into(), 60_000, 60_000).unwrap().unwrap().value, 1);
+/// # Ok::<(), streams_dsl::error::StreamsError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SessionWindowedKStream<K, V> {
+    grouped: KGroupedStream<K, V>,
+    windows: SessionWindows,
+}
+
+impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
+    /// How many records each session has. For an example see [`SessionWindowedKStream`].
+    #[must_use]
+    pub fn count(&self, materialized: Materialized<i64>) -> KTable<Windowed<K>, i64> {
+        self.aggregate(
+            || 0,
+            |_, _, count| count + 1,
+            |_, one, other| one + other,
+            materialized,
+        )
+    }
+
+    /// All values of a session reduced to one: `reduce(so far, value)`, also for sessions that come together, the one that
+    /// ended first first.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let sessions = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_millis(10));
+    /// let readings = builder.stream::<String, i64>("in").group_by_key().windowed_by(sessions);
+    /// readings.reduce(i64::max, Materialized::named("highest"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for (n, at_ms) in [(3_i64, 5), (1, 12)] {
+    ///     driver.input("in").pipe_at("a".to_string(), n, at_ms)?;
+    /// }
+    /// let store = driver.session_store::<String, i64>("highest")?;
+    /// assert_eq!(store.fetch(&"a".into(), 5, 12).unwrap().unwrap().value, 3);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn reduce(
+        &self,
+        reduce: impl Fn(V, V) -> V + Send + Sync + 'static,
+        mut materialized: Materialized<V>,
+    ) -> KTable<Windowed<K>, V> {
+        let serde = materialized.value_serde.resolve(Some(&self.grouped.serdes.value));
+        materialized.value_serde = SerdeOf::Given(serde);
+        self.stepped(prefix::REDUCE, SessionReducer(reduce), materialized)
+    }
+
+    /// All values of a session folded into one of another type, from `initial()` on; `merge` makes one of two sessions that
+    /// come together. A null result deletes the row.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let sessions = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_millis(10));
+    /// let readings = builder.stream::<String, i64>("in").group_by_key().windowed_by(sessions);
+    /// readings.aggregate(|| 0_i64, |_, n, sum| sum + n, |_, a, b| a + b, Materialized::named("sums"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for (n, at_ms) in [(3_i64, 5), (1, 25), (10, 15)] {
+    ///     driver.input("in").pipe_at("a".to_string(), n, at_ms)?;
+    /// }
+    /// let store = driver.session_store::<String, i64>("sums")?;
+    /// assert_eq!(store.fetch(&"a".into(), 5, 25).unwrap().unwrap().value, 14);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn aggregate<A: Data>(
+        &self,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        add: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
+        merge: impl Fn(&K, A, A) -> A + Send + Sync + 'static,
+        materialized: Materialized<A>,
+    ) -> KTable<Windowed<K>, A> {
+        let step = SessionAggregator { initial, add, merge };
+        self.stepped(prefix::AGGREGATE, step, materialized)
+    }
+
+    fn stepped<A: Data>(
+        &self,
+        prefix: &str,
+        step: impl SessionStep<K, V, A>,
+        materialized: Materialized<A>,
+    ) -> KTable<Windowed<K>, A> {
+        let mut plan = self.grouped.plan.borrow_mut();
+        let store = plan.names.store_or(materialized.name.as_deref(), prefix);
+        let name = plan.names.processor(prefix);
+        let parent = self.grouped.partitioned(&mut plan, &store);
+        let Serdes { key, .. } = self.grouped.serdes.clone();
+        let result_serde = materialized.value_serde.clone().resolve(None);
+        let least_ms = self.windows.retention_ms();
+        let retention_ms = materialized.retention_ms.unwrap_or(least_ms);
+        if self.windows.gap_ms < 1 || retention_ms < least_ms {
+            plan.problems.push(format!(
+                "processor {name}: the inactivity gap of {} ms must be at least 1 ms, and the retention of {retention_ms} ms at \
+                 least gap and grace, {least_ms} ms",
+                self.windows.gap_ms
+            ));
+        }
+        plan.stores.push(stores::session(
+            materialized,
+            &store,
+            retention_ms,
+            Arc::clone(&key),
+            Arc::clone(&result_serde),
+        ));
+        let (windows, key_serde, result) = (self.windows, Arc::clone(&key), Arc::clone(&result_serde));
+        let (step, store_name) = (Arc::new(step), store.clone());
+        let lower = operator_of(move |node| {
+            let (node, send_old) = (node.name.clone(), node.send_old_values);
+            move |wiring: &mut Wiring<'_>, next: Edge<Windowed<K>, Change<A>>| {
+                Ok(Box::new(SessionAggregate {
+                    node: node.clone(),
+                    step: Arc::clone(&step),
+                    windows,
+                    key_serde: Arc::clone(&key_serde),
+                    result_serde: Arc::clone(&result),
+                    store: wiring.session_store(&store_name)?,
+                    send_old,
+                    stream_time_ms: -1,
+                    next,
+                }) as Edge<K, V>)
+            }
+        });
+        let node = plan.add(aggregation(name, parent, &store, lower));
+        let windowed_serde: Arc<dyn Serde<Windowed<K>>> = Arc::new(SessionWindowedSerde::new(key));
+        KTable::new(
+            Rc::clone(&self.grouped.plan),
+            node,
+            windowed_serde,
+            Some(result_serde),
+            view::sessions::<K, A>(&store),
+        )
+    }
+}
+
+/// The serde of session keys in topics: the key's bytes, then the session's end and its start in 8 bytes each (Kafka's
+/// `SessionWindowedSerde`). Records lie on the partition of the inner key.
+///
+/// ```
+/// use streams_dsl::serde::{DefaultSerde, Serde};
+/// use streams_dsl::{SessionWindowedSerde, Window, Windowed};
+///
+/// let serde = SessionWindowedSerde::new(String::default_serde());
+/// let key = Windowed { key: "a".to_string(), window: Window { start_ms: 1, end_ms: 2 } };
+/// let mut bytes = Vec::new();
+/// serde.serialize("topic", &key, &mut bytes).unwrap();
+/// assert_eq!(bytes, [b'a', 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1]);
+/// assert_eq!(serde.deserialize("topic", &bytes).unwrap(), key);
+/// ```
+pub struct SessionWindowedSerde<K> {
+    inner: Arc<dyn Serde<K>>,
+}
+
+const TIME_BYTES: usize = 8;
+
+impl<K> SessionWindowedSerde<K> {
+    /// Sessions of keys that `inner` reads and writes.
+    pub fn new(inner: Arc<dyn Serde<K>>) -> Self {
+        Self { inner }
+    }
+}
+
+impl<K> std::fmt::Debug for SessionWindowedSerde<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionWindowedSerde")
+            .field("inner", &self.inner)
+            .finish()
+    }
+}
+
+impl<K> Serde<Windowed<K>> for SessionWindowedSerde<K> {
+    fn serialize(&self, topic: &str, value: &Windowed<K>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        self.inner.serialize(topic, &value.key, out)?;
+        out.extend_from_slice(&value.window.end_ms.to_be_bytes());
+        out.extend_from_slice(&value.window.start_ms.to_be_bytes());
+        Ok(())
+    }
+
+    fn deserialize(&self, topic: &str, bytes: &[u8]) -> Result<Windowed<K>, SerdeError> {
+        let times = bytes.split_last_chunk::<TIME_BYTES>().and_then(|(rest, start)| {
+            let (key, end) = rest.split_last_chunk::<TIME_BYTES>()?;
+            Some((key, i64::from_be_bytes(*start), i64::from_be_bytes(*end)))
+        });
+        let Some((key, start_ms, end_ms)) = times else {
+            return Err(SerdeError::new(format!(
+                "a session's key ends with {} bytes of its end and start, but only {} bytes were found",
+                2 * TIME_BYTES,
+                bytes.len()
+            )));
+        };
+        let key = self.inner.deserialize(topic, key)?;
+        let window = Window { start_ms, end_ms };
+        Ok(Windowed { key, window })
+    }
+
+    fn is_null(&self, value: &Windowed<K>) -> bool {
+        self.inner.is_null(&value.key)
+    }
+
+    fn partition_bytes<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[..bytes.len().saturating_sub(2 * TIME_BYTES)]
+    }
+}
