@@ -29,6 +29,7 @@ mod guard;
 mod internal_topics;
 mod metadata;
 mod offsets;
+mod offsets_by_id;
 mod parked;
 mod produce;
 mod producers;
@@ -396,6 +397,12 @@ impl Broker {
             }
             Request::OffsetCommit(request) => {
                 Response::OffsetCommit(self.offset_commit(context, request, now_ms))
+            }
+            Request::OffsetCommitById(request) => {
+                Response::OffsetCommitById(self.offset_commit_by_id(context, request, now_ms))
+            }
+            Request::OffsetFetchById(request) => {
+                Response::OffsetFetchById(self.offset_fetch_by_id(context, request, now_ms))
             }
             Request::OffsetFetch(request) => Response::OffsetFetch(self.offset_fetch(version, &request)),
             Request::ListGroups(request) => Response::ListGroups(self.list_groups(&request)),

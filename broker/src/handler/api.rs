@@ -1,10 +1,15 @@
 //! Every API that is served, with its key and versions: the one list that decoding, encoding and ApiVersions go by.
 //! To add an API: a line in `apis!` at the end, and an arm in [`Broker::handle`](super::Broker::handle).
 
+use std::sync::LazyLock;
+
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages as m;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 
+use crate::protocol::offsets_by_id::{
+    OffsetCommitByIdRequest, OffsetCommitByIdResponse, OffsetFetchByIdRequest, OffsetFetchByIdResponse,
+};
 use crate::protocol::streams_describe::{StreamsGroupDescribeRequest, StreamsGroupDescribeResponse};
 use crate::protocol::streams_heartbeat::{StreamsGroupHeartbeatRequest, StreamsGroupHeartbeatResponse};
 
@@ -67,6 +72,7 @@ impl Response {
                 | Self::ListOffsets(_)
                 | Self::Metadata(_)
                 | Self::OffsetFetch(_)
+                | Self::OffsetFetchById(_)
                 | Self::FindCoordinator(_)
                 | Self::Heartbeat(_)
                 | Self::ApiVersions(_)
@@ -78,10 +84,20 @@ impl Response {
 
 macro_rules! apis {
     ($($key:literal $name:ident($request:ty, $response:ty) $min:literal ..= $max:literal),* $(,)?) => {
-        /// The APIs served, by key.
-        pub const APIS: &[Api] = &[
-            $(Api { key: $key, name: stringify!($name), min_version: $min, max_version: $max },)*
-        ];
+        /// The APIs served, by key. One whose later versions have messages of their own is two rows below, and one here.
+        pub static APIS: LazyLock<Vec<Api>> = LazyLock::new(|| {
+            let rows = [
+                $(Api { key: $key, name: stringify!($name), min_version: $min, max_version: $max },)*
+            ];
+            let mut apis: Vec<Api> = Vec::new();
+            for row in rows {
+                match apis.last_mut() {
+                    Some(earlier) if earlier.key == row.key => earlier.max_version = row.max_version,
+                    _ => apis.push(row),
+                }
+            }
+            apis
+        });
 
         /// A request, decoded.
         #[derive(Debug, Clone, PartialEq)]
@@ -172,7 +188,9 @@ apis! {
     2 ListOffsets(m::ListOffsetsRequest, m::ListOffsetsResponse) 1..=10,
     3 Metadata(m::MetadataRequest, m::MetadataResponse) 0..=13,
     8 OffsetCommit(m::OffsetCommitRequest, m::OffsetCommitResponse) 2..=9,
+    8 OffsetCommitById(OffsetCommitByIdRequest, OffsetCommitByIdResponse) 10..=10,
     9 OffsetFetch(m::OffsetFetchRequest, m::OffsetFetchResponse) 1..=9,
+    9 OffsetFetchById(OffsetFetchByIdRequest, OffsetFetchByIdResponse) 10..=10,
     10 FindCoordinator(m::FindCoordinatorRequest, m::FindCoordinatorResponse) 0..=6,
     11 JoinGroup(m::JoinGroupRequest, m::JoinGroupResponse) 0..=9,
     12 Heartbeat(m::HeartbeatRequest, m::HeartbeatResponse) 0..=4,

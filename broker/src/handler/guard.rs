@@ -89,6 +89,8 @@ impl Broker {
             | Request::AlterClientQuotas(_)
             | Request::DescribeUserScramCredentials(_)
             | Request::AlterUserScramCredentials(_)
+            | Request::OffsetCommitById(_)
+            | Request::OffsetFetchById(_)
             | Request::OffsetForLeaderEpoch(_)
             | Request::DescribeProducers(_)
             | Request::WriteTxnMarkers(_)) => return self.serve(context, request, now_ms),

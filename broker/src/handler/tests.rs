@@ -2,6 +2,7 @@
 //! clients are told.
 
 mod groups;
+mod offsets_by_id;
 
 use std::time::Duration;
 

@@ -5,6 +5,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
+use uuid::Uuid;
 
 /// A value that can be part of a message.
 pub(crate) trait Field: Sized {
@@ -28,6 +29,22 @@ macro_rules! number {
 }
 
 number!(u8, i8, i16, u16, i32, i64);
+
+impl Field for Uuid {
+    fn read<B: ByteBuf>(buffer: &mut B) -> Result<Self> {
+        Ok(Self::from_bytes(
+            buffer
+                .try_get_bytes(16)?
+                .as_ref()
+                .try_into()
+                .context("an id is cut short")?,
+        ))
+    }
+
+    fn write<B: ByteBufMut>(&self, buffer: &mut B) {
+        buffer.put_slice(self.as_bytes());
+    }
+}
 
 impl Field for bool {
     fn read<B: ByteBuf>(buffer: &mut B) -> Result<Self> {
@@ -202,19 +219,19 @@ macro_rules! structs {
     )*};
 }
 
-/// Makes a struct a message of version 0, with this version of header.
+/// Makes a struct a message of one version, with this version of header.
 macro_rules! message {
-    ($name:ident, header $header:literal) => {
+    ($name:ident, version $version:literal, header $header:literal) => {
         impl kafka_protocol::protocol::Decodable for $name {
             fn decode<B: ByteBuf>(buffer: &mut B, version: i16) -> anyhow::Result<Self> {
-                anyhow::ensure!(version == 0, "version {version} is not known");
+                anyhow::ensure!(version == $version, "version {version} is not known");
                 $crate::protocol::Field::read(buffer)
             }
         }
 
         impl kafka_protocol::protocol::Encodable for $name {
             fn encode<B: ByteBufMut>(&self, buffer: &mut B, version: i16) -> anyhow::Result<()> {
-                anyhow::ensure!(version == 0, "version {version} is not known");
+                anyhow::ensure!(version == $version, "version {version} is not known");
                 $crate::protocol::Field::write(self, buffer);
                 Ok(())
             }

@@ -111,5 +111,5 @@ structs! {
     }
 }
 
-message!(StreamsGroupDescribeRequest, header 2);
-message!(StreamsGroupDescribeResponse, header 1);
+message!(StreamsGroupDescribeRequest, version 0, header 2);
+message!(StreamsGroupDescribeResponse, version 0, header 1);

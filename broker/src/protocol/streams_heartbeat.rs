@@ -184,5 +184,5 @@ structs! {
     }
 }
 
-message!(StreamsGroupHeartbeatRequest, header 2);
-message!(StreamsGroupHeartbeatResponse, header 1);
+message!(StreamsGroupHeartbeatRequest, version 0, header 2);
+message!(StreamsGroupHeartbeatResponse, version 0, header 1);

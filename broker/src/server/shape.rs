@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn every_api_served_has_a_shape() {
-        for api in APIS {
+        for api in APIS.iter() {
             assert!(TABLE.iter().any(|shape| shape.key == api.key), "{}", api.name);
         }
     }
