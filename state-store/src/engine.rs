@@ -116,11 +116,11 @@ impl StoreSpec {
     /// For engines: refuses a spec that makes no sense.
     ///
     /// # Errors
-    /// [`Error::InvalidSpec`] if a retention or segment interval is below one millisecond.
+    /// [`Error::InvalidSpec`] if a retention is negative, or a segment interval is below one millisecond.
     pub fn validate(&self) -> Result<()> {
         let reason = match self.layout {
-            Layout::Segmented { retention_ms, .. } if retention_ms < 1 => {
-                format!("its retention is {retention_ms} ms and must be at least 1 ms")
+            Layout::Segmented { retention_ms, .. } if retention_ms < 0 => {
+                format!("its retention is {retention_ms} ms and must not be negative")
             }
             Layout::Segmented {
                 segment_interval_ms, ..

@@ -41,6 +41,7 @@
 //! | | `repartition` | [`KStream`] | always |
 //! | | `group_by_key`, `group_by` | [`KGroupedStream`] | when aggregated: if the key may have changed; `group_by` always |
 //! | | `join`, `left_join` with a [`KTable`] | [`KStream`] | if the key may have changed |
+//! | | `join_stream`, `left_join_stream`, `outer_join_stream` with a [`KStream`] | [`KStream`] | either, if its key may have changed |
 //! | | `to_table` | [`KTable`] | if the key may have changed |
 //! | | `to`, `for_each` | [`Terminal`] | |
 //! | [`KGroupedStream`] | `count`, `reduce`, `aggregate` | [`KTable`] | |
@@ -83,6 +84,8 @@ mod change;
 mod change_serde;
 mod grouped;
 mod grouped_table;
+mod join_serde;
+mod join_windows;
 mod lower;
 mod names;
 mod operators;
@@ -93,6 +96,7 @@ mod repartition;
 mod session;
 mod stores;
 mod stream;
+mod stream_join;
 mod table;
 mod table_join;
 mod view;
@@ -103,6 +107,7 @@ pub use branch::BranchedKStream;
 pub use builder::{StreamsBuilder, Topics};
 pub use grouped::KGroupedStream;
 pub use grouped_table::KGroupedTable;
+pub use join_windows::{JoinWindows, StreamJoined};
 pub use options::{Consumed, Grouped, Joined, Materialized, Produced, Repartitioned};
 pub use session::{SessionWindowedKStream, SessionWindowedSerde, SessionWindows};
 pub use stream::{KStream, Terminal};

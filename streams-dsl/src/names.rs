@@ -18,6 +18,12 @@ pub(crate) mod prefix {
     pub(crate) const PROCESSOR: &str = "KSTREAM-PROCESSOR-";
     pub(crate) const BRANCH: &str = "KSTREAM-BRANCH-";
     pub(crate) const MERGE: &str = "KSTREAM-MERGE-";
+    pub(crate) const WINDOWED: &str = "KSTREAM-WINDOWED-";
+    pub(crate) const JOIN_THIS: &str = "KSTREAM-JOINTHIS-";
+    pub(crate) const JOIN_OTHER: &str = "KSTREAM-JOINOTHER-";
+    pub(crate) const OUTER_THIS: &str = "KSTREAM-OUTERTHIS-";
+    pub(crate) const OUTER_OTHER: &str = "KSTREAM-OUTEROTHER-";
+    pub(crate) const OUTER_SHARED: &str = "KSTREAM-OUTERSHARED-";
     pub(crate) const REPARTITION: &str = "KSTREAM-REPARTITION-";
     pub(crate) const TO_TABLE: &str = "KSTREAM-TOTABLE-";
     pub(crate) const AGGREGATE: &str = "KSTREAM-AGGREGATE-";

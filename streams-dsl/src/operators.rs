@@ -9,6 +9,7 @@ pub(crate) mod map;
 pub(crate) mod peek;
 pub(crate) mod repartition;
 pub(crate) mod session_aggregate;
+pub(crate) mod stream_join;
 pub(crate) mod stream_table_join;
 pub(crate) mod table_filter;
 pub(crate) mod table_group;

@@ -10,7 +10,7 @@ pub use streams_core::topology::Topology;
 pub use streams_core::{Record, json_serde};
 
 pub use crate::{
-    BranchedKStream, Consumed, Grouped, Joined, KGroupedStream, KGroupedTable, KStream, KTable, Materialized,
-    Produced, Repartitioned, SessionWindowedKStream, SessionWindowedSerde, SessionWindows, StreamsBuilder,
-    TimeWindowedKStream, TimeWindowedSerde, TimeWindows, Window, Windowed,
+    BranchedKStream, Consumed, Grouped, JoinWindows, Joined, KGroupedStream, KGroupedTable, KStream, KTable,
+    Materialized, Produced, Repartitioned, SessionWindowedKStream, SessionWindowedSerde, SessionWindows,
+    StreamJoined, StreamsBuilder, TimeWindowedKStream, TimeWindowedSerde, TimeWindows, Window, Windowed,
 };

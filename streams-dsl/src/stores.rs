@@ -1,24 +1,64 @@
-//! Stores in the plan: `Materialized` turned into a store builder of `streams-core`.
+//! Stores in the plan: settings turned into a store builder of `streams-core`.
 
 use std::sync::Arc;
 
 use streams_core::serde::Serde;
-use streams_core::store::{KeyValueStoreBuilder, SessionStoreBuilder, WindowStoreBuilder};
+use streams_core::store::{KeyValueStoreBuilder, SessionStoreBuilder, StoreKind, WindowStoreBuilder};
 
 use crate::options::Materialized;
 use crate::plan::PlanStore;
+use crate::repartition::Serdes;
+
+/// What all kinds of stores can be told.
+#[derive(Clone)]
+pub(crate) struct StoreSettings {
+    pub(crate) kind: StoreKind,
+    pub(crate) logged: bool,
+    pub(crate) changelog_configs: Vec<(String, String)>,
+}
 
 macro_rules! settings {
-    ($builder:expr, $materialized:ident) => {{
-        let mut builder = $builder.kind($materialized.kind);
-        if !$materialized.logged {
+    ($builder:expr, $settings:ident) => {{
+        let mut builder = $builder.kind($settings.kind);
+        if !$settings.logged {
             builder = builder.logging_disabled();
         }
-        for (key, value) in $materialized.changelog_configs {
+        for (key, value) in $settings.changelog_configs {
             builder = builder.changelog_config(key, value);
         }
         builder
     }};
+}
+
+/// A store of all records of some time.
+pub(crate) fn records<K: 'static, V: 'static>(
+    name: &str,
+    retention_ms: i64,
+    serdes: &Serdes<K, V>,
+    settings: StoreSettings,
+) -> PlanStore {
+    let Serdes { key, value } = serdes.clone();
+    let store = WindowStoreBuilder::with_serdes(name, retention_ms, key, value);
+    let store = settings!(store, settings).retain_duplicates();
+    PlanStore {
+        name: name.to_owned(),
+        add: Box::new(move |builder| builder.add_store(store)),
+    }
+}
+
+/// A store of one row per key that is read in order.
+pub(crate) fn rows<K: 'static, V: 'static>(
+    name: &str,
+    serdes: &Serdes<K, V>,
+    settings: StoreSettings,
+) -> PlanStore {
+    let Serdes { key, value } = serdes.clone();
+    let store = KeyValueStoreBuilder::with_serdes(name, key, value);
+    let store = settings!(store, settings).ordered();
+    PlanStore {
+        name: name.to_owned(),
+        add: Box::new(move |builder| builder.add_store(store)),
+    }
 }
 
 pub(crate) fn key_value<K: 'static, V: 'static>(

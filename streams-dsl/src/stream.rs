@@ -31,8 +31,8 @@ use crate::{BranchedKStream, Data, KGroupedStream, KTable, builder, stores, view
 pub struct KStream<K, V> {
     pub(crate) plan: SharedPlan,
     pub(crate) node: PlanId,
-    key_serde: Option<Arc<dyn Serde<K>>>,
-    value_serde: Option<Arc<dyn Serde<V>>>,
+    pub(crate) key_serde: Option<Arc<dyn Serde<K>>>,
+    pub(crate) value_serde: Option<Arc<dyn Serde<V>>>,
 }
 
 impl<K, V> Clone for KStream<K, V> {
@@ -540,7 +540,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         KStream::new(Rc::clone(&self.plan), node, None, None)
     }
 
-    fn same_builder(&self, other: &SharedPlan, what: &str) -> bool {
+    pub(crate) fn same_builder(&self, other: &SharedPlan, what: &str) -> bool {
         let same = Rc::ptr_eq(&self.plan, other);
         if !same {
             let mut plan = self.plan.borrow_mut();

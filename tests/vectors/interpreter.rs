@@ -95,6 +95,7 @@ impl Interpreter {
             "count" | "reduce" | "aggregate" => self.aggregation(op)?,
             "to_stream" => self.to_stream(op)?,
             "join_table" => self.join_table(op)?,
+            "join_stream" => self.join_stream(op)?,
             other => return Err(Problem::Unsupported(other.to_owned())),
         };
         self.made.insert(text(op, "id")?.to_owned(), made);
@@ -209,6 +210,31 @@ impl Interpreter {
                 .select_key(|key, _| windowed_text(key))
                 .map_values(to_text),
             _ => return unsupported("to_stream of this"),
+        }))
+    }
+
+    fn join_stream(&self, op: &Op) -> Answer<Made> {
+        let (left, right) = (self.stream(op, "from")?, self.stream(op, "other")?);
+        let windows = JoinWindows::of_time_difference_and_grace(Duration::ZERO, millis(op, "grace_ms"))
+            .before(millis(op, "before_ms"))
+            .after(millis(op, "after_ms"));
+        let mut joined = op
+            .text("name")
+            .map_or_else(StreamJoined::default, StreamJoined::named);
+        if let Some(store) = op.text("store") {
+            joined = joined.with_store_name(store);
+        }
+        let flat = |value: Option<&Text>| value.cloned().flatten();
+        let both = move |left: Option<&Text>, right: Option<&Text>| {
+            concatenate(flat(left).as_deref(), "+", flat(right).as_deref())
+        };
+        Ok(Made::Stream(match op.text("kind") {
+            Some("inner") => {
+                left.join_stream_with(&right, move |a, b| both(Some(a), Some(b)), windows, joined)
+            }
+            Some("left") => left.left_join_stream_with(&right, move |a, b| both(Some(a), b), windows, joined),
+            Some("outer") => left.outer_join_stream_with(&right, both, windows, joined),
+            _ => return unsupported("join of this kind"),
         }))
     }
 

@@ -258,6 +258,15 @@ impl<V> Cached<V> {
             let row = &self.rows[index as usize];
             (Bytes::copy_from_slice(&row.key), row.value.clone())
         };
+        if is_inverted(from, to) {
+            return Ok(CachedIter {
+                stored: Box::new(std::iter::empty()),
+                next_stored: None,
+                overlay: BTreeMap::new(),
+                direction,
+                decoder: self.decoder(),
+            });
+        }
         let within = |key: &[u8]| std::ops::RangeBounds::<[u8]>::contains::<[u8]>(&(from, to), key);
         let overlay = match &self.ordered {
             Some(ordered) => ordered
@@ -276,11 +285,54 @@ impl<V> Cached<V> {
             next_stored: None,
             overlay,
             direction,
-            decoder: Decoder {
-                topic: Arc::clone(&self.topic),
-                serde: Arc::clone(&self.value_serde),
-            },
+            decoder: self.decoder(),
         })
+    }
+
+    /// The first row whose key is `from` or comes after it: for stores that are read from one end, step by step.
+    pub(crate) fn first_from(&self, from: &[u8]) -> StoreResult<Option<(Bytes, ValueAndTimestamp<V>)>>
+    where
+        V: Clone,
+    {
+        let mut unflushed = self.ordered.iter().flat_map(|ordered| {
+            let rows = ordered.range::<[u8], _>((Bound::Included(from), Bound::Unbounded));
+            rows.map(|(key, &index)| (key, &self.rows[index as usize].value))
+        });
+        let mut stored = self
+            .store
+            .range(Bound::Included(from), Bound::Unbounded, Direction::Forward)?;
+        let (mut newer, mut older) = (unflushed.next(), stored.next().transpose()?);
+        loop {
+            let newer_first = match (&newer, &older) {
+                (Some((newer, _)), Some((older, _))) => ***newer <= **older,
+                (newer, _) => newer.is_some(),
+            };
+            match (newer_first, newer) {
+                (true, Some((key, value))) => {
+                    if let Some(value) = value {
+                        return Ok(Some((Bytes::copy_from_slice(key), value.clone())));
+                    }
+                    if older.as_ref().is_some_and(|(older, _)| **older == **key) {
+                        older = stored.next().transpose()?;
+                    }
+                    newer = unflushed.next();
+                }
+                (_, unread) => {
+                    let Some((key, bytes)) = older else {
+                        return Ok(None);
+                    };
+                    let _ = unread;
+                    return Ok(Some((key, self.decode(&bytes)?)));
+                }
+            }
+        }
+    }
+
+    fn decoder(&self) -> Decoder<V> {
+        Decoder {
+            topic: Arc::clone(&self.topic),
+            serde: Arc::clone(&self.value_serde),
+        }
     }
 
     fn decode(&self, bytes: &[u8]) -> StoreResult<ValueAndTimestamp<V>> {
@@ -408,6 +460,17 @@ impl<V> Debug for Cached<V> {
             .field("rows", &self.rows.len())
             .field("unflushed", &self.unflushed.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// True if a range ends before it begins: there is nothing in it.
+fn is_inverted(from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
+    match (from, to) {
+        (Bound::Included(from), Bound::Included(to)) => from > to,
+        (Bound::Included(from) | Bound::Excluded(from), Bound::Included(to) | Bound::Excluded(to)) => {
+            from >= to
+        }
+        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
     }
 }
 

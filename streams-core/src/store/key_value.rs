@@ -129,6 +129,43 @@ impl<K, V> KeyValueStore<K, V> {
         )
     }
 
+    /// The first row whose key bytes are `from` or come after them. For stores whose keys begin with what they are ordered by;
+    /// declare them [ordered](super::KeyValueStoreBuilder::ordered).
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn first_from(&self, from: &[u8]) -> StoreResult<Option<(K, ValueAndTimestamp<V>)>>
+    where
+        V: Clone,
+    {
+        let first = self.inner.borrow().cached.borrow().first_from(from)?;
+        let Some((key, value)) = first else {
+            return Ok(None);
+        };
+        Ok(Some((self.read_key(&key)?, value)))
+    }
+
+    /// The bytes of a key, as the store has them.
+    ///
+    /// # Errors
+    /// If the key cannot be written.
+    pub fn key_bytes(&self, key: &K) -> StoreResult<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.write_key(key, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn read_key(&self, bytes: &[u8]) -> StoreResult<K> {
+        self.key_serde
+            .deserialize(&self.topic, bytes)
+            .map_err(|error| ProcessCause::Serde {
+                action: "read",
+                part: "key",
+                topic: self.topic.to_string(),
+                error,
+            })
+    }
+
     fn iter(
         &self,
         from: Bound<&[u8]>,

@@ -17,8 +17,11 @@ use crate::serde::Serde;
 
 /// A store of one value per key and window start, each with its event time (Kafka's `TimestampedWindowStore`).
 ///
-/// Rows older than the store's retention, counted from the largest window start written, are dropped in whole segments. A
-/// cheap handle: clones reach the same store. Keys are the same if their bytes are.
+/// Rows older than the store's retention, counted from the largest window start written, are not found any more, and
+/// dropped in whole segments. A cheap handle: clones reach the same store. Keys are the same if their bytes are.
+///
+/// A store that [retains duplicates](super::WindowStoreBuilder::retain_duplicates) keeps every value that is put, numbered;
+/// only ranges can be read from it.
 pub struct WindowStore<K, V> {
     topic: Arc<str>,
     key_serde: Arc<dyn Serde<K>>,
@@ -31,7 +34,12 @@ struct Inner<V> {
     row_key: Vec<u8>,
     /// Largest window start written.
     observed_ms: i64,
+    /// Number of the last value put, if duplicates are retained.
+    duplicate: Option<u32>,
 }
+
+/// Kafka's numbers of duplicates are positive, and start again after this one.
+const LAST_DUPLICATE: u32 = i32::MAX as u32;
 
 impl<K, V> Clone for WindowStore<K, V> {
     fn clone(&self) -> Self {
@@ -49,12 +57,14 @@ impl<K, V> WindowStore<K, V> {
         topic: Arc<str>,
         key_serde: Arc<dyn Serde<K>>,
         retention_ms: i64,
+        retain_duplicates: bool,
         cached: Rc<RefCell<Cached<V>>>,
     ) -> Self {
         let inner = Inner {
             cached,
             row_key: Vec::new(),
             observed_ms: i64::MIN,
+            duplicate: retain_duplicates.then_some(0),
         };
         Self {
             topic,
@@ -72,10 +82,14 @@ impl<K, V> WindowStore<K, V> {
     where
         V: Clone,
     {
+        if start_ms < self.first_kept_ms() {
+            return Ok(None);
+        }
         self.with(key, start_ms, |cached, slot| cached.value(slot).cloned())
     }
 
-    /// Sets the value of `key` in the window that starts at `start_ms`; `None` deletes it. Returns what was there.
+    /// Sets the value of `key` in the window that starts at `start_ms`; `None` deletes it. Returns what was there. Where
+    /// duplicates are retained, the value is added to what is there, and `None` changes nothing.
     ///
     /// # Errors
     /// If the key cannot be written, or the store not be read.
@@ -87,10 +101,51 @@ impl<K, V> WindowStore<K, V> {
         timestamp_ms: i64,
     ) -> StoreResult<Option<ValueAndTimestamp<V>>> {
         let value = value.map(|value| ValueAndTimestamp { value, timestamp_ms });
+        if self.inner.borrow().duplicate.is_some() {
+            if value.is_some() {
+                self.observe(start_ms);
+            }
+            self.add(key, start_ms, value, timestamp_ms)?;
+            return Ok(None);
+        }
         self.observe(start_ms);
         self.with(key, start_ms, |cached, slot| {
             cached.set(slot, value, timestamp_ms)
         })
+    }
+
+    /// Puts a value under the next number that is free.
+    fn add(
+        &self,
+        key: &K,
+        start_ms: i64,
+        value: Option<ValueAndTimestamp<V>>,
+        timestamp_ms: i64,
+    ) -> StoreResult<()> {
+        let mut inner = self.inner.borrow_mut();
+        let inner = &mut *inner;
+        let mut cached = inner.cached.borrow_mut();
+        loop {
+            let last = inner.duplicate.unwrap_or_default();
+            let number = if last == LAST_DUPLICATE { 0 } else { last + 1 };
+            inner.duplicate = Some(number);
+            inner.row_key.clear();
+            self.write_key(key, &mut inner.row_key)?;
+            inner.row_key.extend_from_slice(&start_ms.to_be_bytes());
+            inner.row_key.extend_from_slice(&number.to_be_bytes());
+            let slot = cached.find(&inner.row_key)?;
+            // Numbers start again with the task. What an earlier life put is kept.
+            if cached.value(slot).is_none() {
+                cached.set(slot, value, timestamp_ms);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Rows before this time are not found any more.
+    fn first_kept_ms(&self) -> i64 {
+        let observed_ms = self.inner.borrow().observed_ms;
+        observed_ms.saturating_sub(self.retention_ms).saturating_add(1)
     }
 
     /// Replaces the value of `key` in one window by what `change` makes of it, with one look-up. `None` deletes, or leaves
@@ -121,6 +176,7 @@ impl<K, V> WindowStore<K, V> {
     where
         V: Clone,
     {
+        let from_ms = from_ms.max(self.first_kept_ms()).max(0);
         let mut bytes = Vec::new();
         self.write_key(key, &mut bytes)?;
         let (first, last) = window_bounds(&bytes, from_ms, to_ms);
@@ -141,7 +197,8 @@ impl<K, V> WindowStore<K, V> {
     where
         V: Clone,
     {
-        self.iter(Bound::Unbounded, Bound::Unbounded, None, i64::MIN, i64::MAX)
+        let from_ms = self.first_kept_ms();
+        self.iter(Bound::Unbounded, Bound::Unbounded, None, from_ms, i64::MAX)
     }
 
     fn iter(

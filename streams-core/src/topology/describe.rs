@@ -96,8 +96,11 @@ impl<'a> Part<'a> {
                 format!("    Source: {} (topics: [{}])", node.name, topics.join(", "))
             }
             NodeKind::Processor { .. } => {
-                let mut stores = node.stores.clone();
-                stores.sort();
+                let names: Vec<&str> = node.stores.iter().map(String::as_str).collect();
+                let stores: Vec<&str> = hash_map_order(&names)
+                    .into_iter()
+                    .map(|place| names[place])
+                    .collect();
                 format!("    Processor: {} (stores: [{}])", node.name, stores.join(", "))
             }
             NodeKind::Sink { topic, .. } => format!("    Sink: {} (topic: {topic})", node.name),

@@ -99,6 +99,7 @@ pub struct Wiring<'a> {
     application_id: &'a str,
     stores: &'a BTreeMap<String, ErasedHandle>,
     allowed: &'a [String],
+    shared: &'a mut BTreeMap<String, ErasedHandle>,
     producer: &'a mut dyn Producer,
     punctuations: &'a mut Vec<LivePunctuation>,
 }
@@ -138,6 +139,20 @@ impl Wiring<'_> {
     /// [`StreamsError::Topology`] if it is not connected, or of another type.
     pub fn session_store<K: 'static, V: 'static>(&self, name: &str) -> Result<SessionStore<K, V>> {
         self.store(name)
+    }
+
+    /// What the nodes of a task that ask for it under this name have in common, beside stores: made for the first of them,
+    /// and gone with the task.
+    ///
+    /// # Errors
+    /// [`StreamsError::Topology`] if it was made as another type.
+    pub fn shared<T: Default + 'static>(&mut self, name: &str) -> Result<Rc<RefCell<T>>> {
+        let made = || ErasedHandle::new(Rc::new(RefCell::new(T::default())));
+        let handle = self.shared.entry(name.to_owned()).or_insert_with(made);
+        handle.typed().ok_or_else(|| {
+            let (node, types) = (self.node, type_name::<T>());
+            StreamsError::Topology(format!("processor {node}: {name} is not shared as a {types}"))
+        })
     }
 
     /// A topic to write to.
@@ -236,6 +251,7 @@ pub(crate) fn wire(
     let (stores, handles) = open_stores(topology, subtopology, place, producer)?;
     let graph = topology.graph();
     let mut punctuations = Vec::new();
+    let mut shared = BTreeMap::new();
     let mut sources = Vec::new();
     // For each node, one edge for every parent that has not taken it yet.
     let mut edges: BTreeMap<usize, Vec<ErasedEdge>> = BTreeMap::new();
@@ -257,6 +273,7 @@ pub(crate) fn wire(
             application_id: place.application_id,
             stores: &handles,
             allowed: &node.stores,
+            shared: &mut shared,
             producer: &mut *producer,
             punctuations: &mut punctuations,
         };
