@@ -29,6 +29,15 @@ impl GroupCoordinator {
         }
     }
 
+    /// Drops the members of a group whose time is over.
+    pub(super) fn drop_silent(&mut self, group_id: &str, now_ms: i64) {
+        match self.groups.get_mut(group_id).map(|group| &mut group.kind) {
+            Some(GroupKind::Classic(group)) => group.tick(&mut self.outbox, now_ms),
+            Some(_) => self.fence_overdue(now_ms),
+            None => {}
+        }
+    }
+
     fn expire_offsets(&mut self, now_ms: i64) {
         let retention_ms = self.outbox.config.offsets_retention_ms;
         let mut abandoned = Vec::new();

@@ -37,6 +37,35 @@ fn a_group_without_members_only_holds_offsets() {
 }
 
 #[test]
+fn a_member_whose_time_is_over_does_not_keep_its_group_from_being_deleted() {
+    check(
+        "join a x v3
+         wait 100
+         sync a 1 a=x
+         pass 9999
+         delete
+         pass 1
+         delete",
+        &expect![[r#"
+            > join a x v3
+            > wait 100
+              a: joined generation 1 leader a protocol range members ["a=x"]
+            > sync a 1 a=x
+              append group generation 1 members ["a"]
+              a: sync ok "x"
+            > pass 9999
+            > delete
+              admin: delete Err(NonEmptyGroup)
+            > pass 1
+            > delete
+              append group generation 2 members []
+              append group gone
+              admin: delete Ok(())
+        "#]],
+    );
+}
+
+#[test]
 fn a_commit_with_a_generation_to_a_group_that_is_not_there_is_refused() {
     check(
         "commit - 3 6

@@ -239,6 +239,11 @@ impl Script {
                     committed,
                 });
             }
+            // Time passes, and nobody looked at the clock.
+            "pass" => {
+                self.now_ms += number(1);
+                return;
+            }
             "wait" => {
                 self.now_ms += number(1);
                 return self.drive(GroupEvent::Tick);
