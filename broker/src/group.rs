@@ -247,7 +247,10 @@ impl GroupCoordinator {
         let Some(request) = self.wait_if_busy(token, client, version, request) else {
             return;
         };
-        if matches!(request, GroupRequest::DeleteOffsets(_) | GroupRequest::Delete { .. }) {
+        if matches!(
+            request,
+            GroupRequest::DeleteOffsets(_) | GroupRequest::Delete { .. }
+        ) {
             // Whether somebody is still there is decided as of now, and not as of the last tick.
             self.drop_silent(request.group_id(), now_ms);
         }

@@ -2,6 +2,7 @@
 //!
 //! Made anew for each record from parts that the task and its thread own, so that nothing here needs a lock or a cell.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::assignment::TaskId;
@@ -39,6 +40,8 @@ pub(crate) struct TaskState {
     /// Input of the record being processed: index into `partitions`, and offset. None during punctuation.
     pub(crate) input: Option<(usize, i64)>,
     pub(crate) commit_requested: bool,
+    /// What processors keep beside the committed offsets, see [`TaskContext::set_processor_time_ms`].
+    pub(crate) processor_times_ms: BTreeMap<String, i64>,
     pub(crate) metrics: Arc<TaskMetrics>,
     pub(crate) on_unreadable: DeserializationHandler,
     /// Reused by sinks.
@@ -56,6 +59,7 @@ impl TaskState {
             partitions,
             input: None,
             commit_requested: false,
+            processor_times_ms: BTreeMap::new(),
             metrics: Arc::default(),
             on_unreadable: DeserializationHandler::default(),
             key_buffer: Vec::new(),
@@ -112,6 +116,23 @@ impl TaskContext<'_> {
     /// Asks for a commit as soon as this record is processed. The whole thread commits.
     pub fn request_commit(&mut self) {
         self.state.commit_requested = true;
+    }
+
+    /// The time that was kept under this name, in milliseconds; `None` if none ever was.
+    #[must_use]
+    pub fn processor_time_ms(&self, name: &str) -> Option<i64> {
+        self.state.processor_times_ms.get(name).copied()
+    }
+
+    /// Keeps a time under a name, usually a store's: it is committed with the input's offsets, and so as exact as they are.
+    /// After a restart the largest of what the partitions have is there (Kafka's processor metadata).
+    pub fn set_processor_time_ms(&mut self, name: &str, time_ms: i64) {
+        match self.state.processor_times_ms.get_mut(name) {
+            Some(kept) => *kept = time_ms,
+            None => {
+                self.state.processor_times_ms.insert(name.to_owned(), time_ms);
+            }
+        }
     }
 
     /// Counts a record that is dropped here.

@@ -7,6 +7,7 @@
 mod metadata;
 mod queue;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) use queue::{PartitionQueue, StartPosition};
@@ -42,9 +43,14 @@ impl StreamTask {
     ) -> Self {
         let (topics, sources): (Vec<_>, Vec<_>) = live.sources.into_iter().unzip();
         let partitions = inputs.iter().map(|(partition, _)| partition.clone()).collect();
+        let mut processor_times_ms: BTreeMap<String, i64> = BTreeMap::new();
         let queues: Vec<PartitionQueue> = inputs
             .into_iter()
             .map(|(partition, start)| {
+                for (name, time_ms) in &start.times.processors_ms {
+                    let latest = processor_times_ms.entry(name.clone()).or_insert(*time_ms);
+                    *latest = (*latest).max(*time_ms);
+                }
                 let reads = |topics: &Vec<String>| topics.iter().any(|topic| **topic == *partition.topic);
                 let source = topics
                     .iter()
@@ -55,6 +61,7 @@ impl StreamTask {
             .collect();
         let mut state = TaskState::new(id, application_id, partitions);
         state.on_unreadable = on_unreadable;
+        state.processor_times_ms = processor_times_ms;
         state.stream_time_ms = queues
             .iter()
             .map(|queue| queue.partition_time_ms)
@@ -265,7 +272,7 @@ impl StreamTask {
         Ok(self
             .queues
             .iter()
-            .filter_map(PartitionQueue::commit_position)
+            .filter_map(|queue| queue.commit_position(&self.state.processor_times_ms))
             .collect())
     }
 

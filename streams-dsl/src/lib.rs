@@ -117,7 +117,7 @@ pub use streams_core::{
 };
 pub use table::KTable;
 pub use windowed::TimeWindowedKStream;
-pub use windows::{TimeWindowedSerde, TimeWindows, Window, Windowed, Windows};
+pub use windows::{SlidingWindows, TimeWindowedSerde, TimeWindows, Window, Windowed, Windows};
 
 pub(crate) use change::Change;
 

@@ -4,11 +4,13 @@
 pub(crate) mod aggregate;
 pub(crate) mod branch;
 pub(crate) mod filter;
+pub(crate) mod final_results;
 pub(crate) mod flat_map;
 pub(crate) mod map;
 pub(crate) mod peek;
 pub(crate) mod repartition;
 pub(crate) mod session_aggregate;
+pub(crate) mod sliding_aggregate;
 pub(crate) mod stream_join;
 pub(crate) mod stream_table_join;
 pub(crate) mod table_filter;
@@ -18,6 +20,7 @@ pub(crate) mod table_map;
 pub(crate) mod table_source;
 pub(crate) mod to_stream;
 pub(crate) mod window_aggregate;
+pub(crate) mod window_rows;
 
 use streams_core::TaskContext;
 use streams_core::error::{ProcessCause, ProcessError};

@@ -12,5 +12,6 @@ pub use streams_core::{Record, json_serde};
 pub use crate::{
     BranchedKStream, Consumed, Grouped, JoinWindows, Joined, KGroupedStream, KGroupedTable, KStream, KTable,
     Materialized, Produced, Repartitioned, SessionWindowedKStream, SessionWindowedSerde, SessionWindows,
-    StreamJoined, StreamsBuilder, TimeWindowedKStream, TimeWindowedSerde, TimeWindows, Window, Windowed,
+    SlidingWindows, StreamJoined, StreamsBuilder, TimeWindowedKStream, TimeWindowedSerde, TimeWindows,
+    Window, Windowed,
 };

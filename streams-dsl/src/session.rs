@@ -11,6 +11,7 @@ use streams_core::topology::Wiring;
 use crate::grouped::aggregation;
 use crate::lower::operator_of;
 use crate::names::prefix;
+use crate::operators::final_results::FinalResults;
 use crate::operators::session_aggregate::{SessionAggregate, SessionAggregator, SessionReducer, SessionStep};
 use crate::options::{Materialized, SerdeOf};
 use crate::repartition::Serdes;
@@ -85,6 +86,7 @@ impl Windows for SessionWindows {
         SessionWindowedKStream {
             grouped,
             windows: self,
+            emit_final: false,
         }
     }
 }
@@ -116,9 +118,35 @@ impl Windows for SessionWindows {
 pub struct SessionWindowedKStream<K, V> {
     grouped: KGroupedStream<K, V>,
     windows: SessionWindows,
+    emit_final: bool,
 }
 
 impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
+    /// Sends one result per key and session, when the session closes (KIP-825): as soon as the operator has seen a timestamp
+    /// that is more than gap and grace after the session's end. Default: every update is sent. Nothing closes without input.
+    /// Keys and times of sessions that are open are kept in memory.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let visits = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_secs(10));
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key().windowed_by(visits);
+    /// clicks.emit_on_window_close().count(Materialized::named("visits")).to_stream().to("counts");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for at_ms in [1_000, 9_000, 60_000] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// assert_eq!(driver.written("counts").len(), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn emit_on_window_close(mut self) -> Self {
+        self.emit_final = true;
+        self
+    }
+
     /// How many records each session has. For an example see [`SessionWindowedKStream`].
     #[must_use]
     pub fn count(&self, materialized: Materialized<i64>) -> KTable<Windowed<K>, i64> {
@@ -220,6 +248,7 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
             Arc::clone(&result_serde),
         ));
         let (windows, key_serde, result) = (self.windows, Arc::clone(&key), Arc::clone(&result_serde));
+        let emit_final = self.emit_final;
         let (step, store_name) = (Arc::new(step), store.clone());
         let lower = operator_of(move |node| {
             let (node, send_old) = (node.name.clone(), node.send_old_values);
@@ -233,6 +262,7 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
                     store: wiring.session_store(&store_name)?,
                     send_old,
                     stream_time_ms: -1,
+                    finals: emit_final.then(|| FinalResults::new(&store_name)),
                     next,
                 }) as Edge<K, V>)
             }

@@ -75,15 +75,30 @@ pub(crate) fn key_value<K: 'static, V: 'static>(
     }
 }
 
+/// What a window store is used for.
+#[derive(Clone, Copy)]
+pub(crate) struct WindowStoreShape {
+    pub(crate) retention_ms: i64,
+    pub(crate) time_ordered: bool,
+    /// Ranges are read all the time.
+    pub(crate) ordered: bool,
+}
+
 pub(crate) fn window<K: 'static, V: 'static>(
     materialized: Materialized<V>,
     name: &str,
-    retention_ms: i64,
+    shape: WindowStoreShape,
     key_serde: Arc<dyn Serde<K>>,
     value_serde: Arc<dyn Serde<V>>,
 ) -> PlanStore {
-    let store = WindowStoreBuilder::with_serdes(name, retention_ms, key_serde, value_serde);
-    let store = settings!(store, materialized);
+    let store = WindowStoreBuilder::with_serdes(name, shape.retention_ms, key_serde, value_serde);
+    let mut store = settings!(store, materialized);
+    if shape.time_ordered {
+        store = store.time_ordered();
+    }
+    if shape.ordered {
+        store = store.ordered();
+    }
     PlanStore {
         name: name.to_owned(),
         add: Box::new(move |builder| builder.add_store(store)),

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use streams_core::edge::Edge;
+use streams_core::error::Result;
 use streams_core::serde::Serde;
 use streams_core::topology::Wiring;
 
@@ -11,11 +12,15 @@ use crate::grouped::aggregation;
 use crate::lower::operator_of;
 use crate::names::prefix;
 use crate::operators::aggregate::{Aggregator, Reducer, Step};
+use crate::operators::final_results::FinalResults;
+use crate::operators::sliding_aggregate::SlidingAggregate;
 use crate::operators::window_aggregate::WindowAggregate;
+use crate::operators::window_rows::WindowRows;
 use crate::options::{Materialized, SerdeOf};
 use crate::plan::Plan;
 use crate::repartition::Serdes;
-use crate::windows::{TimeWindowedSerde, TimeWindows, Windowed};
+use crate::stores::WindowStoreShape;
+use crate::windows::{FixedWindows, TimeWindowedSerde, Windowed};
 use crate::{Change, Data, KGroupedStream, KTable, stores, view};
 
 /// A stream grouped by key and time window (Kafka's `TimeWindowedKStream`).
@@ -45,18 +50,53 @@ use crate::{Change, Data, KGroupedStream, KTable, stores, view};
 #[derive(Clone, Debug)]
 pub struct TimeWindowedKStream<K, V> {
     grouped: KGroupedStream<K, V>,
-    windows: TimeWindows,
+    windows: FixedWindows,
+    emit_final: bool,
 }
 
 impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
-    pub(crate) fn new(grouped: KGroupedStream<K, V>, windows: TimeWindows) -> Self {
-        Self { grouped, windows }
+    pub(crate) fn new(grouped: KGroupedStream<K, V>, windows: FixedWindows) -> Self {
+        Self {
+            grouped,
+            windows,
+            emit_final: false,
+        }
+    }
+
+    /// Sends one result per key and window, when the window closes (KIP-825): as soon as the operator has seen a timestamp that
+    /// is the window's end plus the grace, or later. Default: every update is sent.
+    ///
+    /// Nothing closes without input. A window that the store does not keep any more when it closes, because time made a jump
+    /// that is longer than the retention, has no result, as in Kafka: give [`Materialized::retention`] the longest gap there
+    /// may be. Keys and times of windows that are open are kept in memory.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let seconds = TimeWindows::of_size_with_no_grace(Duration::from_secs(1));
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key().windowed_by(seconds);
+    /// clicks.emit_on_window_close().count(Materialized::named("per-second")).to_stream().to("counts");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for at_ms in [100, 200, 1_000] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// let counts = driver.output::<Windowed<String>, i64>("counts").read_records();
+    /// let counts: Vec<(i64, i64)> = counts.iter().map(|r| (r.key.window.start_ms, r.value)).collect();
+    /// assert_eq!(counts, [(0, 2)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn emit_on_window_close(mut self) -> Self {
+        self.emit_final = true;
+        self
     }
 
     /// How many records each key has in each window. For an example see [`TimeWindowedKStream`].
     #[must_use]
     pub fn count(&self, materialized: Materialized<i64>) -> KTable<Windowed<K>, i64> {
-        if materialized.name.is_none() {
+        if materialized.name.is_none() && matches!(self.windows, FixedWindows::Time(_)) {
             // Kafka takes a store name here and then another one.
             self.grouped.plan.borrow_mut().names.burn();
         }
@@ -131,33 +171,33 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
         let store = plan.names.store_or(materialized.name.as_deref(), prefix);
         let name = plan.names.processor(prefix);
         let parent = self.grouped.partitioned(&mut plan, &store);
-        let Serdes { key, .. } = self.grouped.serdes.clone();
+        let serdes = self.grouped.serdes.clone();
         let result_serde = materialized.value_serde.clone().resolve(None);
-        let retention_ms = self.retention_ms(&mut plan, &materialized, &name);
-        plan.stores.push(stores::window(
+        let shape = WindowStoreShape {
+            retention_ms: self.retention_ms(&mut plan, &materialized, &name),
+            time_ordered: self.emit_final,
+            ordered: matches!(self.windows, FixedWindows::Sliding(_)),
+        };
+        let key = Arc::clone(&serdes.key);
+        let stored = stores::window(
             materialized,
             &store,
-            retention_ms,
+            shape,
             Arc::clone(&key),
             Arc::clone(&result_serde),
-        ));
-        let (windows, key_serde, result) = (self.windows, Arc::clone(&key), Arc::clone(&result_serde));
-        let (step, store_name) = (Arc::new(step), store.clone());
+        );
+        plan.stores.push(stored);
+        let live = LiveWindows {
+            windows: self.windows,
+            emit_final: self.emit_final,
+            step: Arc::new(step),
+            serdes,
+            result_serde: Arc::clone(&result_serde),
+            store: store.clone(),
+        };
         let lower = operator_of(move |node| {
             let (node, send_old) = (node.name.clone(), node.send_old_values);
-            move |wiring: &mut Wiring<'_>, next: Edge<Windowed<K>, Change<A>>| {
-                Ok(Box::new(WindowAggregate {
-                    node: node.clone(),
-                    step: Arc::clone(&step),
-                    windows,
-                    key_serde: Arc::clone(&key_serde),
-                    result_serde: Arc::clone(&result),
-                    store: wiring.window_store(&store_name)?,
-                    send_old,
-                    stream_time_ms: -1,
-                    next,
-                }) as Edge<K, V>)
-            }
+            move |wiring: &mut Wiring<'_>, next| live.build(&node, send_old, wiring, next)
         });
         let node = plan.add(aggregation(name, parent, &store, lower));
         let windowed_serde: Arc<dyn Serde<Windowed<K>>> =
@@ -183,5 +223,53 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
             ));
         }
         retention_ms
+    }
+}
+
+/// What makes an aggregation live.
+struct LiveWindows<K, V, A, S> {
+    windows: FixedWindows,
+    emit_final: bool,
+    step: Arc<S>,
+    serdes: Serdes<K, V>,
+    result_serde: Arc<dyn Serde<A>>,
+    store: String,
+}
+
+impl<K: Data, V: Data, A: Data, S: Step<K, V, A>> LiveWindows<K, V, A, S> {
+    fn build(
+        &self,
+        node: &str,
+        send_old: bool,
+        wiring: &mut Wiring<'_>,
+        next: Edge<Windowed<K>, Change<A>>,
+    ) -> Result<Edge<K, V>> {
+        let rows = WindowRows {
+            node: node.to_owned(),
+            key_serde: Arc::clone(&self.serdes.key),
+            result_serde: Arc::clone(&self.result_serde),
+            store: wiring.window_store(&self.store)?,
+            size_ms: self.windows.size_ms(),
+            send_old,
+            finals: self.emit_final.then(|| FinalResults::new(&self.store)),
+        };
+        let step = Arc::clone(&self.step);
+        Ok(match self.windows {
+            FixedWindows::Time(windows) => Box::new(WindowAggregate {
+                step,
+                windows,
+                rows,
+                stream_time_ms: -1,
+                next,
+            }),
+            FixedWindows::Sliding(windows) => Box::new(SlidingAggregate {
+                step,
+                windows,
+                value_serde: Arc::clone(&self.serdes.value),
+                rows,
+                stream_time_ms: -1,
+                next,
+            }),
+        })
     }
 }

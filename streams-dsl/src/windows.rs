@@ -37,6 +37,7 @@ pub trait Windows: sealed::Sealed + Sized {
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::TimeWindows {}
+    impl Sealed for super::SlidingWindows {}
     impl Sealed for crate::session::SessionWindows {}
 }
 
@@ -44,7 +45,55 @@ impl Windows for TimeWindows {
     type Stream<K: Data, V: Data> = TimeWindowedKStream<K, V>;
 
     fn group<K: Data, V: Data>(self, grouped: KGroupedStream<K, V>) -> TimeWindowedKStream<K, V> {
-        TimeWindowedKStream::new(grouped, self)
+        TimeWindowedKStream::new(grouped, FixedWindows::Time(self))
+    }
+}
+
+impl Windows for SlidingWindows {
+    type Stream<K: Data, V: Data> = TimeWindowedKStream<K, V>;
+
+    fn group<K: Data, V: Data>(self, grouped: KGroupedStream<K, V>) -> TimeWindowedKStream<K, V> {
+        TimeWindowedKStream::new(grouped, FixedWindows::Sliding(self))
+    }
+}
+
+/// Windows whose size is fixed: by the clock, or by records.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum FixedWindows {
+    Time(TimeWindows),
+    Sliding(SlidingWindows),
+}
+
+impl FixedWindows {
+    /// From a window's start to its end.
+    pub(crate) fn size_ms(self) -> i64 {
+        match self {
+            Self::Time(windows) => windows.size_ms,
+            Self::Sliding(windows) => windows.time_difference_ms,
+        }
+    }
+
+    /// How long rows must be kept, at least.
+    pub(crate) fn retention_ms(self) -> i64 {
+        match self {
+            Self::Time(windows) => windows.size_ms.saturating_add(windows.grace_ms),
+            // A record may need the aggregate of a window that began two differences before it.
+            Self::Sliding(windows) => windows
+                .time_difference_ms
+                .saturating_mul(2)
+                .saturating_add(windows.grace_ms),
+        }
+    }
+
+    /// What is wrong with them.
+    pub(crate) fn problem(self) -> Option<String> {
+        match self {
+            Self::Time(windows) => windows.problem(),
+            Self::Sliding(windows) if windows.time_difference_ms < 1 => Some(
+                "records of a sliding window must be allowed to be at least a millisecond apart".to_owned(),
+            ),
+            Self::Sliding(_) => None,
+        }
     }
 }
 
@@ -121,13 +170,8 @@ impl TimeWindows {
             })
     }
 
-    /// How long rows must be kept, at least.
-    pub(crate) fn retention_ms(&self) -> i64 {
-        self.size_ms.saturating_add(self.grace_ms)
-    }
-
     /// What is wrong with them.
-    pub(crate) fn problem(&self) -> Option<String> {
+    fn problem(&self) -> Option<String> {
         if self.size_ms < 1 {
             return Some("a window must last at least a millisecond".to_owned());
         }
@@ -138,6 +182,65 @@ impl TimeWindows {
             ));
         }
         None
+    }
+}
+
+/// Windows of records: one for each set of records of a key that are at most the time difference apart (Kafka's
+/// `SlidingWindows`).
+///
+/// Both ends belong to a window. A record makes the window that ends with it, and once a later record falls into it the one
+/// that begins a millisecond after it; windows of the same records are one. None begins before the epoch. There is no
+/// implicit grace, so say which you want: a record is late if even the window that begins after it has closed.
+///
+/// ```
+/// use std::time::Duration;
+/// use streams_dsl::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// let windows = SlidingWindows::of_time_difference_with_no_grace(Duration::from_millis(10));
+/// let logins = builder.stream::<String, String>("logins").group_by_key().windowed_by(windows);
+/// logins.count(Materialized::named("logins")).to_stream().to("counts");
+/// let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// for at_ms in [20, 28] {
+///     driver.input("logins").pipe_at("ada".to_string(), "ok".to_string(), at_ms)?;
+/// }
+/// let store = driver.window_store::<String, i64>("logins")?;
+/// let count = |start_ms| store.fetch(&"ada".into(), start_ms).unwrap().unwrap().value;
+/// assert_eq!((count(10), count(18), count(21)), (1, 2, 1));
+/// # Ok::<(), streams_dsl::error::StreamsError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlidingWindows {
+    time_difference_ms: i64,
+    grace_ms: i64,
+}
+
+impl SlidingWindows {
+    /// Windows of records at most this far apart, which close as soon as stream time is past their end.
+    #[must_use]
+    pub fn of_time_difference_with_no_grace(difference: Duration) -> Self {
+        Self::of_time_difference_and_grace(difference, Duration::ZERO)
+    }
+
+    /// Windows of records at most this far apart, which stay open for `grace` longer, by event time.
+    #[must_use]
+    pub fn of_time_difference_and_grace(difference: Duration, grace: Duration) -> Self {
+        Self {
+            time_difference_ms: millis(difference),
+            grace_ms: millis(grace),
+        }
+    }
+
+    /// Time difference in milliseconds.
+    #[must_use]
+    pub fn time_difference_ms(&self) -> i64 {
+        self.time_difference_ms
+    }
+
+    /// Grace in milliseconds.
+    #[must_use]
+    pub fn grace_ms(&self) -> i64 {
+        self.grace_ms
     }
 }
 

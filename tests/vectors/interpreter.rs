@@ -185,10 +185,26 @@ impl Interpreter {
         };
         if op.0.get("window").is_some() {
             let window = Op(op.0["window"].clone());
+            let close = window.text("emit") == Some("close");
             if window.text("type") == Some("session") {
-                return session_aggregation(&grouped.windowed_by(sessions(&window)?), op);
+                let sessions = grouped.windowed_by(sessions(&window));
+                let sessions = if close {
+                    sessions.emit_on_window_close()
+                } else {
+                    sessions
+                };
+                return Ok(session_aggregation(&sessions, op));
             }
-            return windowed_aggregation(&grouped.windowed_by(windows(&window)?), op);
+            let windowed = match window.text("type") {
+                Some("sliding") => grouped.windowed_by(sliding(&window)),
+                _ => grouped.windowed_by(windows(&window)?),
+            };
+            let windowed = if close {
+                windowed.emit_on_window_close()
+            } else {
+                windowed
+            };
+            return Ok(windowed_aggregation(&windowed, op));
         }
         Ok(match op.kind() {
             "count" => Made::Counts(grouped.count(materialized(op))),
@@ -313,23 +329,21 @@ fn table_aggregation(grouped: &KGroupedTable<Key, Text>, op: &Op) -> Made {
     }
 }
 
-fn session_aggregation(sessions: &SessionWindowedKStream<Key, Text>, op: &Op) -> Answer<Made> {
+fn session_aggregation(sessions: &SessionWindowedKStream<Key, Text>, op: &Op) -> Made {
     let merge = |_: &Key, one: Text, other: Text| concatenate(one.as_deref(), "&", other.as_deref());
-    Ok(match op.kind() {
+    match op.kind() {
         "count" => Made::WindowedCounts(sessions.count(materialized(op))),
         "reduce" => Made::Windowed(sessions.reduce(append, materialized(op))),
         _ => Made::Windowed(sessions.aggregate(empty, |_, v, agg| append(agg, v), merge, materialized(op))),
-    })
+    }
 }
 
-fn sessions(window: &Op) -> Answer<SessionWindows> {
-    if window.text("emit") == Some("close") {
-        return unsupported("emit on window close");
-    }
-    Ok(SessionWindows::of_inactivity_gap_and_grace(
-        millis(window, "gap_ms"),
-        millis(window, "grace_ms"),
-    ))
+fn sessions(window: &Op) -> SessionWindows {
+    SessionWindows::of_inactivity_gap_and_grace(millis(window, "gap_ms"), millis(window, "grace_ms"))
+}
+
+fn sliding(window: &Op) -> SlidingWindows {
+    SlidingWindows::of_time_difference_and_grace(millis(window, "size_ms"), millis(window, "grace_ms"))
 }
 
 fn millis(op: &Op, member: &str) -> Duration {
@@ -337,21 +351,18 @@ fn millis(op: &Op, member: &str) -> Duration {
     Duration::from_millis(u64::try_from(number).unwrap_or_default())
 }
 
-fn windowed_aggregation(windowed: &TimeWindowedKStream<Key, Text>, op: &Op) -> Answer<Made> {
-    Ok(match op.kind() {
+fn windowed_aggregation(windowed: &TimeWindowedKStream<Key, Text>, op: &Op) -> Made {
+    match op.kind() {
         "count" => Made::WindowedCounts(windowed.count(materialized(op))),
         "reduce" => Made::Windowed(windowed.reduce(append, materialized(op))),
         _ => Made::Windowed(windowed.aggregate(empty, |_, v, agg| append(agg, v), materialized(op))),
-    })
+    }
 }
 
 fn windows(window: &Op) -> Answer<TimeWindows> {
     let kind = window.text("type").unwrap_or_default();
     if !matches!(kind, "tumbling" | "hopping") {
         return unsupported(&format!("{kind} windows"));
-    }
-    if window.text("emit") == Some("close") {
-        return unsupported("emit on window close");
     }
     let windows = TimeWindows::of_size_and_grace(millis(window, "size_ms"), millis(window, "grace_ms"));
     Ok(match kind {

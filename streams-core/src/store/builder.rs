@@ -199,6 +199,8 @@ pub struct WindowStoreBuilder<K, V> {
     common: Common,
     retention_ms: i64,
     retain_duplicates: bool,
+    time_ordered: bool,
+    ordered: bool,
     key_serde: Arc<dyn Serde<K>>,
     value_serde: Arc<dyn Serde<V>>,
 }
@@ -230,6 +232,8 @@ impl<K: 'static, V: 'static> WindowStoreBuilder<K, V> {
             common,
             retention_ms,
             retain_duplicates: false,
+            time_ordered: false,
+            ordered: false,
             key_serde,
             value_serde,
         }
@@ -250,6 +254,22 @@ impl<K: 'static, V: 'static> WindowStoreBuilder<K, V> {
         self.retain_duplicates = true;
         self.changelog_config("cleanup.policy", "delete")
     }
+
+    /// As Kafka's time-ordered stores, which windows that emit on close are kept in: rows exactly as old as the retention are
+    /// still found. Default: not.
+    #[must_use]
+    pub fn time_ordered(mut self) -> Self {
+        self.time_ordered = true;
+        self
+    }
+
+    /// Keeps what is not on disk yet in order, for stores that are read by ranges all the time. Default: not, which writes
+    /// faster.
+    #[must_use]
+    pub fn ordered(mut self) -> Self {
+        self.ordered = true;
+        self
+    }
 }
 
 impl<K: 'static, V: 'static> StoreBuilder for WindowStoreBuilder<K, V> {
@@ -258,6 +278,8 @@ impl<K: 'static, V: 'static> StoreBuilder for WindowStoreBuilder<K, V> {
             common,
             retention_ms,
             retain_duplicates,
+            time_ordered,
+            ordered,
             key_serde,
             value_serde,
         } = self;
@@ -266,9 +288,10 @@ impl<K: 'static, V: 'static> StoreBuilder for WindowStoreBuilder<K, V> {
             Layout::segmented(retention_ms, KeySchema::Window),
             move |name, open| {
                 let topic = Arc::clone(&open.topic);
-                let (store, cached) = live(name, open, &value_serde, retain_duplicates);
+                let (store, cached) = live(name, open, &value_serde, retain_duplicates || ordered);
                 let key_serde = Arc::clone(&key_serde);
-                let handle = WindowStore::new(topic, key_serde, retention_ms, retain_duplicates, cached);
+                let flags = (retain_duplicates, time_ordered);
+                let handle = WindowStore::new(topic, key_serde, retention_ms, flags, cached);
                 OpenedStore {
                     store,
                     handle: ErasedHandle::new(handle),

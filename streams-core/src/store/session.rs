@@ -160,6 +160,16 @@ impl<K, V> SessionStore<K, V> {
         })
     }
 
+    /// The bytes of a key, as the store has them.
+    ///
+    /// # Errors
+    /// If the key cannot be written.
+    pub fn key_bytes(&self, key: &K) -> StoreResult<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.write_key(key, &mut bytes)?;
+        Ok(bytes)
+    }
+
     fn row_key(&self, key: &K, start_ms: i64, end_ms: i64) -> StoreResult<Vec<u8>> {
         let mut row = Vec::new();
         self.write_key(key, &mut row)?;

@@ -36,6 +36,8 @@ struct Inner<V> {
     observed_ms: i64,
     /// Number of the last value put, if duplicates are retained.
     duplicate: Option<u32>,
+    /// Rows exactly as old as the retention are still found.
+    time_ordered: bool,
 }
 
 /// Kafka's numbers of duplicates are positive, and start again after this one.
@@ -57,7 +59,7 @@ impl<K, V> WindowStore<K, V> {
         topic: Arc<str>,
         key_serde: Arc<dyn Serde<K>>,
         retention_ms: i64,
-        retain_duplicates: bool,
+        (retain_duplicates, time_ordered): (bool, bool),
         cached: Rc<RefCell<Cached<V>>>,
     ) -> Self {
         let inner = Inner {
@@ -65,6 +67,7 @@ impl<K, V> WindowStore<K, V> {
             row_key: Vec::new(),
             observed_ms: i64::MIN,
             duplicate: retain_duplicates.then_some(0),
+            time_ordered,
         };
         Self {
             topic,
@@ -142,10 +145,21 @@ impl<K, V> WindowStore<K, V> {
         }
     }
 
-    /// Rows before this time are not found any more.
-    fn first_kept_ms(&self) -> i64 {
-        let observed_ms = self.inner.borrow().observed_ms;
-        observed_ms.saturating_sub(self.retention_ms).saturating_add(1)
+    /// Rows of windows that start before this time are not found any more.
+    pub fn first_kept_ms(&self) -> i64 {
+        let inner = self.inner.borrow();
+        let oldest_ms = inner.observed_ms.saturating_sub(self.retention_ms);
+        oldest_ms.saturating_add(i64::from(!inner.time_ordered))
+    }
+
+    /// The bytes of a key, as the store has them.
+    ///
+    /// # Errors
+    /// If the key cannot be written.
+    pub fn key_bytes(&self, key: &K) -> StoreResult<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.write_key(key, &mut bytes)?;
+        Ok(bytes)
     }
 
     /// Replaces the value of `key` in one window by what `change` makes of it, with one look-up. `None` deletes, or leaves

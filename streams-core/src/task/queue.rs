@@ -1,17 +1,16 @@
 //! The records of one partition that a task has not processed yet, and its position.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use super::metadata;
+use super::metadata::{self, CommittedTimes};
 use crate::log::{Fetched, OffsetAndMetadata, TopicPartition};
 use crate::topology::{RawInput, SourceNode};
 
 /// Where a task begins to read a partition.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct StartPosition {
     pub(crate) offset: i64,
-    /// Largest timestamp that was processed before; -1 if none.
-    pub(crate) partition_time_ms: i64,
+    pub(crate) times: CommittedTimes,
 }
 
 impl StartPosition {
@@ -19,14 +18,14 @@ impl StartPosition {
     pub(crate) fn committed(committed: &OffsetAndMetadata) -> Self {
         Self {
             offset: committed.offset,
-            partition_time_ms: metadata::partition_time_ms(&committed.metadata),
+            times: CommittedTimes::decode(&committed.metadata),
         }
     }
 
     pub(crate) fn at(offset: i64) -> Self {
         Self {
             offset,
-            partition_time_ms: -1,
+            times: CommittedTimes::none(),
         }
     }
 }
@@ -67,7 +66,7 @@ impl PartitionQueue {
             cursor: 0,
             buffered: 0,
             head_ms: -1,
-            partition_time_ms: start.partition_time_ms,
+            partition_time_ms: start.times.partition_ms,
             next_offset: start.offset,
             committed_offset: start.offset,
             end_offset: None,
@@ -165,10 +164,13 @@ impl PartitionQueue {
         self.position() != self.committed_offset
     }
 
-    /// What is to be committed, if the position moved.
-    pub(crate) fn commit_position(&self) -> Option<(TopicPartition, OffsetAndMetadata)> {
+    /// What is to be committed, if the position moved, with the times that processors keep.
+    pub(crate) fn commit_position(
+        &self,
+        processors_ms: &BTreeMap<String, i64>,
+    ) -> Option<(TopicPartition, OffsetAndMetadata)> {
         self.moved().then(|| {
-            let metadata = metadata::encode(self.partition_time_ms);
+            let metadata = metadata::encode(self.partition_time_ms, processors_ms);
             (
                 self.partition.clone(),
                 OffsetAndMetadata {

@@ -13,6 +13,7 @@ use streams_core::serde::Serde;
 use streams_core::store::{Session, SessionStore};
 use streams_core::{Headers, Record, TaskContext};
 
+use super::final_results::FinalResults;
 use super::place;
 use crate::change::Change;
 use crate::session::SessionWindows;
@@ -66,6 +67,8 @@ pub(crate) struct SessionAggregate<K, A, S> {
     pub(crate) send_old: bool,
     /// Largest timestamp seen; -1 before the first record.
     pub(crate) stream_time_ms: i64,
+    /// If results are sent when their session closes.
+    pub(crate) finals: Option<FinalResults<Windowed<K>>>,
     pub(crate) next: Edge<Windowed<K>, Change<A>>,
 }
 
@@ -75,18 +78,39 @@ impl<K: Clone, V, A: Clone, S: SessionStep<K, V, A>> Process<K, V> for SessionAg
             task.count_dropped(DropReason::NullKey);
             return Ok(());
         }
+        self.load(task)?;
+        self.stream_time_ms = self.stream_time_ms.max(record.timestamp_ms);
+        let close_time_ms = self
+            .stream_time_ms
+            .saturating_sub(self.windows.grace_ms())
+            .saturating_sub(self.windows.gap_ms());
+        let headers = self.finals.is_some().then(|| record.headers.clone());
+        self.join_sessions(record, close_time_ms, task)?;
+        match headers {
+            Some(headers) => self.send_final(close_time_ms, &headers, task),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<K: Clone, A: Clone, S> SessionAggregate<K, A, S> {
+    /// One session of all that the record brings together.
+    fn join_sessions<V>(
+        &mut self,
+        record: Record<K, V>,
+        close_time_ms: i64,
+        task: &mut TaskContext<'_>,
+    ) -> ProcessResult
+    where
+        S: SessionStep<K, V, A>,
+    {
         let Record {
             key,
             value,
             timestamp_ms,
             headers,
         } = record;
-        self.stream_time_ms = self.stream_time_ms.max(timestamp_ms);
         let gap_ms = self.windows.gap_ms();
-        let close_time_ms = self
-            .stream_time_ms
-            .saturating_sub(self.windows.grace_ms())
-            .saturating_sub(gap_ms);
         let (earliest_end_ms, latest_start_ms) = (
             timestamp_ms.saturating_sub(gap_ms),
             timestamp_ms.saturating_add(gap_ms),
@@ -125,7 +149,63 @@ impl<K: Clone, V, A: Clone, S: SessionStep<K, V, A>> Process<K, V> for SessionAg
             new: aggregate,
             old: None,
         };
-        self.forward(Windowed { key, window }, change, headers, task)
+        self.written(Windowed { key, window }, change, headers, task)
+    }
+
+    fn load(&mut self, task: &TaskContext<'_>) -> ProcessResult {
+        let store = &self.store;
+        let Some(finals) = &mut self.finals else {
+            return Ok(());
+        };
+        let loaded = finals.load(task, || {
+            let rows = store.all()?.map(|session| {
+                let Session {
+                    key,
+                    start_ms,
+                    end_ms,
+                    ..
+                } = session?;
+                let bytes = store.key_bytes(&key)?;
+                let window = Window { start_ms, end_ms };
+                Ok(((end_ms, start_ms, bytes), Windowed { key, window }))
+            });
+            rows.collect()
+        });
+        loaded.map_err(|cause| place(cause, &self.node, task))
+    }
+
+    /// Sends the results of the sessions that have closed since.
+    fn send_final(
+        &mut self,
+        close_time_ms: i64,
+        headers: &Headers,
+        task: &mut TaskContext<'_>,
+    ) -> ProcessResult {
+        let Some(finals) = self.finals.as_mut().filter(|finals| finals.is_due(close_time_ms)) else {
+            return Ok(());
+        };
+        // Both ends of a session belong to it.
+        let (first_ms, last_ms) = (finals.sent_ms.max(0), close_time_ms.saturating_sub(1));
+        if last_ms < first_ms {
+            return Ok(());
+        }
+        for key in finals.take(first_ms..=last_ms) {
+            let row = self.store.fetch(&key.key, key.window.start_ms, key.window.end_ms);
+            let row = row.map_err(|cause| place(cause, &self.node, task))?;
+            let Some(row) = row else { continue };
+            let result = Record {
+                timestamp_ms: key.window.end_ms,
+                key,
+                value: Change {
+                    new: Some(row.value),
+                    old: None,
+                },
+                headers: headers.clone(),
+            };
+            self.next.process(result, task)?;
+        }
+        finals.sent(close_time_ms, task);
+        Ok(())
     }
 }
 
@@ -151,11 +231,11 @@ impl<K, A, S> SessionAggregate<K, A, S> {
             new: None,
             old: Some(value).filter(|_| self.send_old),
         };
-        self.forward(Windowed { key, window }, change, headers, task)
+        self.written(Windowed { key, window }, change, headers, task)
     }
 
-    /// With the time of the session's end.
-    fn forward(
+    /// A session was written or deleted: it is sent now, with the time of its end, or waits to close.
+    fn written(
         &mut self,
         key: Windowed<K>,
         value: Change<A>,
@@ -163,12 +243,22 @@ impl<K, A, S> SessionAggregate<K, A, S> {
         task: &mut TaskContext<'_>,
     ) -> ProcessResult {
         let timestamp_ms = key.window.end_ms;
-        let result = Record {
-            key,
-            value,
-            timestamp_ms,
-            headers,
+        let Some(finals) = &mut self.finals else {
+            let result = Record {
+                key,
+                value,
+                timestamp_ms,
+                headers,
+            };
+            return self.next.process(result, task);
         };
-        self.next.process(result, task)
+        let bytes = self.store.key_bytes(&key.key);
+        let bytes = bytes.map_err(|cause| place(cause, &self.node, task))?;
+        let place = (key.window.end_ms, key.window.start_ms, bytes);
+        match value.new {
+            Some(_) => finals.add(place, key),
+            None => finals.remove(&place),
+        }
+        Ok(())
     }
 }

@@ -9,23 +9,17 @@ use std::sync::Arc;
 use streams_core::edge::{Edge, Process};
 use streams_core::error::ProcessResult;
 use streams_core::metrics::DropReason;
-use streams_core::serde::Serde;
-use streams_core::store::WindowStore;
-use streams_core::{Headers, Record, TaskContext};
+use streams_core::{Record, TaskContext};
 
-use super::aggregate::{Step, advance};
-use super::place;
+use super::aggregate::Step;
+use super::window_rows::WindowRows;
 use crate::change::Change;
 use crate::windows::{TimeWindows, Window, Windowed};
 
 pub(crate) struct WindowAggregate<K, A, S> {
-    pub(crate) node: String,
     pub(crate) step: Arc<S>,
     pub(crate) windows: TimeWindows,
-    pub(crate) key_serde: Arc<dyn Serde<K>>,
-    pub(crate) result_serde: Arc<dyn Serde<A>>,
-    pub(crate) store: WindowStore<K, A>,
-    pub(crate) send_old: bool,
+    pub(crate) rows: WindowRows<K, A>,
     /// Largest timestamp seen; -1 before the first record.
     pub(crate) stream_time_ms: i64,
     pub(crate) next: Edge<Windowed<K>, Change<A>>,
@@ -33,26 +27,35 @@ pub(crate) struct WindowAggregate<K, A, S> {
 
 impl<K: Clone, V: Clone, A: Clone, S: Step<K, V, A>> Process<K, V> for WindowAggregate<K, A, S> {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
-        if self.key_serde.is_null(&record.key) {
+        if self.rows.key_serde.is_null(&record.key) {
             task.count_dropped(DropReason::NullKey);
             return Ok(());
         }
+        self.rows.load(task)?;
         self.stream_time_ms = self.stream_time_ms.max(record.timestamp_ms);
         let close_time_ms = self.stream_time_ms.saturating_sub(self.windows.grace_ms());
         let mut windows = self.windows.windows_for(record.timestamp_ms);
         let Some(mut window) = windows.next() else {
             return Ok(());
         };
+        let headers = self.rows.emits_finally().then(|| record.headers.clone());
         // One window is held back, so that the last one gets the record itself and not a clone.
         for following in windows {
             let current = std::mem::replace(&mut window, following);
             self.update(current, close_time_ms, record.clone(), task)?;
         }
-        self.update(window, close_time_ms, record, task)
+        self.update(window, close_time_ms, record, task)?;
+        let Some(headers) = headers else { return Ok(()) };
+        match self.closed(close_time_ms) {
+            Some(starts_ms) => self
+                .rows
+                .send_final(starts_ms, close_time_ms, &headers, &mut self.next, task),
+            None => Ok(()),
+        }
     }
 }
 
-impl<K, A: Clone, S> WindowAggregate<K, A, S> {
+impl<K: Clone, A: Clone, S> WindowAggregate<K, A, S> {
     fn update<V>(
         &mut self,
         window: Window,
@@ -67,40 +70,23 @@ impl<K, A: Clone, S> WindowAggregate<K, A, S> {
             task.count_dropped(DropReason::Late);
             return Ok(());
         }
-        let Record {
-            key,
-            value,
-            timestamp_ms,
-            headers,
-        } = record;
-        let is_null = |aggregate: &A| self.result_serde.is_null(aggregate);
-        let updated = self.store.update(&key, window.start_ms, timestamp_ms, |stored| {
-            advance(
-                &*self.step,
-                is_null,
-                self.send_old,
-                (&key, value, timestamp_ms),
-                stored,
-            )
-        });
-        let (change, timestamp_ms) = updated.map_err(|cause| place(cause, &self.node, task))?;
-        self.forward(Windowed { key, window }, change, timestamp_ms, headers, task)
+        self.rows
+            .update(&*self.step, window, record, &mut self.next, task)
     }
 
-    fn forward(
-        &mut self,
-        key: Windowed<K>,
-        value: Change<A>,
-        timestamp_ms: i64,
-        headers: Headers,
-        task: &mut TaskContext<'_>,
-    ) -> ProcessResult {
-        let result = Record {
-            key,
-            value,
-            timestamp_ms,
-            headers,
-        };
-        self.next.process(result, task)
+    /// The starts of the windows that have closed since results were sent, if there can be any.
+    fn closed(&self, close_time_ms: i64) -> Option<std::ops::RangeInclusive<i64>> {
+        let sent_ms = self.rows.sent_ms(close_time_ms)?;
+        let last_ms = close_time_ms.saturating_sub(self.windows.size_ms());
+        if last_ms < 0 {
+            return None;
+        }
+        if sent_ms == -1 {
+            return Some(0..=last_ms);
+        }
+        let sent_start_ms = sent_ms.saturating_sub(self.windows.size_ms()).max(0);
+        let starts = |at_ms| self.windows.windows_for(at_ms).map(|window| window.start_ms);
+        // Between two times in the same windows no window closes.
+        (!starts(last_ms).eq(starts(sent_start_ms))).then(|| sent_start_ms + 1..=last_ms)
     }
 }
