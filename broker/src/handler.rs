@@ -70,6 +70,9 @@ use crate::topic::{TopicError, Topics};
 use crate::transaction::{TransactionConfig, TransactionCoordinator};
 use parked::Groups;
 
+/// `log.initial.task.delay.ms`: retention is first enforced no later than this after the start.
+const INITIAL_RETENTION_DELAY_MS: i64 = 30_000;
+
 /// Settings of a broker, with Kafka's names and defaults.
 #[derive(Debug, Clone)]
 pub struct BrokerConfig {
@@ -93,8 +96,10 @@ pub struct BrokerConfig {
     pub rack: Option<String>,
     /// `max.request.partition.size.limit`: most partitions of one DescribeTopicPartitions response. 2000.
     pub max_described_partitions: usize,
-    /// How often retention, idle producers and due syncs are looked after, in milliseconds. 5 s.
+    /// How often idle producers and due syncs are looked after, in milliseconds. 5 s.
     pub maintenance_interval_ms: i64,
+    /// `log.retention.check.interval.ms`: how often retention is enforced; the first time after 30 s at the latest. 5 minutes.
+    pub retention_check_interval_ms: i64,
     /// How often it is looked for logs to compact, in milliseconds; 0 is never. 1 s in a server, 15 s embedded.
     pub cleaner_interval_ms: i64,
     /// Settings of compaction.
@@ -161,6 +166,7 @@ impl BrokerConfig {
             rack: None,
             max_described_partitions: 2000,
             maintenance_interval_ms: 5_000,
+            retention_check_interval_ms: 5 * 60 * 1000,
             cleaner_interval_ms: 1_000,
             cleaner: CleanerConfig::default(),
             transaction: TransactionConfig::new(count),
@@ -291,6 +297,7 @@ pub struct Broker {
     groups: Mutex<Groups>,
     next_token: AtomicU64,
     next_maintenance_ms: AtomicI64,
+    next_retention_check_ms: AtomicI64,
     closed: AtomicBool,
 }
 
@@ -318,6 +325,7 @@ impl Broker {
         }
         let blocks = FileProducerIdBlocks::open(data_dir).map_err(BrokerError::ProducerIds)?;
         let maintenance_interval_ms = config.maintenance_interval_ms;
+        let first_retention_check_ms = config.retention_check_interval_ms.min(INITIAL_RETENTION_DELAY_MS);
         let quotas = Mutex::new(Quotas::new(config.quota_window));
         let live = alter_configs::live_config(&config, &cluster.current())?;
         topics.set_defaults(live.log.clone())?;
@@ -338,6 +346,7 @@ impl Broker {
             quotas,
             next_token: AtomicU64::new(0),
             next_maintenance_ms: AtomicI64::new(now_ms.saturating_add(maintenance_interval_ms)),
+            next_retention_check_ms: AtomicI64::new(now_ms.saturating_add(first_retention_check_ms)),
             closed: AtomicBool::new(false),
         };
         broker.load_coordinators(now_ms)?;
@@ -522,7 +531,12 @@ impl Broker {
         }
         let next_ms = now_ms.saturating_add(self.config.maintenance_interval_ms);
         self.next_maintenance_ms.store(next_ms, Ordering::Relaxed);
-        self.topics.maintain(now_ms)
+        let enforce_retention = now_ms >= self.next_retention_check_ms.load(Ordering::Relaxed);
+        if enforce_retention {
+            let next_ms = now_ms.saturating_add(self.config.retention_check_interval_ms);
+            self.next_retention_check_ms.store(next_ms, Ordering::Relaxed);
+        }
+        self.topics.maintain(now_ms, enforce_retention)
     }
 
     /// Compacts what is due, see [`Topics::compact`]: to be called every [`BrokerConfig::cleaner_interval_ms`], from a thread

@@ -451,7 +451,7 @@ impl Topics {
 
     /// What is due: retention, idle producers, syncing. To be called every few seconds or minutes; it
     /// goes through all partitions whatever fails, and answers the failures.
-    pub fn maintain(&self, now_ms: i64) -> Vec<TopicError> {
+    pub fn maintain(&self, now_ms: i64, enforce_retention: bool) -> Vec<TopicError> {
         let topics = match self.list() {
             Ok(topics) => topics,
             Err(error) => return vec![error],
@@ -459,7 +459,7 @@ impl Topics {
         let mut errors = Vec::new();
         for topic in topics {
             for partition in 0..topic.metadata.partition_count {
-                errors.extend(maintain_partition(&topic, partition, now_ms).err());
+                errors.extend(maintain_partition(&topic, partition, now_ms, enforce_retention).err());
             }
         }
         errors
@@ -644,10 +644,17 @@ impl Topics {
     }
 }
 
-fn maintain_partition(topic: &Topic, partition: i32, now_ms: i64) -> Result<(), TopicError> {
+fn maintain_partition(
+    topic: &Topic,
+    partition: i32,
+    now_ms: i64,
+    enforce_retention: bool,
+) -> Result<(), TopicError> {
     let due = {
         let mut log = topic.lock(partition)?;
-        log.enforce_retention(now_ms)?;
+        if enforce_retention {
+            log.enforce_retention(now_ms)?;
+        }
         log.expire_producers(now_ms);
         log.begin_flush_if_due(now_ms)
     };

@@ -113,6 +113,25 @@ impl TaskContext<'_> {
         })
     }
 
+    /// Does something as if the record being processed had come from elsewhere: what was held back goes on with the place
+    /// it came from.
+    pub fn as_from<R>(&mut self, origin: &RecordMetadata, f: impl FnOnce(&mut TaskContext<'_>) -> R) -> R {
+        let partitions = &mut self.state.partitions;
+        let place = |p: &TopicPartition| p.topic == origin.topic && p.partition == origin.partition;
+        let index = partitions.iter().position(place).unwrap_or_else(|| {
+            partitions.push(TopicPartition::new(Arc::clone(&origin.topic), origin.partition));
+            partitions.len() - 1
+        });
+        let before = self.state.input.replace((index, origin.offset));
+        let mut task = TaskContext {
+            state: self.state,
+            producer: self.producer,
+        };
+        let result = f(&mut task);
+        self.state.input = before;
+        result
+    }
+
     /// Asks for a commit as soon as this record is processed. The whole thread commits.
     pub fn request_commit(&mut self) {
         self.state.commit_requested = true;

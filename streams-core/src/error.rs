@@ -191,6 +191,18 @@ pub enum ProcessCause {
         /// As found.
         timestamp_ms: i64,
     },
+    /// A buffer that must not be emptied early is full.
+    #[error(
+        "buffer {store} is full, with {records} records and {used_bytes} bytes: give it more, or let it emit early when it is full"
+    )]
+    BufferFull {
+        /// Its store.
+        store: String,
+        /// How many keys are in it.
+        records: usize,
+        /// What it takes.
+        used_bytes: usize,
+    },
     /// User code returned an error.
     #[error("{0}")]
     User(Box<dyn std::error::Error + Send + Sync>),

@@ -12,13 +12,18 @@
 //! is the byte store's write-ahead log: a flush writes only what is committed, so that a store is never ahead of its
 //! changelog (ADR 0002). A handle belongs to one task's thread.
 
+mod buffer;
 mod builder;
 mod cached;
 mod key_value;
 mod session;
 mod window;
 
-pub use builder::{KeyValueStoreBuilder, SessionStoreBuilder, StoreBuilder, StoreKind, WindowStoreBuilder};
+pub use buffer::{Evicted, RecordContext, TimeOrderedBuffer};
+pub use builder::{
+    KeyValueStoreBuilder, SessionStoreBuilder, StoreBuilder, StoreKind, TimeOrderedBufferBuilder,
+    WindowStoreBuilder,
+};
 pub(crate) use builder::{OpenStore, OpenedStore, StoreSpec};
 pub(crate) use cached::{Changelog, TaskStore};
 pub use key_value::{KeyValueIter, KeyValueStore};

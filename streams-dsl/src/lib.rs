@@ -49,6 +49,7 @@
 //! | [`SessionWindowedKStream`] | `count`, `reduce`, `aggregate` | [`KTable`] of [`Windowed`] keys | |
 //! | [`TimeWindowedKStream`] | `count`, `reduce`, `aggregate` | [`KTable`] of [`Windowed`] keys | |
 //! | [`KTable`] | `filter`, `filter_not`, `map_values`, `filter_map_values` | [`KTable`] | |
+//! | | `suppress` | [`KTable`] with fewer updates | |
 //! | | `join`, `left_join`, `outer_join` with a [`KTable`] | [`KTable`] | |
 //! | | `group_by` | [`KGroupedTable`] | always |
 //! | | `to_stream` | [`KStream`] of `Option` values | |
@@ -97,6 +98,7 @@ mod session;
 mod stores;
 mod stream;
 mod stream_join;
+mod suppressed;
 mod table;
 mod table_join;
 mod view;
@@ -115,6 +117,7 @@ pub use streams_core::{
     DeserializationHandler, Header, Headers, Record, RecordMetadata, TaskContext, error, json_serde, log,
     metrics, processor, runtime, serde, store, testing, time, topology,
 };
+pub use suppressed::{BufferConfig, StrictBufferConfig, Suppressed};
 pub use table::KTable;
 pub use windowed::TimeWindowedKStream;
 pub use windows::{SlidingWindows, TimeWindowedSerde, TimeWindows, Window, Windowed, Windows};

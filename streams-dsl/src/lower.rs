@@ -156,20 +156,25 @@ fn merge_sources(plan: &mut Plan) -> BTreeMap<PlanId, PlanId> {
     merged
 }
 
-/// Repartitions with a join below that takes null keys, without another repartition between.
+/// Repartitions with a join below that takes null keys, wherever below it is.
 fn repartitions_that_keep_null_keys(plan: &Plan) -> BTreeSet<PlanId> {
     let joins = plan.nodes.iter().filter(|node| node.takes_null_keys);
-    let mut open: Vec<PlanId> = joins.flat_map(|join| join.parents.clone()).collect();
-    let mut found = BTreeSet::new();
+    let above = |node: &PlanNode| {
+        node.parents
+            .iter()
+            .chain(&node.joined)
+            .copied()
+            .collect::<Vec<_>>()
+    };
+    let mut open: Vec<PlanId> = joins.flat_map(above).collect();
+    let mut seen = BTreeSet::new();
     while let Some(id) = open.pop() {
-        match plan.node(id).kind {
-            Kind::Repartition { .. } => {
-                found.insert(id);
-            }
-            _ => open.extend(&plan.node(id).parents),
+        if seen.insert(id) {
+            open.extend(above(plan.node(id)));
         }
     }
-    found
+    seen.retain(|&id| matches!(plan.node(id).kind, Kind::Repartition { .. }));
+    seen
 }
 
 /// Adds the stores that a node is connected to.

@@ -13,6 +13,7 @@ pub(crate) mod session_aggregate;
 pub(crate) mod sliding_aggregate;
 pub(crate) mod stream_join;
 pub(crate) mod stream_table_join;
+pub(crate) mod suppress;
 pub(crate) mod table_filter;
 pub(crate) mod table_group;
 pub(crate) mod table_join;

@@ -48,6 +48,8 @@ pub(crate) struct PlanNode {
     pub(crate) send_old_values: bool,
     /// A join that takes null keys, which therefore must survive the repartition before it (KIP-962).
     pub(crate) takes_null_keys: bool,
+    /// For windowed aggregations: how long windows stay open after their end.
+    pub(crate) window_grace_ms: Option<i64>,
     pub(crate) lower: Option<Lower>,
 }
 
@@ -91,6 +93,8 @@ pub(crate) enum TableState {
     OnDemand(String),
     /// From its parent, computed at each look-up.
     Computed,
+    /// From its parent, but for what a buffer of this name holds back.
+    Buffered(String),
 }
 
 /// A store: its name, and how to add it once a node is connected to it.
@@ -111,6 +115,7 @@ impl PlanNode {
             table: TableState::None,
             send_old_values: false,
             takes_null_keys: false,
+            window_grace_ms: None,
             lower: Some(lower),
         }
     }
@@ -219,8 +224,22 @@ impl Plan {
                     .flat_map(|parent| self.look_up(parent))
                     .collect()
             }
+            TableState::Buffered(store) => {
+                let parents = node.parents.clone();
+                let mut stores = vec![store];
+                stores.extend(parents.into_iter().flat_map(|parent| self.look_up(parent)));
+                stores
+            }
             TableState::None => Vec::new(),
         }
+    }
+
+    /// How long the windows of a windowed table stay open after their end, or its parents'; `None` if it has none.
+    pub(crate) fn window_grace_ms(&self, table: PlanId) -> Option<i64> {
+        let node = self.node(table);
+        let parents = node.parents.iter();
+        node.window_grace_ms
+            .or_else(|| parents.filter_map(|&parent| self.window_grace_ms(parent)).max())
     }
 
     /// Asks a table to send old values beside new ones; tells if it will. It cannot without a store somewhere: with
@@ -236,7 +255,7 @@ impl Plan {
                     }
                     node.stores.contains(&store)
                 }
-                TableState::Computed => {
+                TableState::Computed | TableState::Buffered(_) => {
                     // Both sides of a join of tables are in stores anyway.
                     let force = force || node.joined.is_some();
                     let parents = node.parents.clone();

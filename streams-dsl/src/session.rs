@@ -267,7 +267,9 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
                 }) as Edge<K, V>)
             }
         });
-        let node = plan.add(aggregation(name, parent, &store, lower));
+        let mut node = aggregation(name, parent, &store, lower);
+        node.window_grace_ms = Some(self.windows.retention_ms());
+        let node = plan.add(node);
         let windowed_serde: Arc<dyn Serde<Windowed<K>>> = Arc::new(SessionWindowedSerde::new(key));
         KTable::new(
             Rc::clone(&self.grouped.plan),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use streams_core::serde::Serde;
-use streams_core::store::{KeyValueStoreBuilder, SessionStoreBuilder, StoreKind, WindowStoreBuilder};
+use streams_core::store::{
+    KeyValueStoreBuilder, SessionStoreBuilder, StoreKind, TimeOrderedBufferBuilder, WindowStoreBuilder,
+};
 
 use crate::options::Materialized;
 use crate::plan::PlanStore;
@@ -55,6 +57,21 @@ pub(crate) fn rows<K: 'static, V: 'static>(
     let Serdes { key, value } = serdes.clone();
     let store = KeyValueStoreBuilder::with_serdes(name, key, value);
     let store = settings!(store, settings).ordered();
+    PlanStore {
+        name: name.to_owned(),
+        add: Box::new(move |builder| builder.add_store(store)),
+    }
+}
+
+/// A buffer of updates.
+pub(crate) fn buffer<K: 'static, V: 'static>(
+    name: &str,
+    key_serde: Arc<dyn Serde<K>>,
+    value_serde: Arc<dyn Serde<V>>,
+    settings: StoreSettings,
+) -> PlanStore {
+    let store = TimeOrderedBufferBuilder::with_serdes(name, key_serde, value_serde);
+    let store = settings!(store, settings);
     PlanStore {
         name: name.to_owned(),
         add: Box::new(move |builder| builder.add_store(store)),

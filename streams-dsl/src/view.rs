@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use streams_core::error::Result;
-use streams_core::store::{KeyValueStore, SessionStore, StoreResult, ValueAndTimestamp, WindowStore};
+use streams_core::store::{
+    KeyValueStore, SessionStore, StoreResult, TimeOrderedBuffer, ValueAndTimestamp, WindowStore,
+};
 use streams_core::topology::Wiring;
 
 use crate::windows::Windowed;
@@ -72,6 +74,34 @@ where
         let join = join.clone();
         Ok(Box::new(JoinedView { left, right, join }))
     })
+}
+
+/// The view of a table whose updates are held back: what those behind it know.
+pub(crate) fn suppressed<K: 'static, V: 'static>(store: &str, parent: OpenView<K, V>) -> OpenView<K, V> {
+    let store = store.to_owned();
+    Arc::new(move |wiring| {
+        let buffer = wiring.time_ordered_buffer::<K, V>(&store)?;
+        let parent = parent(wiring)?;
+        Ok(Box::new(SuppressedView { buffer, parent }))
+    })
+}
+
+struct SuppressedView<K, V> {
+    buffer: TimeOrderedBuffer<K, V>,
+    parent: Box<dyn TableView<K, V>>,
+}
+
+impl<K, V> TableView<K, V> for SuppressedView<K, V> {
+    fn read(&self, key: &K, look: &mut Look<'_, V>) -> StoreResult<()> {
+        match self.buffer.prior_value(key)? {
+            // The time of what was sent is not known.
+            Some(prior) => {
+                look(prior.as_ref().map(|value| (value, -1)));
+                Ok(())
+            }
+            None => self.parent.read(key, look),
+        }
+    }
 }
 
 struct JoinedView<K, A, B, J> {

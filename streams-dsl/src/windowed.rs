@@ -199,7 +199,9 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
             let (node, send_old) = (node.name.clone(), node.send_old_values);
             move |wiring: &mut Wiring<'_>, next| live.build(&node, send_old, wiring, next)
         });
-        let node = plan.add(aggregation(name, parent, &store, lower));
+        let mut node = aggregation(name, parent, &store, lower);
+        node.window_grace_ms = Some(self.windows.grace_ms());
+        let node = plan.add(node);
         let windowed_serde: Arc<dyn Serde<Windowed<K>>> =
             Arc::new(TimeWindowedSerde::new(key, self.windows.size_ms()));
         KTable::new(

@@ -73,6 +73,13 @@ impl FixedWindows {
         }
     }
 
+    pub(crate) fn grace_ms(self) -> i64 {
+        match self {
+            Self::Time(windows) => windows.grace_ms,
+            Self::Sliding(windows) => windows.grace_ms,
+        }
+    }
+
     /// How long rows must be kept, at least.
     pub(crate) fn retention_ms(self) -> i64 {
         match self {

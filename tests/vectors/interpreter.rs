@@ -96,6 +96,7 @@ impl Interpreter {
             "to_stream" => self.to_stream(op)?,
             "join_table" => self.join_table(op)?,
             "join_stream" => self.join_stream(op)?,
+            "suppress" => self.suppress(op)?,
             other => return Err(Problem::Unsupported(other.to_owned())),
         };
         self.made.insert(text(op, "id")?.to_owned(), made);
@@ -227,6 +228,23 @@ impl Interpreter {
                 .map_values(to_text),
             _ => return unsupported("to_stream of this"),
         }))
+    }
+
+    fn suppress(&self, op: &Op) -> Answer<Made> {
+        if op.text("until") == Some("window_closes") {
+            return Ok(match self.from(op)? {
+                Made::Windowed(table) => Made::Windowed(table.suppress(final_results())),
+                Made::WindowedCounts(table) => Made::WindowedCounts(table.suppress(final_results())),
+                _ => return unsupported("suppress of this"),
+            });
+        }
+        Ok(match self.from(op)? {
+            Made::Table(table) => Made::Table(table.suppress(time_limit(op))),
+            Made::Counts(table) => Made::Counts(table.suppress(time_limit(op))),
+            Made::Windowed(table) => Made::Windowed(table.suppress(time_limit(op))),
+            Made::WindowedCounts(table) => Made::WindowedCounts(table.suppress(time_limit(op))),
+            _ => return unsupported("suppress of this"),
+        })
     }
 
     fn join_stream(&self, op: &Op) -> Answer<Made> {
@@ -378,6 +396,18 @@ fn windowed_text(key: &Windowed<Key>) -> Key {
         "@",
         Some(&format!("{}/{}", window.start_ms, window.end_ms)),
     )
+}
+
+fn final_results() -> Suppressed<Windowed<Key>> {
+    Suppressed::until_window_closes(BufferConfig::unbounded())
+}
+
+fn time_limit<K>(op: &Op) -> Suppressed<K> {
+    let most = op
+        .number("max_records")
+        .and_then(|most| usize::try_from(most).ok());
+    let buffer = most.map_or_else(|| BufferConfig::unbounded().into(), BufferConfig::max_records);
+    Suppressed::until_time_limit(millis(op, "ms"), buffer)
 }
 
 fn empty() -> Text {

@@ -17,8 +17,8 @@ pub(crate) struct Vector {
     pub(crate) internal_topics: BTreeMap<String, Vec<Row>>,
 }
 
-/// Key, value, timestamp.
-pub(crate) type Row = (Option<String>, Option<String>, i64);
+/// Key, value, timestamp; of changelogs of buffers the timestamp is the clock's and not recorded.
+pub(crate) type Row = (Option<String>, Option<String>, Option<i64>);
 
 pub(crate) enum Step {
     Pipe {
@@ -99,7 +99,7 @@ fn topics(json: &Value) -> BTreeMap<String, Vec<Row>> {
                 (
                     row[0].as_str().map(str::to_owned),
                     row[1].as_str().map(str::to_owned),
-                    row[2].as_i64().unwrap_or_default(),
+                    row[2].as_i64(),
                 )
             });
             (topic.clone(), rows.collect())

@@ -178,10 +178,7 @@ impl BrokerConfig {
             "num.partitions" => self.default_partitions = number(value) as i32,
             "fetch.max.bytes" => self.max_fetch_bytes = count(value),
             "max.request.partition.size.limit" => self.max_described_partitions = count(value),
-            "log.retention.check.interval.ms" => {
-                // Idle producers and due syncs are looked after in the same round, and those must not wait for minutes.
-                self.maintenance_interval_ms = number(value).min(self.maintenance_interval_ms);
-            }
+            "log.retention.check.interval.ms" => self.retention_check_interval_ms = number(value),
             // Off stays off: the key that says so comes later.
             "log.cleaner.backoff.ms" if self.cleaner_interval_ms == 0 => {}
             "log.cleaner.backoff.ms" => self.cleaner_interval_ms = number(value).max(1),

@@ -198,7 +198,7 @@ fn partitions_are_added_and_configs_change_for_those_who_hold_the_topic() {
         5
     );
     append(&topics, "orders", 0);
-    assert!(topics.maintain(1_000).is_empty());
+    assert!(topics.maintain(1_000, true).is_empty());
     assert_eq!(
         topics
             .topic("orders")

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use state_store::{KeySchema, Layout};
 
+use super::buffer::{LiveBuffer, Rows};
 use super::cached::{Cached, Changelog, LiveStore, TaskStore};
-use super::{KeyValueStore, SessionStore, WindowStore};
+use super::{KeyValueStore, SessionStore, TimeOrderedBuffer, WindowStore};
 use crate::serde::{DefaultSerde, Serde};
 use crate::topology::ErasedHandle;
 
@@ -368,6 +369,70 @@ impl<K: 'static, V: 'static> StoreBuilder for SessionStoreBuilder<K, V> {
                 }
             },
         )
+    }
+}
+
+/// Declares a [`TimeOrderedBuffer`].
+///
+/// ```
+/// use streams_core::serde::DefaultSerde;
+/// use streams_core::store::TimeOrderedBufferBuilder;
+///
+/// let held_back =
+///     TimeOrderedBufferBuilder::with_serdes("held-back", String::default_serde(), i64::default_serde()).logging_disabled();
+/// ```
+#[derive(Clone, Debug)]
+pub struct TimeOrderedBufferBuilder<K, V> {
+    common: Common,
+    key_serde: Arc<dyn Serde<K>>,
+    value_serde: Arc<dyn Serde<V>>,
+}
+
+impl<K: 'static, V: 'static> TimeOrderedBufferBuilder<K, V> {
+    /// A buffer of this name with these serdes.
+    pub fn with_serdes(
+        name: impl Into<String>,
+        key_serde: Arc<dyn Serde<K>>,
+        value_serde: Arc<dyn Serde<V>>,
+    ) -> Self {
+        Self {
+            common: Common::new(name.into(), "compact"),
+            key_serde,
+            value_serde,
+        }
+    }
+
+    common_settings!();
+}
+
+impl<K: 'static, V: 'static> StoreBuilder for TimeOrderedBufferBuilder<K, V> {
+    fn into_spec(self) -> StoreSpec {
+        let Self {
+            common,
+            key_serde,
+            value_serde,
+        } = self;
+        spec(common, Layout::Plain, move |name, open| {
+            let OpenStore {
+                bytes,
+                topic,
+                changelog,
+                ..
+            } = open;
+            let rows = Rc::new(RefCell::new(Rows::new(Arc::clone(&bytes))));
+            let store = LiveBuffer {
+                name: name.to_owned(),
+                bytes,
+                changelog,
+                rows: Rc::clone(&rows),
+            };
+            let handle =
+                TimeOrderedBuffer::new(topic, Arc::clone(&key_serde), Arc::clone(&value_serde), rows);
+            OpenedStore {
+                store: Box::new(store),
+                handle: ErasedHandle::new(handle),
+            }
+        })
     }
 }
 

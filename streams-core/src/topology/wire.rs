@@ -17,7 +17,8 @@ use crate::error::{Result, StreamsError};
 use crate::log::{Producer, TopicHandle};
 use crate::processor::{Punctuate, PunctuationType};
 use crate::store::{
-    Changelog, KeyValueStore, OpenStore, OpenedStore, SessionStore, StoreSpec, TaskStore, WindowStore,
+    Changelog, KeyValueStore, OpenStore, OpenedStore, SessionStore, StoreSpec, TaskStore, TimeOrderedBuffer,
+    WindowStore,
 };
 
 /// Makes a live processor from the edges to its children.
@@ -138,6 +139,14 @@ impl Wiring<'_> {
     /// # Errors
     /// [`StreamsError::Topology`] if it is not connected, or of another type.
     pub fn session_store<K: 'static, V: 'static>(&self, name: &str) -> Result<SessionStore<K, V>> {
+        self.store(name)
+    }
+
+    /// A buffer that is connected to this node.
+    ///
+    /// # Errors
+    /// [`StreamsError::Topology`] if it is not connected, or of another type.
+    pub fn time_ordered_buffer<K: 'static, V: 'static>(&self, name: &str) -> Result<TimeOrderedBuffer<K, V>> {
         self.store(name)
     }
 

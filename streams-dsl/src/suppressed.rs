@@ -1,0 +1,261 @@
+//! `KTable::suppress`: updates held back, so that fewer or only final ones are sent.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use streams_core::edge::Edge;
+use streams_core::serde::{DefaultSerde, Serde};
+use streams_core::topology::Wiring;
+
+use crate::lower::operator_of;
+use crate::names::prefix;
+use crate::operators::suppress::{Suppress, WhenFull};
+use crate::plan::{PlanNode, TableState};
+use crate::stores::{self, StoreSettings};
+use crate::view;
+use crate::windows::{Windowed, millis};
+use crate::{Change, Data, KTable};
+
+/// How much a suppression may hold back, and what it does when that is full (Kafka's `BufferConfig`).
+///
+/// A limit by itself lets the oldest updates go early when it is reached. Final results must not go early, so
+/// [`Suppressed::until_window_closes`] takes a [`StrictBufferConfig`]: without limits, or one that stops the application.
+#[derive(Clone, Debug)]
+pub struct BufferConfig {
+    max_records: usize,
+    max_bytes: usize,
+    when_full: WhenFull,
+    logged: bool,
+    changelog_configs: Vec<(String, String)>,
+}
+
+/// A [`BufferConfig`] that never lets go early.
+#[derive(Clone, Debug)]
+pub struct StrictBufferConfig(BufferConfig);
+
+impl BufferConfig {
+    /// Without limits: it takes as much memory as there are keys to hold back.
+    #[must_use]
+    pub fn unbounded() -> StrictBufferConfig {
+        StrictBufferConfig(Self::of(usize::MAX, usize::MAX))
+    }
+
+    /// At most this many keys.
+    #[must_use]
+    pub fn max_records(records: usize) -> Self {
+        Self::of(records, usize::MAX)
+    }
+
+    /// At most about this many bytes of keys, values and their places.
+    #[must_use]
+    pub fn max_bytes(bytes: usize) -> Self {
+        Self::of(usize::MAX, bytes)
+    }
+
+    fn of(max_records: usize, max_bytes: usize) -> Self {
+        Self {
+            max_records,
+            max_bytes,
+            when_full: WhenFull::EmitEarly,
+            logged: true,
+            changelog_configs: Vec::new(),
+        }
+    }
+
+    /// At most this many keys, too.
+    #[must_use]
+    pub fn with_max_records(mut self, records: usize) -> Self {
+        self.max_records = records;
+        self
+    }
+
+    /// At most about this many bytes, too.
+    #[must_use]
+    pub fn with_max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// Stops the application when it is full, instead of letting the oldest go early.
+    #[must_use]
+    pub fn shut_down_when_full(mut self) -> StrictBufferConfig {
+        self.when_full = WhenFull::ShutDown;
+        StrictBufferConfig(self)
+    }
+
+    /// Without a changelog: what is held back is lost with its disk. Default: with one.
+    #[must_use]
+    pub fn logging_disabled(mut self) -> Self {
+        self.logged = false;
+        self
+    }
+
+    /// Sets one config of the changelog topic, over the defaults.
+    #[must_use]
+    pub fn changelog_config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.changelog_configs.push((key.into(), value.into()));
+        self
+    }
+}
+
+impl From<StrictBufferConfig> for BufferConfig {
+    fn from(strict: StrictBufferConfig) -> Self {
+        strict.0
+    }
+}
+
+/// Until when updates are held back (Kafka's `Suppressed`).
+#[derive(Clone, Debug)]
+pub struct Suppressed<K> {
+    /// `None`: the grace of the windows.
+    wait_ms: Option<i64>,
+    buffer: BufferConfig,
+    /// The time an update is held back from, of its key and timestamp.
+    time_ms: fn(&K, i64) -> i64,
+    drop_deletions: bool,
+    name: Option<String>,
+}
+
+impl<K> Suppressed<K> {
+    /// Until stream time has advanced by `wait` since the first update of a key that is held back.
+    #[must_use]
+    pub fn until_time_limit(wait: Duration, buffer: impl Into<BufferConfig>) -> Self {
+        Self {
+            wait_ms: Some(millis(wait)),
+            buffer: buffer.into(),
+            time_ms: |_, timestamp_ms| timestamp_ms,
+            drop_deletions: false,
+            name: None,
+        }
+    }
+
+    /// Sets the name of the processor, and what the names of its store and changelog begin with. Default: generated names.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+impl<K> Suppressed<Windowed<K>> {
+    /// Until a window closes: one result per key and window. Deletions are dropped, since nothing was sent before.
+    #[must_use]
+    pub fn until_window_closes(buffer: StrictBufferConfig) -> Self {
+        Self {
+            wait_ms: None,
+            buffer: buffer.into(),
+            time_ms: |key, _| key.window.end_ms,
+            drop_deletions: true,
+            name: None,
+        }
+    }
+}
+
+impl<K: Data, V: Data> KTable<K, V> {
+    /// The same table, with updates held back as `suppressed` says: of those of one key only the last is sent.
+    ///
+    /// Time is stream time, so nothing is sent without input. Updates are sent with their own timestamps and headers, oldest
+    /// first. Whoever looks the table up sees what was sent.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let seconds = TimeWindows::of_size_with_no_grace(Duration::from_secs(1));
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key().windowed_by(seconds);
+    /// let counts = clicks.count(Materialized::named("per-second"));
+    /// counts.suppress(Suppressed::until_window_closes(BufferConfig::unbounded())).to_stream().to("counts");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for at_ms in [100, 200, 1_000] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// let counts = driver.output::<Windowed<String>, i64>("counts").read_records();
+    /// let counts: Vec<(i64, i64)> = counts.iter().map(|r| (r.key.window.start_ms, r.value)).collect();
+    /// assert_eq!(counts, [(0, 2)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn suppress(&self, suppressed: Suppressed<K>) -> KTable<K, V>
+    where
+        V: DefaultSerde,
+    {
+        let value_serde = self.value_serde.clone().unwrap_or_else(V::default_serde);
+        self.suppress_with(suppressed, value_serde)
+    }
+
+    /// As [`suppress`](Self::suppress), with this serde for the values that are held back.
+    #[must_use]
+    pub fn suppress_with(&self, suppressed: Suppressed<K>, value_serde: Arc<dyn Serde<V>>) -> KTable<K, V> {
+        let mut plan = self.plan.borrow_mut();
+        let (name, store) = match suppressed.name {
+            Some(name) => (name.clone(), format!("{name}-store")),
+            None => {
+                let name = plan.names.processor(prefix::SUPPRESS);
+                (name, plan.names.store(prefix::SUPPRESS))
+            }
+        };
+        let wait_ms = suppressed
+            .wait_ms
+            .or_else(|| plan.window_grace_ms(self.node))
+            .unwrap_or_else(|| {
+                let problem =
+                    format!("{name} holds back until windows close, but the table before it has no windows");
+                plan.problems.push(problem);
+                0
+            });
+        plan.enable_old_values(self.node, true);
+        let BufferConfig {
+            max_records,
+            max_bytes,
+            when_full,
+            logged,
+            changelog_configs,
+        } = suppressed.buffer;
+        let settings = StoreSettings {
+            kind: streams_core::store::StoreKind::Persistent,
+            logged,
+            changelog_configs,
+        };
+        let key_serde = Arc::clone(&self.key_serde);
+        plan.stores.push(stores::buffer(
+            &store,
+            key_serde,
+            Arc::clone(&value_serde),
+            settings,
+        ));
+        let (time_ms, drop_deletions, store_name) =
+            (suppressed.time_ms, suppressed.drop_deletions, store.clone());
+        let lower = operator_of(move |node| {
+            let node = node.name.clone();
+            move |wiring: &mut Wiring<'_>, next: Edge<K, Change<V>>| {
+                Ok(Box::new(Suppress {
+                    node: node.clone(),
+                    store: store_name.clone(),
+                    buffer: wiring.time_ordered_buffer(&store_name)?,
+                    wait_ms,
+                    max_records,
+                    max_bytes,
+                    when_full,
+                    time_ms,
+                    drop_deletions,
+                    stream_time_ms: -1,
+                    next,
+                }) as Edge<K, Change<V>>)
+            }
+        });
+        let mut node = PlanNode::new(name, vec![self.node], lower);
+        node.stores.push(store.clone());
+        node.table = TableState::Buffered(store.clone());
+        let node = plan.add(node);
+        let view = view::suppressed(&store, Arc::clone(&self.view));
+        KTable::new(
+            Rc::clone(&self.plan),
+            node,
+            Arc::clone(&self.key_serde),
+            Some(value_serde),
+            view,
+        )
+    }
+}
