@@ -4,13 +4,15 @@
 //! punctuates, and knows what has to be committed. It does not know who polls, when to commit, or that there are threads:
 //! the stream thread and the test driver both drive it through the calls below.
 
+mod heads;
 mod metadata;
 mod queue;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(crate) use queue::{PartitionQueue, StartPosition};
+use self::heads::Heads;
+pub(crate) use self::queue::{PartitionQueue, StartPosition};
 
 use crate::assignment::TaskId;
 use crate::context::{DeserializationHandler, TaskContext, TaskState};
@@ -25,6 +27,8 @@ use crate::topology::{LivePunctuation, LiveTopology, SourceNode};
 pub(crate) struct StreamTask {
     state: TaskState,
     queues: Vec<PartitionQueue>,
+    /// The queues that have records.
+    heads: Heads,
     sources: Vec<Box<dyn SourceNode>>,
     stores: Vec<Box<dyn TaskStore>>,
     punctuations: Vec<LivePunctuation>,
@@ -73,6 +77,7 @@ impl StreamTask {
         Self {
             state,
             queues,
+            heads: Heads::default(),
             sources,
             stores,
             punctuations,
@@ -94,18 +99,18 @@ impl StreamTask {
 
     /// Buffers what was fetched for one of the task's partitions. Returns how many records that has buffered now.
     pub(crate) fn add(&mut self, fetched: Fetched) -> usize {
-        match self
-            .queues
-            .iter_mut()
-            .find(|queue| queue.partition == fetched.partition)
-        {
-            Some(queue) => {
-                let source = &*self.sources[queue.source];
-                queue.add(fetched, source);
-                queue.buffered
-            }
-            None => 0,
+        let partition = &fetched.partition;
+        let Some(index) = self.queues.iter().position(|queue| queue.partition == *partition) else {
+            return 0;
+        };
+        let queue = &mut self.queues[index];
+        let was_empty = queue.is_empty();
+        queue.add(fetched, &*self.sources[queue.source]);
+        let buffered = queue.buffered;
+        if was_empty && buffered > 0 {
+            self.heads.offer(index, |index| self.queues[index].head_ms);
         }
+        buffered
     }
 
     /// Sees that all partitions without buffered records have nothing more on the log: else a record with a smaller
@@ -168,17 +173,7 @@ impl StreamTask {
     }
 
     fn next_queue(&self) -> Option<usize> {
-        if let [queue] = self.queues.as_slice() {
-            return (!queue.is_empty()).then_some(0);
-        }
-        let heads = self
-            .queues
-            .iter()
-            .enumerate()
-            .filter(|(_, queue)| !queue.is_empty());
-        heads
-            .min_by_key(|(_, queue)| queue.head_ms)
-            .map(|(index, _)| index)
+        self.heads.first()
     }
 
     fn process_head(&mut self, index: usize, producer: &mut dyn Producer) -> ProcessResult {
@@ -200,7 +195,12 @@ impl StreamTask {
             task.state.stream_time_ms = task.state.stream_time_ms.max(timestamp_ms);
             source.process(head.input, &mut task)?;
         }
-        queue.advance(&*source);
+        self.heads.poll(|index| self.queues[index].head_ms);
+        let queue = &mut self.queues[index];
+        queue.advance(&*self.sources[queue.source]);
+        if !queue.is_empty() {
+            self.heads.offer(index, |index| self.queues[index].head_ms);
+        }
         Ok(())
     }
 

@@ -4,6 +4,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use streams_core::edge::Edge;
+use streams_core::error::Result;
+use streams_core::serde::Serde;
 use streams_core::topology::Wiring;
 
 use crate::lower::operator_of;
@@ -157,7 +159,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         let store = plan.names.store_or(materialized.name.as_deref(), prefix);
         let name = plan.names.processor(prefix);
         let parent = self.partitioned(&mut plan, &store);
-        let Serdes { key, value } = self.serdes.clone();
+        let key = Arc::clone(&self.serdes.key);
         let result_serde = materialized.value_serde.clone().resolve(None);
         plan.stores.push(stores::key_value(
             materialized,
@@ -165,22 +167,15 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             Arc::clone(&key),
             Arc::clone(&result_serde),
         ));
-        let (key_serde, result) = (Arc::clone(&key), Arc::clone(&result_serde));
-        let (step, store_name) = (Arc::new(step), store.clone());
+        let live = LiveAggregate {
+            step: Arc::new(step),
+            serdes: self.serdes.clone(),
+            result_serde: Arc::clone(&result_serde),
+            store: store.clone(),
+        };
         let lower = operator_of(move |node| {
             let (node, send_old) = (node.name.clone(), node.send_old_values);
-            move |wiring: &mut Wiring<'_>, next: Edge<K, Change<A>>| {
-                Ok(Box::new(Aggregate {
-                    node: node.clone(),
-                    step: Arc::clone(&step),
-                    key_serde: Arc::clone(&key_serde),
-                    value_serde: Arc::clone(&value),
-                    result_serde: Arc::clone(&result),
-                    store: wiring.key_value_store(&store_name)?,
-                    send_old,
-                    next,
-                }) as Edge<K, V>)
-            }
+            move |wiring: &mut Wiring<'_>, next: Edge<K, Change<A>>| live.build(&node, send_old, wiring, next)
         });
         let node = plan.add(aggregation(name, parent, &store, lower));
         KTable::new(
@@ -209,4 +204,33 @@ pub(crate) fn aggregation(name: String, parent: PlanId, store: &str, lower: crat
     node.stores.push(store.to_owned());
     node.table = TableState::Stored(store.to_owned());
     node
+}
+
+/// What makes an aggregation live.
+pub(crate) struct LiveAggregate<K, V, A, S> {
+    pub(crate) step: Arc<S>,
+    pub(crate) serdes: Serdes<K, V>,
+    pub(crate) result_serde: Arc<dyn Serde<A>>,
+    pub(crate) store: String,
+}
+
+impl<K: Data, V: Data, A: Data, S: Step<K, V, A>> LiveAggregate<K, V, A, S> {
+    pub(crate) fn build(
+        &self,
+        node: &str,
+        send_old: bool,
+        wiring: &mut Wiring<'_>,
+        next: Edge<K, Change<A>>,
+    ) -> Result<Edge<K, V>> {
+        Ok(Box::new(Aggregate {
+            node: node.to_owned(),
+            step: Arc::clone(&self.step),
+            key_serde: Arc::clone(&self.serdes.key),
+            value_serde: Arc::clone(&self.serdes.value),
+            result_serde: Arc::clone(&self.result_serde),
+            store: wiring.key_value_store(&self.store)?,
+            send_old,
+            next,
+        }))
+    }
 }

@@ -46,6 +46,8 @@
 //! | | `to`, `for_each` | [`Terminal`] | |
 //! | [`KGroupedStream`] | `count`, `reduce`, `aggregate` | [`KTable`] | |
 //! | | `windowed_by` | [`TimeWindowedKStream`], [`SessionWindowedKStream`] | |
+//! | | `cogroup` | [`CogroupedKStream`] | |
+//! | [`CogroupedKStream`] | `cogroup`, `windowed_by`, `aggregate` | [`KTable`] | |
 //! | [`SessionWindowedKStream`] | `count`, `reduce`, `aggregate` | [`KTable`] of [`Windowed`] keys | |
 //! | [`TimeWindowedKStream`] | `count`, `reduce`, `aggregate` | [`KTable`] of [`Windowed`] keys | |
 //! | [`KTable`] | `filter`, `filter_not`, `map_values`, `filter_map_values` | [`KTable`] | |
@@ -83,6 +85,7 @@ mod branch;
 mod builder;
 mod change;
 mod change_serde;
+mod cogrouped;
 mod grouped;
 mod grouped_table;
 mod join_serde;
@@ -107,6 +110,7 @@ mod windows;
 
 pub use branch::BranchedKStream;
 pub use builder::{StreamsBuilder, Topics};
+pub use cogrouped::{CogroupedKStream, SessionWindowedCogroupedKStream, TimeWindowedCogroupedKStream};
 pub use grouped::KGroupedStream;
 pub use grouped_table::KGroupedTable;
 pub use join_windows::{JoinWindows, StreamJoined};

@@ -27,6 +27,8 @@ pub(crate) mod prefix {
     pub(crate) const REPARTITION: &str = "KSTREAM-REPARTITION-";
     pub(crate) const TO_TABLE: &str = "KSTREAM-TOTABLE-";
     pub(crate) const AGGREGATE: &str = "KSTREAM-AGGREGATE-";
+    pub(crate) const COGROUP_AGGREGATE: &str = "COGROUPKSTREAM-AGGREGATE-";
+    pub(crate) const COGROUP_MERGE: &str = "COGROUPKSTREAM-MERGE-";
     pub(crate) const REDUCE: &str = "KSTREAM-REDUCE-";
     pub(crate) const JOIN: &str = "KSTREAM-JOIN-";
     pub(crate) const LEFT_JOIN: &str = "KSTREAM-LEFTJOIN-";

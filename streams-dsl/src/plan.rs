@@ -67,6 +67,8 @@ pub(crate) enum Kind {
     Repartition { topic: String },
     /// Brings the two sides of a join of tables together: they are its parents.
     TableMerge,
+    /// Brings the aggregations of several streams together: they are its parents.
+    CogroupMerge,
     /// Everything else.
     Operator,
 }
@@ -93,6 +95,8 @@ pub(crate) enum TableState {
     OnDemand(String),
     /// From its parent, computed at each look-up.
     Computed,
+    /// In a store of this name, which its parents write.
+    Merged(String),
     /// From its parent, but for what a buffer of this name holds back.
     Buffered(String),
 }
@@ -179,6 +183,12 @@ impl Plan {
                     self.node_mut(side).name = format!("{name}{suffix}");
                 }
             }
+            Kind::CogroupMerge => {
+                node.name = format!("{name}-cogroup-merge");
+                for (index, member) in node.parents.clone().into_iter().enumerate() {
+                    self.node_mut(member).name = format!("{name}-cogroup-agg-{index}");
+                }
+            }
             _ => {}
         }
     }
@@ -190,7 +200,9 @@ impl Plan {
         while let Some(id) = open.pop() {
             let node = self.node(id);
             match node.kind {
-                Kind::Operator | Kind::TableMerge => open.extend(node.parents.iter().chain(&node.joined)),
+                Kind::Operator | Kind::TableMerge | Kind::CogroupMerge => {
+                    open.extend(node.parents.iter().chain(&node.joined))
+                }
                 _ => {
                     found.insert(id);
                 }
@@ -201,8 +213,12 @@ impl Plan {
 
     /// Requires that what these two nodes read is partitioned alike.
     pub(crate) fn copartition(&mut self, a: PlanId, b: PlanId) {
-        let mut sources = self.sources(a);
-        sources.append(&mut self.sources(b));
+        self.copartition_all(&[a, b]);
+    }
+
+    /// Requires that what all of these nodes read is partitioned alike.
+    pub(crate) fn copartition_all(&mut self, nodes: &[PlanId]) {
+        let sources: BTreeSet<PlanId> = nodes.iter().flat_map(|&node| self.sources(node)).collect();
         if sources.len() > 1 {
             self.copartitioned.push(sources.into_iter().collect());
         }
@@ -212,7 +228,7 @@ impl Plan {
     pub(crate) fn look_up(&mut self, table: PlanId) -> Vec<String> {
         let node = self.node_mut(table);
         match node.table.clone() {
-            TableState::Stored(store) => vec![store],
+            TableState::Stored(store) | TableState::Merged(store) => vec![store],
             TableState::OnDemand(store) => {
                 node.connect(&store);
                 vec![store]
@@ -255,7 +271,7 @@ impl Plan {
                     }
                     node.stores.contains(&store)
                 }
-                TableState::Computed | TableState::Buffered(_) => {
+                TableState::Computed | TableState::Merged(_) | TableState::Buffered(_) => {
                     // Both sides of a join of tables are in stores anyway.
                     let force = force || node.joined.is_some();
                     let parents = node.parents.clone();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use streams_core::edge::Edge;
+use streams_core::error::Result;
 use streams_core::serde::{Serde, SerdeError};
 use streams_core::topology::Wiring;
 
@@ -14,9 +15,12 @@ use crate::names::prefix;
 use crate::operators::final_results::FinalResults;
 use crate::operators::session_aggregate::{SessionAggregate, SessionAggregator, SessionReducer, SessionStep};
 use crate::options::{Materialized, SerdeOf};
+use crate::plan::Plan;
 use crate::repartition::Serdes;
 use crate::windows::{Window, Windowed, Windows, millis};
-use crate::{Change, Data, KGroupedStream, KTable, stores, view};
+use crate::{
+    Change, CogroupedKStream, Data, KGroupedStream, KTable, SessionWindowedCogroupedKStream, stores, view,
+};
 
 /// Sessions: records of a key belong together as long as no gap between them is longer than the inactivity gap (Kafka's
 /// `SessionWindows`).
@@ -73,9 +77,28 @@ impl SessionWindows {
         self.grace_ms
     }
 
-    /// How long rows must be kept, at least.
-    fn retention_ms(self) -> i64 {
+    /// How long rows must be kept, at least: as long as a session stays open after its end.
+    pub(crate) fn retention_ms(self) -> i64 {
         self.gap_ms.saturating_add(self.grace_ms)
+    }
+
+    /// How long rows are kept: as `materialized` says, or as short as can be. What is wrong with that is a problem of `name`.
+    pub(crate) fn checked_retention_ms<A>(
+        self,
+        plan: &mut Plan,
+        materialized: &Materialized<A>,
+        name: &str,
+    ) -> i64 {
+        let least_ms = self.retention_ms();
+        let retention_ms = materialized.retention_ms.unwrap_or(least_ms);
+        if self.gap_ms < 1 || retention_ms < least_ms {
+            plan.problems.push(format!(
+                "{name}: the inactivity gap of {} ms must be at least 1 ms, and the retention of {retention_ms} ms at least gap \
+                 and grace, {least_ms} ms",
+                self.gap_ms
+            ));
+        }
+        retention_ms
     }
 }
 
@@ -88,6 +111,15 @@ impl Windows for SessionWindows {
             windows: self,
             emit_final: false,
         }
+    }
+
+    type Cogrouped<K: Data, A: Data> = SessionWindowedCogroupedKStream<K, A>;
+
+    fn cogroup<K: Data, A: Data>(
+        self,
+        cogrouped: CogroupedKStream<K, A>,
+    ) -> SessionWindowedCogroupedKStream<K, A> {
+        SessionWindowedCogroupedKStream::new(cogrouped, self)
     }
 }
 
@@ -231,15 +263,7 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
         let parent = self.grouped.partitioned(&mut plan, &store);
         let Serdes { key, .. } = self.grouped.serdes.clone();
         let result_serde = materialized.value_serde.clone().resolve(None);
-        let least_ms = self.windows.retention_ms();
-        let retention_ms = materialized.retention_ms.unwrap_or(least_ms);
-        if self.windows.gap_ms < 1 || retention_ms < least_ms {
-            plan.problems.push(format!(
-                "processor {name}: the inactivity gap of {} ms must be at least 1 ms, and the retention of {retention_ms} ms at \
-                 least gap and grace, {least_ms} ms",
-                self.windows.gap_ms
-            ));
-        }
+        let retention_ms = self.windows.checked_retention_ms(&mut plan, &materialized, &name);
         plan.stores.push(stores::session(
             materialized,
             &store,
@@ -247,25 +271,17 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
             Arc::clone(&key),
             Arc::clone(&result_serde),
         ));
-        let (windows, key_serde, result) = (self.windows, Arc::clone(&key), Arc::clone(&result_serde));
-        let emit_final = self.emit_final;
-        let (step, store_name) = (Arc::new(step), store.clone());
+        let live = LiveSessions {
+            windows: self.windows,
+            emit_final: self.emit_final,
+            step: Arc::new(step),
+            serdes: self.grouped.serdes.clone(),
+            result_serde: Arc::clone(&result_serde),
+            store: store.clone(),
+        };
         let lower = operator_of(move |node| {
             let (node, send_old) = (node.name.clone(), node.send_old_values);
-            move |wiring: &mut Wiring<'_>, next: Edge<Windowed<K>, Change<A>>| {
-                Ok(Box::new(SessionAggregate {
-                    node: node.clone(),
-                    step: Arc::clone(&step),
-                    windows,
-                    key_serde: Arc::clone(&key_serde),
-                    result_serde: Arc::clone(&result),
-                    store: wiring.session_store(&store_name)?,
-                    send_old,
-                    stream_time_ms: -1,
-                    finals: emit_final.then(|| FinalResults::new(&store_name)),
-                    next,
-                }) as Edge<K, V>)
-            }
+            move |wiring: &mut Wiring<'_>, next| live.build(&node, send_old, wiring, next)
         });
         let mut node = aggregation(name, parent, &store, lower);
         node.window_grace_ms = Some(self.windows.retention_ms());
@@ -278,6 +294,39 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
             Some(result_serde),
             view::sessions::<K, A>(&store),
         )
+    }
+}
+
+/// What makes an aggregation live.
+pub(crate) struct LiveSessions<K, V, A, S> {
+    pub(crate) windows: SessionWindows,
+    pub(crate) emit_final: bool,
+    pub(crate) step: Arc<S>,
+    pub(crate) serdes: Serdes<K, V>,
+    pub(crate) result_serde: Arc<dyn Serde<A>>,
+    pub(crate) store: String,
+}
+
+impl<K: Data, V: Data, A: Data, S: SessionStep<K, V, A>> LiveSessions<K, V, A, S> {
+    pub(crate) fn build(
+        &self,
+        node: &str,
+        send_old: bool,
+        wiring: &mut Wiring<'_>,
+        next: Edge<Windowed<K>, Change<A>>,
+    ) -> Result<Edge<K, V>> {
+        Ok(Box::new(SessionAggregate {
+            node: node.to_owned(),
+            step: Arc::clone(&self.step),
+            windows: self.windows,
+            key_serde: Arc::clone(&self.serdes.key),
+            result_serde: Arc::clone(&self.result_serde),
+            store: wiring.session_store(&self.store)?,
+            send_old,
+            stream_time_ms: -1,
+            finals: self.emit_final.then(|| FinalResults::new(&self.store)),
+            next,
+        }))
     }
 }
 

@@ -77,7 +77,7 @@ impl<K, V> KTable<K, V> {
     #[must_use]
     pub fn store_name(&self) -> Option<String> {
         match &self.plan.borrow().node(self.node).table {
-            TableState::Stored(store) => Some(store.clone()),
+            TableState::Stored(store) | TableState::Merged(store) => Some(store.clone()),
             _ => None,
         }
     }

@@ -17,7 +17,6 @@ use crate::operators::sliding_aggregate::SlidingAggregate;
 use crate::operators::window_aggregate::WindowAggregate;
 use crate::operators::window_rows::WindowRows;
 use crate::options::{Materialized, SerdeOf};
-use crate::plan::Plan;
 use crate::repartition::Serdes;
 use crate::stores::WindowStoreShape;
 use crate::windows::{FixedWindows, TimeWindowedSerde, Windowed};
@@ -174,7 +173,7 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
         let serdes = self.grouped.serdes.clone();
         let result_serde = materialized.value_serde.clone().resolve(None);
         let shape = WindowStoreShape {
-            retention_ms: self.retention_ms(&mut plan, &materialized, &name),
+            retention_ms: self.windows.checked_retention_ms(&mut plan, &materialized, &name),
             time_ordered: self.emit_final,
             ordered: matches!(self.windows, FixedWindows::Sliding(_)),
         };
@@ -212,34 +211,20 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
             view::windowed::<K, A>(&store),
         )
     }
-
-    fn retention_ms<A>(&self, plan: &mut Plan, materialized: &Materialized<A>, name: &str) -> i64 {
-        if let Some(problem) = self.windows.problem() {
-            plan.problems.push(format!("processor {name}: {problem}"));
-        }
-        let least_ms = self.windows.retention_ms();
-        let retention_ms = materialized.retention_ms.unwrap_or(least_ms);
-        if retention_ms < least_ms {
-            plan.problems.push(format!(
-                "processor {name}: a retention of {retention_ms} ms is less than the windows' size and grace, {least_ms} ms"
-            ));
-        }
-        retention_ms
-    }
 }
 
 /// What makes an aggregation live.
-struct LiveWindows<K, V, A, S> {
-    windows: FixedWindows,
-    emit_final: bool,
-    step: Arc<S>,
-    serdes: Serdes<K, V>,
-    result_serde: Arc<dyn Serde<A>>,
-    store: String,
+pub(crate) struct LiveWindows<K, V, A, S> {
+    pub(crate) windows: FixedWindows,
+    pub(crate) emit_final: bool,
+    pub(crate) step: Arc<S>,
+    pub(crate) serdes: Serdes<K, V>,
+    pub(crate) result_serde: Arc<dyn Serde<A>>,
+    pub(crate) store: String,
 }
 
 impl<K: Data, V: Data, A: Data, S: Step<K, V, A>> LiveWindows<K, V, A, S> {
-    fn build(
+    pub(crate) fn build(
         &self,
         node: &str,
         send_old: bool,

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use streams_core::serde::{DefaultSerde, Serde, SerdeError};
 
-use crate::{Data, KGroupedStream, TimeWindowedKStream};
+use crate::options::Materialized;
+use crate::plan::Plan;
+use crate::{CogroupedKStream, Data, KGroupedStream, TimeWindowedCogroupedKStream, TimeWindowedKStream};
 
 /// A span of event time: from `start_ms`, included, to `end_ms`, excluded. Milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +34,12 @@ pub trait Windows: sealed::Sealed + Sized {
 
     /// Groups a stream by these windows; see [`KGroupedStream::windowed_by`].
     fn group<K: Data, V: Data>(self, grouped: KGroupedStream<K, V>) -> Self::Stream<K, V>;
+
+    /// Several streams by key and window.
+    type Cogrouped<K: Data, A: Data>;
+
+    /// Groups several streams by these windows; see [`CogroupedKStream::windowed_by`].
+    fn cogroup<K: Data, A: Data>(self, cogrouped: CogroupedKStream<K, A>) -> Self::Cogrouped<K, A>;
 }
 
 mod sealed {
@@ -47,6 +55,15 @@ impl Windows for TimeWindows {
     fn group<K: Data, V: Data>(self, grouped: KGroupedStream<K, V>) -> TimeWindowedKStream<K, V> {
         TimeWindowedKStream::new(grouped, FixedWindows::Time(self))
     }
+
+    type Cogrouped<K: Data, A: Data> = TimeWindowedCogroupedKStream<K, A>;
+
+    fn cogroup<K: Data, A: Data>(
+        self,
+        cogrouped: CogroupedKStream<K, A>,
+    ) -> TimeWindowedCogroupedKStream<K, A> {
+        TimeWindowedCogroupedKStream::new(cogrouped, FixedWindows::Time(self))
+    }
 }
 
 impl Windows for SlidingWindows {
@@ -54,6 +71,15 @@ impl Windows for SlidingWindows {
 
     fn group<K: Data, V: Data>(self, grouped: KGroupedStream<K, V>) -> TimeWindowedKStream<K, V> {
         TimeWindowedKStream::new(grouped, FixedWindows::Sliding(self))
+    }
+
+    type Cogrouped<K: Data, A: Data> = TimeWindowedCogroupedKStream<K, A>;
+
+    fn cogroup<K: Data, A: Data>(
+        self,
+        cogrouped: CogroupedKStream<K, A>,
+    ) -> TimeWindowedCogroupedKStream<K, A> {
+        TimeWindowedCogroupedKStream::new(cogrouped, FixedWindows::Sliding(self))
     }
 }
 
@@ -81,7 +107,7 @@ impl FixedWindows {
     }
 
     /// How long rows must be kept, at least.
-    pub(crate) fn retention_ms(self) -> i64 {
+    fn retention_ms(self) -> i64 {
         match self {
             Self::Time(windows) => windows.size_ms.saturating_add(windows.grace_ms),
             // A record may need the aggregate of a window that began two differences before it.
@@ -92,8 +118,28 @@ impl FixedWindows {
         }
     }
 
+    /// How long rows are kept: as `materialized` says, or as short as can be. What is wrong with that is a problem of `name`.
+    pub(crate) fn checked_retention_ms<A>(
+        self,
+        plan: &mut Plan,
+        materialized: &Materialized<A>,
+        name: &str,
+    ) -> i64 {
+        if let Some(problem) = self.problem() {
+            plan.problems.push(format!("{name}: {problem}"));
+        }
+        let least_ms = self.retention_ms();
+        let retention_ms = materialized.retention_ms.unwrap_or(least_ms);
+        if retention_ms < least_ms {
+            plan.problems.push(format!(
+                "{name}: a retention of {retention_ms} ms is less than its windows need, {least_ms} ms"
+            ));
+        }
+        retention_ms
+    }
+
     /// What is wrong with them.
-    pub(crate) fn problem(self) -> Option<String> {
+    fn problem(self) -> Option<String> {
         match self {
             Self::Time(windows) => windows.problem(),
             Self::Sliding(windows) if windows.time_difference_ms < 1 => Some(

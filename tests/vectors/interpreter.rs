@@ -97,6 +97,7 @@ impl Interpreter {
             "join_table" => self.join_table(op)?,
             "join_stream" => self.join_stream(op)?,
             "suppress" => self.suppress(op)?,
+            "cogroup" => self.cogroup(op)?,
             other => return Err(Problem::Unsupported(other.to_owned())),
         };
         self.made.insert(text(op, "id")?.to_owned(), made);
@@ -245,6 +246,35 @@ impl Interpreter {
             Made::WindowedCounts(table) => Made::WindowedCounts(table.suppress(time_limit(op))),
             _ => return unsupported("suppress of this"),
         })
+    }
+
+    fn cogroup(&self, op: &Op) -> Answer<Made> {
+        let (Made::Grouped(one), Made::Grouped(other)) = (self.from(op)?, self.get(op, "other")?) else {
+            return unsupported("cogroup of these");
+        };
+        let both = one
+            .cogroup(|_, value, aggregate| append(aggregate, value))
+            .cogroup(&other, |_, value: Text, aggregate: Text| {
+                concatenate(aggregate.as_deref(), ";", value.as_deref())
+            });
+        if op.0.get("window").is_none() {
+            return Ok(Made::Table(both.aggregate(empty, materialized(op))));
+        }
+        let window = Op(op.0["window"].clone());
+        Ok(Made::Windowed(match window.text("type") {
+            Some("session") => {
+                let merge =
+                    |_: &Key, one: Text, other: Text| concatenate(one.as_deref(), "&", other.as_deref());
+                both.windowed_by(sessions(&window))
+                    .aggregate(empty, merge, materialized(op))
+            }
+            Some("sliding") => both
+                .windowed_by(sliding(&window))
+                .aggregate(empty, materialized(op)),
+            _ => both
+                .windowed_by(windows(&window)?)
+                .aggregate(empty, materialized(op)),
+        }))
     }
 
     fn join_stream(&self, op: &Op) -> Answer<Made> {

@@ -71,6 +71,25 @@ impl<K, V> SessionStore<K, V> {
     where
         V: Clone,
     {
+        if end_ms < self.first_kept_ms() {
+            return Ok(None);
+        }
+        self.fetch_closed(key, start_ms, end_ms)
+    }
+
+    /// As [`fetch`](Self::fetch), and also if the session is older than the retention, as long as it is there.
+    ///
+    /// # Errors
+    /// If the key cannot be written, or the store not be read.
+    pub fn fetch_closed(
+        &self,
+        key: &K,
+        start_ms: i64,
+        end_ms: i64,
+    ) -> StoreResult<Option<ValueAndTimestamp<V>>>
+    where
+        V: Clone,
+    {
         let row = self.row_key(key, start_ms, end_ms)?;
         let inner = self.inner.borrow();
         let mut cached = inner.cached.borrow_mut();
@@ -119,6 +138,7 @@ impl<K, V> SessionStore<K, V> {
     {
         let mut bytes = Vec::new();
         self.write_key(key, &mut bytes)?;
+        let earliest_end_ms = earliest_end_ms.max(self.first_kept_ms());
         let (first, last) = session_bounds(&bytes, earliest_end_ms);
         self.iter(
             Bound::Included(&first),
@@ -158,6 +178,12 @@ impl<K, V> SessionStore<K, V> {
             key,
             latest_start_ms,
         })
+    }
+
+    /// Sessions that ended before this time are not found any more.
+    fn first_kept_ms(&self) -> i64 {
+        let observed_ms = self.inner.borrow().observed_ms;
+        observed_ms.saturating_sub(self.retention_ms).saturating_add(1)
     }
 
     /// The bytes of a key, as the store has them.

@@ -190,7 +190,9 @@ impl<K: Clone, A: Clone, S> SessionAggregate<K, A, S> {
             return Ok(());
         }
         for key in finals.take(first_ms..=last_ms) {
-            let row = self.store.fetch(&key.key, key.window.start_ms, key.window.end_ms);
+            let row = self
+                .store
+                .fetch_closed(&key.key, key.window.start_ms, key.window.end_ms);
             let row = row.map_err(|cause| place(cause, &self.node, task))?;
             let Some(row) = row else { continue };
             let result = Record {

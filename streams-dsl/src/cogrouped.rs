@@ -1,0 +1,402 @@
+//! `CogroupedKStream`: several grouped streams aggregated into one table.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use streams_core::edge::Edge;
+use streams_core::serde::Serde;
+use streams_core::topology::Wiring;
+
+use crate::grouped::LiveAggregate;
+use crate::lower::{Lower, operator, operator_of};
+use crate::names::prefix;
+use crate::operators::aggregate::Aggregator;
+use crate::operators::session_aggregate::SessionAggregator;
+use crate::options::Materialized;
+use crate::plan::{KeyEffect, Kind, Plan, PlanId, PlanNode, SharedPlan, TableState};
+use crate::session::{LiveSessions, SessionWindowedSerde, SessionWindows};
+use crate::stores::{self, WindowStoreShape};
+use crate::view::{self, OpenView};
+use crate::windowed::LiveWindows;
+use crate::windows::{FixedWindows, TimeWindowedSerde, Windowed, Windows};
+use crate::{Change, Data, KGroupedStream, KTable};
+
+/// Several grouped streams that are aggregated into one table (Kafka's `CogroupedKStream`, KIP-150).
+///
+/// Each stream has its own way to add a value to the aggregate; they share one store. As with one stream, records whose key
+/// is null are dropped and counted, and without windows those whose value is null. All streams must have the same number of
+/// partitions.
+///
+/// ```
+/// use streams_dsl::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// let bought = builder.stream::<String, i64>("bought").group_by_key();
+/// let sold = builder.stream::<String, i64>("sold").group_by_key();
+/// let stock = bought
+///     .cogroup(|_, n, stock: i64| stock + n)
+///     .cogroup(&sold, |_, n, stock| stock - n)
+///     .aggregate(|| 0, Materialized::named("stock"));
+/// stock.to_stream().to("stock-changes");
+/// let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// driver.input("bought").pipe("tea".to_string(), 9_i64)?;
+/// driver.input("sold").pipe("tea".to_string(), 2_i64)?;
+/// let changes = driver.output::<String, i64>("stock-changes").read_key_values();
+/// assert_eq!(changes, [("tea".into(), 9), ("tea".into(), 7)]);
+/// # Ok::<(), streams_dsl::error::StreamsError>(())
+/// ```
+pub struct CogroupedKStream<K, A> {
+    plan: SharedPlan,
+    key_serde: Arc<dyn Serde<K>>,
+    members: Vec<Rc<dyn Member<K, A>>>,
+}
+
+/// [`CogroupedKStream`] by time or sliding windows.
+pub struct TimeWindowedCogroupedKStream<K, A> {
+    cogrouped: CogroupedKStream<K, A>,
+    windows: FixedWindows,
+}
+
+/// [`CogroupedKStream`] by sessions.
+pub struct SessionWindowedCogroupedKStream<K, A> {
+    cogrouped: CogroupedKStream<K, A>,
+    windows: SessionWindows,
+}
+
+type Initial<A> = Arc<dyn Fn() -> A + Send + Sync>;
+type Merge<K, A> = Arc<dyn Fn(&K, A, A) -> A + Send + Sync>;
+
+/// One of the streams, whatever its values.
+trait Member<K, A> {
+    fn partitioned(&self, plan: &mut Plan, store: &str) -> PlanId;
+    fn plain(&self, aggregation: &Aggregation<A>) -> Lower;
+    fn windowed(&self, windows: FixedWindows, aggregation: &Aggregation<A>) -> Lower;
+    fn sessions(&self, windows: SessionWindows, merge: Merge<K, A>, aggregation: &Aggregation<A>) -> Lower;
+}
+
+/// What the streams have in common.
+struct Aggregation<A> {
+    initial: Initial<A>,
+    result_serde: Arc<dyn Serde<A>>,
+    store: String,
+}
+
+struct Grouped<K, V, A> {
+    grouped: KGroupedStream<K, V>,
+    add: Arc<dyn Fn(&K, V, A) -> A + Send + Sync>,
+}
+
+impl<A: 'static> Aggregation<A> {
+    fn initial(&self) -> impl Fn() -> A + Send + Sync + use<A> {
+        let initial = Arc::clone(&self.initial);
+        move || initial()
+    }
+}
+
+impl<K: Data, V: Data, A: Data> Member<K, A> for Grouped<K, V, A> {
+    fn partitioned(&self, plan: &mut Plan, store: &str) -> PlanId {
+        self.grouped.partitioned(plan, store)
+    }
+
+    fn plain(&self, aggregation: &Aggregation<A>) -> Lower {
+        let add = Arc::clone(&self.add);
+        let live = LiveAggregate {
+            step: Arc::new(Aggregator {
+                initial: aggregation.initial(),
+                add: move |key: &K, value: V, aggregate: A| add(key, value, aggregate),
+            }),
+            serdes: self.grouped.serdes.clone(),
+            result_serde: Arc::clone(&aggregation.result_serde),
+            store: aggregation.store.clone(),
+        };
+        operator_of(move |node| {
+            let (node, send_old) = (node.name.clone(), node.send_old_values);
+            move |wiring: &mut Wiring<'_>, next: Edge<K, Change<A>>| live.build(&node, send_old, wiring, next)
+        })
+    }
+
+    fn windowed(&self, windows: FixedWindows, aggregation: &Aggregation<A>) -> Lower {
+        let add = Arc::clone(&self.add);
+        let live = LiveWindows {
+            windows,
+            emit_final: false,
+            step: Arc::new(Aggregator {
+                initial: aggregation.initial(),
+                add: move |key: &K, value: V, aggregate: A| add(key, value, aggregate),
+            }),
+            serdes: self.grouped.serdes.clone(),
+            result_serde: Arc::clone(&aggregation.result_serde),
+            store: aggregation.store.clone(),
+        };
+        operator_of(move |node| {
+            let (node, send_old) = (node.name.clone(), node.send_old_values);
+            move |wiring: &mut Wiring<'_>, next| live.build(&node, send_old, wiring, next)
+        })
+    }
+
+    fn sessions(&self, windows: SessionWindows, merge: Merge<K, A>, aggregation: &Aggregation<A>) -> Lower {
+        let add = Arc::clone(&self.add);
+        let live = LiveSessions {
+            windows,
+            emit_final: false,
+            step: Arc::new(SessionAggregator {
+                initial: aggregation.initial(),
+                add: move |key: &K, value: V, aggregate: A| add(key, value, aggregate),
+                merge: move |key: &K, one: A, other: A| merge(key, one, other),
+            }),
+            serdes: self.grouped.serdes.clone(),
+            result_serde: Arc::clone(&aggregation.result_serde),
+            store: aggregation.store.clone(),
+        };
+        operator_of(move |node| {
+            let (node, send_old) = (node.name.clone(), node.send_old_values);
+            move |wiring: &mut Wiring<'_>, next| live.build(&node, send_old, wiring, next)
+        })
+    }
+}
+
+impl<K: Data, V: Data> KGroupedStream<K, V> {
+    /// Begins an aggregation of several streams, with how a value of this one is added. For an example see
+    /// [`CogroupedKStream`].
+    #[must_use]
+    pub fn cogroup<A: Data>(
+        &self,
+        add: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
+    ) -> CogroupedKStream<K, A> {
+        let none = CogroupedKStream {
+            plan: Rc::clone(&self.plan),
+            key_serde: Arc::clone(&self.serdes.key),
+            members: Vec::new(),
+        };
+        none.cogroup(self, add)
+    }
+}
+
+impl<K: Data, A: Data> CogroupedKStream<K, A> {
+    /// Adds a stream, with how a value of it is added to the aggregate.
+    #[must_use]
+    pub fn cogroup<V: Data>(
+        mut self,
+        grouped: &KGroupedStream<K, V>,
+        add: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
+    ) -> Self {
+        if !Rc::ptr_eq(&self.plan, &grouped.plan) {
+            let problem = "a stream cannot be grouped with one of another builder".to_owned();
+            self.plan.borrow_mut().problems.push(problem);
+            return self;
+        }
+        self.members.push(Rc::new(Grouped {
+            grouped: grouped.clone(),
+            add: Arc::new(add),
+        }));
+        self
+    }
+
+    /// All values of a key folded into one, from `initial()` on. A null result deletes the row.
+    #[must_use]
+    pub fn aggregate(
+        &self,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        materialized: Materialized<A>,
+    ) -> KTable<K, A> {
+        let (aggregation, parents) = self.begin(initial, &materialized);
+        let Aggregation {
+            result_serde, store, ..
+        } = &aggregation;
+        let key = Arc::clone(&self.key_serde);
+        let stored = stores::key_value(materialized, store, Arc::clone(&key), Arc::clone(result_serde));
+        self.plan.borrow_mut().stores.push(stored);
+        let lower = self
+            .members
+            .iter()
+            .map(|member| member.plain(&aggregation))
+            .collect();
+        let view = view::key_value(store);
+        self.table(&aggregation, parents, lower, None, key, view)
+    }
+
+    /// Groups by windows too.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views").group_by_key();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let both = views.cogroup(|_, _, n: i64| n + 1).cogroup(&clicks, |_, _, n| n + 100);
+    /// let seconds = TimeWindows::of_size_with_no_grace(Duration::from_secs(1));
+    /// let sums = both.windowed_by(seconds).aggregate(|| 0, Materialized::named("sums"));
+    /// sums.to_stream().to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 100)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "buy".to_string(), 200)?;
+    /// let store = driver.window_store::<String, i64>("sums")?;
+    /// assert_eq!(store.fetch(&"ada".into(), 0).unwrap().unwrap().value, 101);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn windowed_by<W: Windows>(self, windows: W) -> W::Cogrouped<K, A> {
+        windows.cogroup(self)
+    }
+
+    /// What the streams have in common, and where each of them is partitioned by key.
+    fn begin(
+        &self,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        materialized: &Materialized<A>,
+    ) -> (Aggregation<A>, Vec<PlanId>) {
+        let mut plan = self.plan.borrow_mut();
+        let store = plan
+            .names
+            .store_or(materialized.name.as_deref(), prefix::COGROUP_AGGREGATE);
+        let members = self.members.iter();
+        let parents: Vec<PlanId> = members
+            .map(|member| member.partitioned(&mut plan, &store))
+            .collect();
+        plan.copartition_all(&parents);
+        let aggregation = Aggregation {
+            initial: Arc::new(initial),
+            result_serde: materialized.value_serde.clone().resolve(None),
+            store,
+        };
+        (aggregation, parents)
+    }
+
+    /// A node for each stream, one behind them all, and the table it makes.
+    fn table<R: Data>(
+        &self,
+        aggregation: &Aggregation<A>,
+        parents: Vec<PlanId>,
+        lower: Vec<Lower>,
+        window_grace_ms: Option<i64>,
+        key_serde: Arc<dyn Serde<R>>,
+        view: OpenView<R, A>,
+    ) -> KTable<R, A> {
+        let mut plan = self.plan.borrow_mut();
+        let mut nodes = Vec::new();
+        for (parent, lower) in parents.into_iter().zip(lower) {
+            let name = plan.names.processor(prefix::COGROUP_AGGREGATE);
+            let mut node = crate::grouped::aggregation(name, parent, &aggregation.store, lower);
+            node.window_grace_ms = window_grace_ms;
+            nodes.push(plan.add(node));
+        }
+        let name = plan.names.processor(prefix::COGROUP_MERGE);
+        let merge = operator::<R, Change<A>, R, Change<A>>(|_, next| Ok(next));
+        let mut node = PlanNode::new(name, nodes, merge);
+        node.kind = Kind::CogroupMerge;
+        node.key = KeyEffect::Settles;
+        node.table = TableState::Merged(aggregation.store.clone());
+        let node = plan.add(node);
+        let result_serde = Arc::clone(&aggregation.result_serde);
+        KTable::new(Rc::clone(&self.plan), node, key_serde, Some(result_serde), view)
+    }
+}
+
+impl<K: Data, A: Data> TimeWindowedCogroupedKStream<K, A> {
+    pub(crate) fn new(cogrouped: CogroupedKStream<K, A>, windows: FixedWindows) -> Self {
+        Self { cogrouped, windows }
+    }
+
+    /// All values of a key in a window folded into one, from `initial()` on. A null result deletes the row.
+    #[must_use]
+    pub fn aggregate(
+        &self,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        materialized: Materialized<A>,
+    ) -> KTable<Windowed<K>, A> {
+        let (aggregation, parents) = self.cogrouped.begin(initial, &materialized);
+        let Aggregation {
+            result_serde, store, ..
+        } = &aggregation;
+        let key = Arc::clone(&self.cogrouped.key_serde);
+        let mut plan = self.cogrouped.plan.borrow_mut();
+        let shape = WindowStoreShape {
+            retention_ms: self.windows.checked_retention_ms(&mut plan, &materialized, store),
+            time_ordered: false,
+            ordered: matches!(self.windows, FixedWindows::Sliding(_)),
+        };
+        plan.stores.push(stores::window(
+            materialized,
+            store,
+            shape,
+            Arc::clone(&key),
+            Arc::clone(result_serde),
+        ));
+        drop(plan);
+        let members = self.cogrouped.members.iter();
+        let lower = members
+            .map(|member| member.windowed(self.windows, &aggregation))
+            .collect();
+        let windowed = Arc::new(TimeWindowedSerde::new(key, self.windows.size_ms()));
+        let (grace_ms, view) = (Some(self.windows.grace_ms()), view::windowed::<K, A>(store));
+        self.cogrouped
+            .table(&aggregation, parents, lower, grace_ms, windowed, view)
+    }
+}
+
+impl<K: Data, A: Data> SessionWindowedCogroupedKStream<K, A> {
+    pub(crate) fn new(cogrouped: CogroupedKStream<K, A>, windows: SessionWindows) -> Self {
+        Self { cogrouped, windows }
+    }
+
+    /// All values of a session folded into one, from `initial()` on; `merge` makes one of two sessions that come together. A
+    /// null result deletes the row.
+    #[must_use]
+    pub fn aggregate(
+        &self,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        merge: impl Fn(&K, A, A) -> A + Send + Sync + 'static,
+        materialized: Materialized<A>,
+    ) -> KTable<Windowed<K>, A> {
+        let (aggregation, parents) = self.cogrouped.begin(initial, &materialized);
+        let Aggregation {
+            result_serde, store, ..
+        } = &aggregation;
+        let key = Arc::clone(&self.cogrouped.key_serde);
+        let mut plan = self.cogrouped.plan.borrow_mut();
+        let retention_ms = self.windows.checked_retention_ms(&mut plan, &materialized, store);
+        let (key_serde, value_serde) = (Arc::clone(&key), Arc::clone(result_serde));
+        plan.stores.push(stores::session(
+            materialized,
+            store,
+            retention_ms,
+            key_serde,
+            value_serde,
+        ));
+        drop(plan);
+        let merge: Merge<K, A> = Arc::new(merge);
+        let members = self.cogrouped.members.iter();
+        let lower = members
+            .map(|member| member.sessions(self.windows, Arc::clone(&merge), &aggregation))
+            .collect();
+        let windowed = Arc::new(SessionWindowedSerde::new(key));
+        let (grace_ms, view) = (Some(self.windows.retention_ms()), view::sessions::<K, A>(store));
+        self.cogrouped
+            .table(&aggregation, parents, lower, grace_ms, windowed, view)
+    }
+}
+
+impl<K, A> std::fmt::Debug for CogroupedKStream<K, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CogroupedKStream")
+            .field("members", &self.members.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K, A> std::fmt::Debug for TimeWindowedCogroupedKStream<K, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TimeWindowedCogroupedKStream")
+            .field("windows", &self.windows)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K, A> std::fmt::Debug for SessionWindowedCogroupedKStream<K, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionWindowedCogroupedKStream")
+            .field("windows", &self.windows)
+            .finish_non_exhaustive()
+    }
+}
