@@ -13,6 +13,7 @@ use state_store::{KeyValueStore, WriteBatch};
 use crate::error::{LogError, Result};
 use crate::log::{Admin, Consumer, Fetched, Isolation, OffsetSpec, TopicPartition};
 use crate::store::TaskStore;
+use crate::task::StartPosition;
 
 /// Restores the stores of one thread's tasks.
 #[derive(Debug)]
@@ -38,15 +39,27 @@ impl Restorer {
         }
     }
 
-    /// Starts to restore these stores, where they are behind.
-    pub(crate) fn add(&mut self, stores: &[Box<dyn TaskStore>], admin: &mut dyn Admin) -> Result<()> {
+    /// Starts to restore these stores, where they are behind. One whose changelog is what its task reads is restored up to where
+    /// the task goes on.
+    pub(crate) fn add(
+        &mut self,
+        stores: &[Box<dyn TaskStore>],
+        inputs: &[(TopicPartition, StartPosition)],
+        admin: &mut dyn Admin,
+    ) -> Result<()> {
         for store in stores {
             let Some(changelog) = store.changelog() else {
                 continue;
             };
             let partition = TopicPartition::new(Arc::clone(&changelog.topic), changelog.partition);
             let of = std::slice::from_ref(&partition);
-            let end_offset = admin.offsets(of, OffsetSpec::Latest, Isolation::ReadUncommitted)?[0];
+            let input = inputs
+                .iter()
+                .find(|(input, _)| changelog.is_source && *input == partition);
+            let end_offset = match input {
+                Some((_, start)) => start.offset,
+                None => admin.offsets(of, OffsetSpec::Latest, Isolation::ReadUncommitted)?[0],
+            };
             let log_start = admin.offsets(of, OffsetSpec::Earliest, Isolation::ReadUncommitted)?[0];
             let position = start_position(store.bytes(), &partition, log_start, end_offset)?;
             if position < end_offset {

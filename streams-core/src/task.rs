@@ -278,8 +278,15 @@ impl StreamTask {
 
     /// Second half, once the log has it all.
     pub(crate) fn committed(&mut self, producer: &dyn Producer) {
+        let position = |topic: &str, partition: i32| {
+            let mut queues = self.queues.iter();
+            let of = |queue: &&PartitionQueue| {
+                *queue.partition.topic == *topic && queue.partition.partition == partition
+            };
+            queues.find(of).map(PartitionQueue::position)
+        };
         for store in &self.stores {
-            store.committed(producer);
+            store.committed(producer, &position);
         }
         for queue in &mut self.queues {
             queue.committed();

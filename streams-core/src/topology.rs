@@ -22,8 +22,8 @@ pub use sink::{Partitioner, SinkOptions};
 pub(crate) use source::{RawInput, SourceNode};
 pub use source::{SourceOptions, TimestampExtractor};
 pub use subtopology::Subtopology;
-pub use wire::Wiring;
 pub(crate) use wire::{ErasedHandle, LivePunctuation, LiveTopology, StorePlace, wire};
+pub use wire::{Wiring, same};
 
 use crate::edge::{Edge, fan_out};
 use crate::error::{Result, StreamsError};
@@ -194,6 +194,17 @@ impl TopologyBuilder {
             self.problems.push(format!("store {} is added twice", spec.name));
         }
         self.graph.stores.push(spec);
+    }
+
+    /// Has a store restored from the topic its rows are read from, instead of a changelog: of each record the bytes of key and
+    /// value must be those of the row.
+    pub fn restore_from(&mut self, store: &str, topic: TopicName) {
+        match self.graph.stores.iter_mut().find(|spec| spec.name == store) {
+            Some(spec) => spec.source_topic = Some(topic),
+            None => self
+                .problems
+                .push(format!("store {store} is not there to be restored from {topic}")),
+        }
     }
 
     /// Connects a store that was added to a processor that was added.

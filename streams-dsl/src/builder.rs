@@ -15,6 +15,7 @@ use streams_core::topology::{SourceOptions, TimestampExtractor, TopicName, Topol
 use crate::lower::{Lower, Lowered, lower};
 use crate::names::prefix;
 use crate::operators::table_source::TableSource;
+use crate::optimize::Optimization;
 use crate::options::{Consumed, Materialized};
 use crate::plan::{KeyEffect, Kind, Plan, PlanNode, PlanStore, SharedPlan, TableState};
 use crate::{Change, Data, KStream, KTable, stores, view};
@@ -200,10 +201,18 @@ impl StreamsBuilder {
             Arc::new(NullableSerde::new(Arc::clone(&value_serde))),
         );
         options.timestamp_extractor = consumed.timestamp_extractor.map(of_values);
-        let topic = TopicName::external(topic);
-        let lower = lower_table(topic, options, Arc::clone(&key_serde), store.clone());
+        let lower = lower_table(
+            TopicName::external(topic),
+            options,
+            Arc::clone(&key_serde),
+            store.clone(),
+        );
         let mut node = PlanNode::new(name, Vec::new(), lower);
-        node.kind = Kind::TableSource { source_name };
+        node.kind = Kind::TableSource {
+            source_name,
+            topic: topic.to_owned(),
+            store: store.clone(),
+        };
         node.key = KeyEffect::Settles;
         if named {
             node.stores.push(store.clone());
@@ -220,6 +229,7 @@ impl StreamsBuilder {
     pub fn add_state_store(&self, name: &str, store: impl StoreBuilder + 'static) {
         self.plan.borrow_mut().stores.push(PlanStore {
             name: name.to_owned(),
+            source_topic: None,
             add: Box::new(move |builder| builder.add_store(store)),
         });
     }
@@ -229,8 +239,28 @@ impl StreamsBuilder {
     /// # Errors
     /// [`StreamsError::Topology`](streams_core::error::StreamsError::Topology) with all that is wrong.
     pub fn build(self) -> Result<Topology> {
+        self.build_with(Optimization::NONE)
+    }
+
+    /// As [`build`](Self::build), with rewrites that save topics and stores (Kafka's `topology.optimization`).
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let by_word = builder.stream::<Option<String>, String>("words").select_key(|_, word| word.clone());
+    /// by_word.group_by_key().count(Materialized::named("counts"));
+    /// by_word.group_by_key().reduce(|_, word| word, Materialized::named("latest"));
+    /// let topology = builder.build_with(Optimization::ALL)?;
+    /// assert_eq!(topology.describe().matches("Sink: ").count(), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`build`](Self::build).
+    pub fn build_with(self, optimization: Optimization) -> Result<Topology> {
         let plan: Plan = RefCell::take(&self.plan);
-        lower(plan)
+        lower(plan, optimization)
     }
 }
 
@@ -242,7 +272,7 @@ fn lower_table<K: Data, V: Data>(
 ) -> Lower {
     Box::new(move |lowering| {
         let node = lowering.node;
-        let Kind::TableSource { source_name } = &node.kind else {
+        let Kind::TableSource { source_name, .. } = &node.kind else {
             unreachable!("made as a table source, and kinds do not change");
         };
         let source = lowering

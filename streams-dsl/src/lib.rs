@@ -93,6 +93,7 @@ mod join_windows;
 mod lower;
 mod names;
 mod operators;
+mod optimize;
 mod options;
 mod plan;
 pub mod prelude;
@@ -114,6 +115,7 @@ pub use cogrouped::{CogroupedKStream, SessionWindowedCogroupedKStream, TimeWindo
 pub use grouped::KGroupedStream;
 pub use grouped_table::KGroupedTable;
 pub use join_windows::{JoinWindows, StreamJoined};
+pub use optimize::Optimization;
 pub use options::{Consumed, Grouped, Joined, Materialized, Produced, Repartitioned};
 pub use session::{SessionWindowedKStream, SessionWindowedSerde, SessionWindows};
 pub use stream::{KStream, Terminal};

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use streams_core::edge::Edge;
 use streams_core::error::{Result, StreamsError};
-use streams_core::topology::{Node, NodeId, Topology, TopologyBuilder, Wiring};
+use streams_core::topology::{Node, NodeId, TopicName, Topology, TopologyBuilder, Wiring};
 
+use crate::optimize::{Optimization, optimize};
 use crate::plan::{Kind, Plan, PlanId, PlanNode};
 
 /// Adds one node to the topology.
@@ -87,8 +88,9 @@ where
 }
 
 /// Turns the plan into a checked topology.
-pub(crate) fn lower(mut plan: Plan) -> Result<Topology> {
-    let merged = merge_sources(&mut plan);
+pub(crate) fn lower(mut plan: Plan, optimization: Optimization) -> Result<Topology> {
+    merge_sources(&mut plan);
+    let order = optimize(&mut plan, optimization);
     let keep_null_keys = repartitions_that_keep_null_keys(&plan);
     if !plan.problems.is_empty() {
         return Err(StreamsError::Topology(plan.problems.join("; ")));
@@ -96,12 +98,8 @@ pub(crate) fn lower(mut plan: Plan) -> Result<Topology> {
     let mut builder = TopologyBuilder::new();
     add_stores(&mut plan, &mut builder);
     let mut lowered = vec![Lowered::default(); plan.nodes.len()];
-    for index in 0..plan.nodes.len() {
-        let id = PlanId(index);
-        if let Some(&first) = merged.get(&id) {
-            lowered[index] = lowered[first.0];
-            continue;
-        }
+    for id in order {
+        let index = id.0;
         let lower = plan.nodes[index].lower.take().expect("a plan is lowered once");
         let node = &plan.nodes[index];
         let parents = node
@@ -127,8 +125,8 @@ pub(crate) fn lower(mut plan: Plan) -> Result<Topology> {
     builder.build()
 }
 
-/// Finds sources that read the same topics as an earlier one.
-fn merge_sources(plan: &mut Plan) -> BTreeMap<PlanId, PlanId> {
+/// Makes one of sources that read the same topics.
+fn merge_sources(plan: &mut Plan) {
     let mut first: BTreeMap<BTreeSet<&str>, PlanId> = BTreeMap::new();
     let mut merged = BTreeMap::new();
     let mut problems = Vec::new();
@@ -153,7 +151,14 @@ fn merge_sources(plan: &mut Plan) -> BTreeMap<PlanId, PlanId> {
         }
     }
     plan.problems.append(&mut problems);
-    merged
+    for id in merged.keys() {
+        plan.node_mut(*id).is_removed = true;
+    }
+    let earlier = |id: &mut PlanId| *id = merged.get(id).copied().unwrap_or(*id);
+    for node in &mut plan.nodes {
+        node.parents.iter_mut().for_each(earlier);
+    }
+    plan.copartitioned.iter_mut().flatten().for_each(earlier);
 }
 
 /// Repartitions with a join below that takes null keys, wherever below it is.
@@ -179,10 +184,14 @@ fn repartitions_that_keep_null_keys(plan: &Plan) -> BTreeSet<PlanId> {
 
 /// Adds the stores that a node is connected to.
 fn add_stores(plan: &mut Plan, builder: &mut TopologyBuilder) {
-    let used: BTreeSet<&String> = plan.nodes.iter().flat_map(|node| &node.stores).collect();
+    let kept = plan.nodes.iter().filter(|node| !node.is_removed);
+    let used: BTreeSet<&String> = kept.flat_map(|node| &node.stores).collect();
     for store in std::mem::take(&mut plan.stores) {
         if used.contains(&store.name) {
             (store.add)(builder);
+            if let Some(topic) = store.source_topic {
+                builder.restore_from(&store.name, TopicName::external(topic));
+            }
         }
     }
 }

@@ -96,7 +96,7 @@ impl Names {
         } else {
             format!("{prefix}{REPARTITION_SUFFIX}")
         };
-        if is_generated(&topic) {
+        if is_generated(prefix) {
             return RepartitionNames {
                 topic,
                 filter,
@@ -134,12 +134,9 @@ impl Names {
     }
 }
 
-/// `KSTREAM...-0123456789-repartition`
-fn is_generated(topic: &str) -> bool {
-    let Some(stem) = topic.strip_suffix(REPARTITION_SUFFIX) else {
-        return false;
-    };
-    let Some((head, digits)) = stem.rsplit_once('-') else {
+/// `KSTREAM...-0123456789`
+fn is_generated(prefix: &str) -> bool {
+    let Some((head, digits)) = prefix.rsplit_once('-') else {
         return false;
     };
     head.starts_with("KSTREAM") && digits.len() == 10 && digits.bytes().all(|byte| byte.is_ascii_digit())

@@ -9,6 +9,7 @@ pub(crate) mod flat_map;
 pub(crate) mod map;
 pub(crate) mod peek;
 pub(crate) mod repartition;
+pub(crate) mod self_join;
 pub(crate) mod session_aggregate;
 pub(crate) mod sliding_aggregate;
 pub(crate) mod stream_join;

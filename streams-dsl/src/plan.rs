@@ -13,7 +13,7 @@ use std::rc::Rc;
 use streams_core::topology::TopologyBuilder;
 
 use crate::lower::Lower;
-use crate::names::Names;
+use crate::names::{Names, RepartitionNames};
 
 /// A node's place in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,6 +43,10 @@ pub(crate) struct PlanNode {
     /// Stores it uses, its own and others'.
     pub(crate) stores: Vec<String>,
     pub(crate) key: KeyEffect,
+    /// The values after it are others.
+    pub(crate) changes_values: bool,
+    /// An optimization did away with it.
+    pub(crate) is_removed: bool,
     pub(crate) table: TableState,
     /// For tables: downstream needs old values.
     pub(crate) send_old_values: bool,
@@ -54,7 +58,6 @@ pub(crate) struct PlanNode {
 }
 
 /// What kind of node, as far as anybody but the node itself needs to know.
-#[derive(Debug)]
 pub(crate) enum Kind {
     /// Reads topics. Sources of the same topics become one, so their types must agree.
     Source {
@@ -62,9 +65,21 @@ pub(crate) enum Kind {
         types: (TypeId, &'static str),
     },
     /// Reads a topic as a table: two processors.
-    TableSource { source_name: String },
+    TableSource {
+        source_name: String,
+        topic: String,
+        store: String,
+    },
     /// Writes to an internal topic and reads it again: three processors.
-    Repartition { topic: String },
+    Repartition {
+        names: RepartitionNames,
+        /// Nobody asked for it by itself, so that it may be merged with others.
+        is_optimizable: bool,
+    },
+    /// Two streams as one.
+    Merge,
+    /// Brings the two sides of a join of streams together: they are its parents. Keeps how to join a stream with itself.
+    StreamJoin { self_join: Option<Lower> },
     /// Brings the two sides of a join of tables together: they are its parents.
     TableMerge,
     /// Brings the aggregations of several streams together: they are its parents.
@@ -104,6 +119,8 @@ pub(crate) enum TableState {
 /// A store: its name, and how to add it once a node is connected to it.
 pub(crate) struct PlanStore {
     pub(crate) name: String,
+    /// The topic it is restored from, instead of a changelog.
+    pub(crate) source_topic: Option<String>,
     pub(crate) add: Box<dyn FnOnce(&mut TopologyBuilder)>,
 }
 
@@ -116,6 +133,8 @@ impl PlanNode {
             joined: None,
             stores: Vec::new(),
             key: KeyEffect::Keeps,
+            changes_values: false,
+            is_removed: false,
             table: TableState::None,
             send_old_values: false,
             takes_null_keys: false,
@@ -165,7 +184,7 @@ impl Plan {
     /// The repartition of this topic that hangs on a node already, to be shared.
     pub(crate) fn repartition_below(&self, parent: PlanId, topic: &str) -> Option<PlanId> {
         let found = self.nodes.iter().position(|node| {
-            matches!(&node.kind, Kind::Repartition { topic: other } if other == topic)
+            matches!(&node.kind, Kind::Repartition { names, .. } if names.topic == topic)
                 && node.parents == [parent]
         });
         found.map(PlanId)
@@ -176,7 +195,7 @@ impl Plan {
         let node = self.node_mut(id);
         name.clone_into(&mut node.name);
         match &mut node.kind {
-            Kind::TableSource { source_name } => *source_name = format!("{name}-source"),
+            Kind::TableSource { source_name, .. } => *source_name = format!("{name}-source"),
             Kind::TableMerge => {
                 let sides = node.parents.clone();
                 for (side, suffix) in sides.into_iter().zip(["-join-this", "-join-other"]) {
@@ -200,9 +219,11 @@ impl Plan {
         while let Some(id) = open.pop() {
             let node = self.node(id);
             match node.kind {
-                Kind::Operator | Kind::TableMerge | Kind::CogroupMerge => {
-                    open.extend(node.parents.iter().chain(&node.joined))
-                }
+                Kind::Operator
+                | Kind::Merge
+                | Kind::StreamJoin { .. }
+                | Kind::TableMerge
+                | Kind::CogroupMerge => open.extend(node.parents.iter().chain(&node.joined)),
                 _ => {
                     found.insert(id);
                 }
@@ -292,7 +313,6 @@ impl Debug for PlanNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PlanNode")
             .field("name", &self.name)
-            .field("kind", &self.kind)
             .field("parents", &self.parents)
             .field("stores", &self.stores)
             .field("key", &self.key)

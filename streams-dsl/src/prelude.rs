@@ -11,7 +11,7 @@ pub use streams_core::{Record, json_serde};
 
 pub use crate::{
     BranchedKStream, BufferConfig, CogroupedKStream, Consumed, Grouped, JoinWindows, Joined, KGroupedStream,
-    KGroupedTable, KStream, KTable, Materialized, Produced, Repartitioned, SessionWindowedKStream,
-    SessionWindowedSerde, SessionWindows, SlidingWindows, StreamJoined, StreamsBuilder, Suppressed,
-    TimeWindowedKStream, TimeWindowedSerde, TimeWindows, Window, Windowed,
+    KGroupedTable, KStream, KTable, Materialized, Optimization, Produced, Repartitioned,
+    SessionWindowedKStream, SessionWindowedSerde, SessionWindows, SlidingWindows, StreamJoined,
+    StreamsBuilder, Suppressed, TimeWindowedKStream, TimeWindowedSerde, TimeWindows, Window, Windowed,
 };

@@ -37,7 +37,13 @@ pub(crate) fn shared<K: Data, V: Data>(
     let names = plan.names.repartition(prefix);
     match plan.repartition_below(parent, &names.topic) {
         Some(id) => id,
-        None => add(plan, parent, names, serdes, None),
+        None => {
+            let id = add(plan, parent, names, serdes, None);
+            if let Kind::Repartition { is_optimizable, .. } = &mut plan.node_mut(id).kind {
+                *is_optimizable = true;
+            }
+            id
+        }
     }
 }
 
@@ -49,9 +55,11 @@ pub(crate) fn add<K: Data, V: Data>(
     serdes: Serdes<K, V>,
     partitions: Option<u32>,
 ) -> PlanId {
-    let (name, topic) = (names.source.clone(), names.topic.clone());
-    let mut node = PlanNode::new(name, vec![parent], lower(names, serdes, partitions));
-    node.kind = Kind::Repartition { topic };
+    let mut node = PlanNode::new(names.source.clone(), vec![parent], lower(serdes, partitions));
+    node.kind = Kind::Repartition {
+        names,
+        is_optimizable: false,
+    };
     node.key = KeyEffect::Settles;
     plan.add(node)
 }
@@ -69,19 +77,30 @@ pub(crate) fn of_changes<K: Data, V: Data>(
     if is_named && let Some(id) = plan.repartition_below(parent, &names.topic) {
         return id;
     }
-    let (name, topic) = (names.source.clone(), names.topic.clone());
     let lower: Lower = Box::new(move |lowering| {
         let parents = lowering.parents::<K, V>();
+        let names = names_of(lowering);
         write_and_read(lowering, names, &parents, serdes, None)
     });
-    let mut node = PlanNode::new(name, vec![parent], lower);
-    node.kind = Kind::Repartition { topic };
+    let mut node = PlanNode::new(names.source.clone(), vec![parent], lower);
+    node.kind = Kind::Repartition {
+        names,
+        is_optimizable: false,
+    };
     node.key = KeyEffect::Settles;
     plan.add(node)
 }
 
-fn lower<K: Data, V: Data>(names: RepartitionNames, serdes: Serdes<K, V>, partitions: Option<u32>) -> Lower {
+fn names_of(lowering: &Lowering<'_>) -> RepartitionNames {
+    let Kind::Repartition { names, .. } = &lowering.node.kind else {
+        unreachable!("made as a repartition, and kinds do not change");
+    };
+    names.clone()
+}
+
+fn lower<K: Data, V: Data>(serdes: Serdes<K, V>, partitions: Option<u32>) -> Lower {
     Box::new(move |lowering| {
+        let names = names_of(lowering);
         let parents = lowering.parents::<K, V>();
         let keep_null_keys = lowering.keep_null_keys;
         let key_serde = Arc::clone(&serdes.key);

@@ -44,6 +44,7 @@ pub(crate) fn records<K: 'static, V: 'static>(
     let store = settings!(store, settings).retain_duplicates();
     PlanStore {
         name: name.to_owned(),
+        source_topic: None,
         add: Box::new(move |builder| builder.add_store(store)),
     }
 }
@@ -59,6 +60,7 @@ pub(crate) fn rows<K: 'static, V: 'static>(
     let store = settings!(store, settings).ordered();
     PlanStore {
         name: name.to_owned(),
+        source_topic: None,
         add: Box::new(move |builder| builder.add_store(store)),
     }
 }
@@ -74,6 +76,7 @@ pub(crate) fn buffer<K: 'static, V: 'static>(
     let store = settings!(store, settings);
     PlanStore {
         name: name.to_owned(),
+        source_topic: None,
         add: Box::new(move |builder| builder.add_store(store)),
     }
 }
@@ -88,6 +91,7 @@ pub(crate) fn key_value<K: 'static, V: 'static>(
     let store = settings!(store, materialized);
     PlanStore {
         name: name.to_owned(),
+        source_topic: None,
         add: Box::new(move |builder| builder.add_store(store)),
     }
 }
@@ -118,6 +122,7 @@ pub(crate) fn window<K: 'static, V: 'static>(
     }
     PlanStore {
         name: name.to_owned(),
+        source_topic: None,
         add: Box::new(move |builder| builder.add_store(store)),
     }
 }
@@ -133,6 +138,7 @@ pub(crate) fn session<K: 'static, V: 'static>(
     let store = settings!(store, materialized);
     PlanStore {
         name: name.to_owned(),
+        source_topic: None,
         add: Box::new(move |builder| builder.add_store(store)),
     }
 }

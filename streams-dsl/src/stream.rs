@@ -17,7 +17,7 @@ use crate::operators::map::{Map, MapValues, SelectKey};
 use crate::operators::peek::{ForEach, Peek};
 use crate::operators::stream_table_join::StreamTableJoin;
 use crate::options::{Grouped, Joined, Materialized, Produced, Repartitioned};
-use crate::plan::{KeyEffect, PlanId, PlanNode, SharedPlan, TableState};
+use crate::plan::{KeyEffect, Kind, PlanId, PlanNode, SharedPlan, TableState};
 use crate::repartition::{self, Serdes};
 use crate::{BranchedKStream, Data, KGroupedStream, KTable, builder, stores, view};
 
@@ -227,7 +227,9 @@ impl<K: Data, V: Data> KStream<K, V> {
             let map = Arc::clone(&map);
             Ok(Box::new(MapValues { map, next }))
         });
-        self.with_values(self.then(prefix::MAP_VALUES, KeyEffect::Keeps, lower))
+        let node = self.then(prefix::MAP_VALUES, KeyEffect::Keeps, lower);
+        self.plan.borrow_mut().node_mut(node).changes_values = true;
+        self.with_values(node)
     }
 
     /// Any number of records for each, keys included. As for [`map`](Self::map), a repartition may follow.
@@ -302,7 +304,9 @@ impl<K: Data, V: Data> KStream<K, V> {
             let map = Arc::clone(&map);
             Ok(Box::new(FlatMapValues { map, next }))
         });
-        self.with_values(self.then(prefix::FLAT_MAP_VALUES, KeyEffect::Keeps, lower))
+        let node = self.then(prefix::FLAT_MAP_VALUES, KeyEffect::Keeps, lower);
+        self.plan.borrow_mut().node_mut(node).changes_values = true;
+        self.with_values(node)
     }
 
     /// A new key for each record. A repartition follows where equal keys are needed together.
@@ -404,7 +408,11 @@ impl<K: Data, V: Data> KStream<K, V> {
             parents.push(other.node);
         }
         let pass = operator::<K, V, K, V>(|_, next| Ok(next));
-        let node = self.add(prefix::MERGE, |name, _| PlanNode::new(name, parents, pass));
+        let node = self.add(prefix::MERGE, |name, _| {
+            let mut node = PlanNode::new(name, parents, pass);
+            node.kind = Kind::Merge;
+            node
+        });
         KStream::new(Rc::clone(&self.plan), node, None, None)
     }
 
@@ -534,6 +542,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let node = self.add(prefix::PROCESSOR, |name, parents| {
             let mut node = PlanNode::new(name, parents, lower);
             node.key = KeyEffect::Changes;
+            node.changes_values = true;
             node.stores = stores.iter().map(|&store| store.to_owned()).collect();
             node
         });

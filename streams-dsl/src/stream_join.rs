@@ -6,14 +6,15 @@ use std::sync::Arc;
 use streams_core::edge::Edge;
 use streams_core::error::Result;
 use streams_core::serde::{DefaultSerde, Serde};
-use streams_core::topology::Wiring;
+use streams_core::topology::{Wiring, same};
 
 use crate::join_serde::{Either, EithersSerde, Side, UnmatchedSerde};
 use crate::join_windows::{JoinWindows, StreamJoined};
-use crate::lower::{operator, operator_of};
+use crate::lower::{Lower, operator, operator_of};
 use crate::names::prefix;
+use crate::operators::self_join::SelfJoin;
 use crate::operators::stream_join::{StreamJoinSide, StreamJoinWindow, Waiting};
-use crate::plan::{Plan, PlanId, PlanNode};
+use crate::plan::{Kind, Plan, PlanId, PlanNode};
 use crate::repartition::{self, Serdes};
 use crate::stores::{self, StoreSettings};
 use crate::{Data, KStream};
@@ -215,6 +216,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         );
 
         let join = Arc::new(join);
+        let self_join = lower_self_join(Arc::clone(&join), windows, &left, &names.this_store);
         let (straight, reversed, alone) = (Arc::clone(&join), Arc::clone(&join), join);
         let alone: Alone<V, W, R> = Arc::new(move |unmatched| match unmatched {
             Either::Left(left) => alone(Some(left), None),
@@ -249,9 +251,39 @@ impl<K: Data, V: Data> KStream<K, V> {
         let merge = operator::<K, R, K, R>(|_, next| Ok(next));
         let mut node = PlanNode::new(names.merge, vec![this, that], merge);
         node.takes_null_keys = kind != JoinKind::Inner;
+        node.kind = Kind::StreamJoin {
+            self_join: Some(self_join),
+        };
         let node = plan.add(node);
         KStream::new(Rc::clone(&self.plan), node, Some(key), None)
     }
+}
+
+/// How a stream is joined with itself, if it is.
+fn lower_self_join<K: Data, V: Data, W: Data, R: Data>(
+    join: Arc<impl Fn(Option<&V>, Option<&W>) -> Option<R> + Send + Sync + 'static>,
+    windows: JoinWindows,
+    serdes: &Serdes<K, V>,
+    store: &str,
+) -> Lower {
+    let (serdes, store) = (serdes.clone(), store.to_owned());
+    operator_of(move |node| {
+        let node = node.name.clone();
+        move |wiring: &mut Wiring<'_>, next: Edge<K, R>| {
+            let join = Arc::clone(&join);
+            Ok(Box::new(SelfJoin {
+                node: node.clone(),
+                join: move |left: Option<&V>, right: Option<&W>| join(left, right),
+                as_right: same::<V, W>,
+                windows,
+                key_serde: Arc::clone(&serdes.key),
+                value_serde: Arc::clone(&serdes.value),
+                store: wiring.window_store(&store)?,
+                stream_time_ms: -1,
+                next,
+            }) as Edge<K, V>)
+        }
+    })
 }
 
 /// The result of a record without a match, or none.

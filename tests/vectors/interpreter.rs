@@ -33,9 +33,6 @@ pub(crate) enum Problem {
 type Answer<T> = Result<T, Problem>;
 
 pub(crate) fn build(vector: &Vector) -> Answer<Topology> {
-    if vector.optimize {
-        return Err(Problem::Unsupported("optimize".to_owned()));
-    }
     let mut interpreter = Interpreter {
         builder: StreamsBuilder::new(),
         made: BTreeMap::new(),
@@ -45,7 +42,11 @@ pub(crate) fn build(vector: &Vector) -> Answer<Topology> {
     }
     interpreter
         .builder
-        .build()
+        .build_with(if vector.optimize {
+            Optimization::ALL
+        } else {
+            Optimization::NONE
+        })
         .map_err(|error| Problem::Refused(error.to_string()))
 }
 

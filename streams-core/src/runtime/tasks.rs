@@ -131,7 +131,7 @@ impl Tasks {
             // Waits for open transactions of whoever had the task before, so that changelogs are complete after it.
             let inputs = self.start_positions(id, admin)?;
             let live = self.make_live(id, producer)?;
-            self.restorer.add(&live.stores, admin)?;
+            self.restorer.add(&live.stores, &inputs, admin)?;
             self.restoring.insert(id, RestoringTask { live, inputs, lock });
             created = true;
         }

@@ -17,7 +17,7 @@ use state_store::{Direction, WriteBatch};
 use self::format::Buffered;
 pub use self::format::RecordContext;
 use super::StoreResult;
-use super::cached::{Changelog, TaskStore};
+use super::cached::{Changelog, Positions, TaskStore};
 use crate::error::ProcessCause;
 use crate::log::{Producer, RecordView};
 use crate::record::{Header, Headers};
@@ -369,11 +369,11 @@ impl TaskStore for LiveBuffer {
         Ok(written)
     }
 
-    fn committed(&self, producer: &dyn Producer) {
-        if let Some(changelog) = &self.changelog
-            && let Some(last) = producer.last_offset(changelog.handle, changelog.partition)
-        {
-            self.rows.borrow_mut().changelog_offset = Some(last + 1);
+    fn committed(&self, producer: &dyn Producer, positions: Positions<'_>) {
+        let changelog = self.changelog.as_ref();
+        let offset = changelog.and_then(|changelog| changelog.committed_offset(producer, positions));
+        if offset.is_some() {
+            self.rows.borrow_mut().changelog_offset = offset;
         }
     }
 

@@ -11,7 +11,7 @@ use super::buffer::{LiveBuffer, Rows};
 use super::cached::{Cached, Changelog, LiveStore, TaskStore};
 use super::{KeyValueStore, SessionStore, TimeOrderedBuffer, WindowStore};
 use crate::serde::{DefaultSerde, Serde};
-use crate::topology::ErasedHandle;
+use crate::topology::{ErasedHandle, TopicName};
 
 /// Where a store keeps its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct StoreSpec {
     pub(crate) layout: Layout,
     pub(crate) kind: StoreKind,
     pub(crate) logged: bool,
+    /// The topic its rows are read from, which is its changelog.
+    pub(crate) source_topic: Option<TopicName>,
     /// Configs of the changelog topic.
     pub(crate) changelog_configs: BTreeMap<String, String>,
     pub(crate) open: Arc<dyn Fn(OpenStore) -> OpenedStore + Send + Sync>,
@@ -454,6 +456,7 @@ fn spec(
         layout,
         kind,
         logged,
+        source_topic: None,
         changelog_configs,
         open,
     }

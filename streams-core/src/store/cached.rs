@@ -33,6 +33,23 @@ pub(crate) struct Changelog {
     pub(crate) topic: Arc<str>,
     pub(crate) handle: TopicHandle,
     pub(crate) partition: i32,
+    /// The topic that the rows are read from: nothing is written to it.
+    pub(crate) is_source: bool,
+}
+
+/// Up to where the task has read its partitions.
+pub(crate) type Positions<'a> = &'a dyn Fn(&str, i32) -> Option<i64>;
+
+impl Changelog {
+    /// The offset that a store corresponds to after a commit, if that is known.
+    pub(crate) fn committed_offset(&self, producer: &dyn Producer, positions: Positions<'_>) -> Option<i64> {
+        if self.is_source {
+            return positions(&self.topic, self.partition);
+        }
+        producer
+            .last_offset(self.handle, self.partition)
+            .map(|last| last + 1)
+    }
 }
 
 /// What the task does with each of its stores, whatever their types.
@@ -48,7 +65,7 @@ pub(crate) trait TaskStore: Debug {
     fn write_changelog(&self, producer: &mut dyn Producer) -> StoreResult<usize>;
 
     /// After the commit: remembers up to where the changelog holds this store.
-    fn committed(&self, producer: &dyn Producer);
+    fn committed(&self, producer: &dyn Producer, positions: Positions<'_>);
 
     /// Writes all committed rows to the byte store, with the changelog offset. Only between a commit and the next write.
     fn flush(&self) -> StoreResult<()>;
@@ -383,6 +400,18 @@ impl<V> Cached<V> {
         Ok(written)
     }
 
+    /// Counts what was written since the last commit as logged.
+    fn forget_unlogged(&mut self) -> usize {
+        let written = self.unlogged.len();
+        for index in self.unlogged.drain(..) {
+            self.rows[index as usize].flags &= !UNLOGGED;
+        }
+        if let Some(superseded) = &mut self.superseded {
+            superseded.clear();
+        }
+        written
+    }
+
     fn flush(&mut self) -> StoreResult<()> {
         if let Some(time_ms) = self.expire_before_ms {
             self.store.expire_before(time_ms)?;
@@ -610,16 +639,17 @@ impl<V> TaskStore for LiveStore<V> {
 
     fn write_changelog(&self, producer: &mut dyn Producer) -> StoreResult<usize> {
         match &self.changelog {
+            Some(changelog) if changelog.is_source => Ok(self.cached.borrow_mut().forget_unlogged()),
             Some(changelog) => self.cached.borrow_mut().write_changelog(changelog, producer),
             None => Ok(0),
         }
     }
 
-    fn committed(&self, producer: &dyn Producer) {
-        if let Some(changelog) = &self.changelog
-            && let Some(last) = producer.last_offset(changelog.handle, changelog.partition)
-        {
-            self.cached.borrow_mut().changelog_offset = Some(last + 1);
+    fn committed(&self, producer: &dyn Producer, positions: Positions<'_>) {
+        let changelog = self.changelog.as_ref();
+        let offset = changelog.and_then(|changelog| changelog.committed_offset(producer, positions));
+        if offset.is_some() {
+            self.cached.borrow_mut().changelog_offset = offset;
         }
     }
 

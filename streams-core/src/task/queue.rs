@@ -144,7 +144,7 @@ impl PartitionQueue {
     }
 
     /// Next offset to be processed: the first buffered record's, else the one after all that was fetched.
-    fn position(&self) -> i64 {
+    pub(crate) fn position(&self) -> i64 {
         self.sets
             .front()
             .map_or(self.next_offset, |set| set.records.spans[self.cursor].offset)

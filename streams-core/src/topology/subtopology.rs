@@ -117,7 +117,10 @@ fn unite(group: &mut [usize], a: usize, b: usize) {
 impl StoreSpec {
     /// Name of the store's changelog topic on the log.
     pub(crate) fn changelog_topic(&self, application_id: &str) -> String {
-        format!("{application_id}-{}-changelog", self.name)
+        match &self.source_topic {
+            Some(topic) => topic.resolve(application_id),
+            None => format!("{application_id}-{}-changelog", self.name),
+        }
     }
 }
 
@@ -171,7 +174,7 @@ impl Topology {
                 .stores
                 .iter()
                 .map(|name| specs[name.as_str()])
-                .filter(|spec| spec.logged)
+                .filter(|spec| spec.logged && spec.source_topic.is_none())
             {
                 internal_topics.push(NewTopic {
                     name: spec.changelog_topic(application_id),

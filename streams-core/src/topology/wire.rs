@@ -68,6 +68,12 @@ impl ErasedEdge {
     }
 }
 
+/// A value as another type, if that is the same one.
+pub fn same<A: 'static, B: 'static>(value: &A) -> Option<&B> {
+    let value: &dyn Any = value;
+    value.downcast_ref::<B>()
+}
+
 /// A typed store handle whose types are known to those who use it only.
 pub(crate) struct ErasedHandle(Box<dyn Any>);
 
@@ -328,6 +334,7 @@ fn open_stores(
                 topic: Arc::clone(&topic),
                 handle,
                 partition: place.partition,
+                is_source: spec.source_topic.is_some(),
             })
         } else {
             None
