@@ -22,17 +22,20 @@ pub enum DropReason {
     InvalidTimestamp,
     /// Its bytes could not be read, and the handler said to go on.
     Deserialization,
+    /// An answer of a foreign-key join whose row is another by now.
+    StaleResponse,
 }
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [DropReason; 6] = [
+    pub const ALL: [DropReason; 7] = [
         DropReason::NullKey,
         DropReason::NullValue,
         DropReason::UnexpectedNull,
         DropReason::Late,
         DropReason::InvalidTimestamp,
         DropReason::Deserialization,
+        DropReason::StaleResponse,
     ];
 }
 
@@ -45,6 +48,7 @@ impl Display for DropReason {
             DropReason::Late => "late",
             DropReason::InvalidTimestamp => "invalid-timestamp",
             DropReason::Deserialization => "deserialization",
+            DropReason::StaleResponse => "stale-response",
         })
     }
 }

@@ -53,6 +53,7 @@
 //! | [`KTable`] | `filter`, `filter_not`, `map_values`, `filter_map_values` | [`KTable`] | |
 //! | | `suppress` | [`KTable`] with fewer updates | |
 //! | | `join`, `left_join`, `outer_join` with a [`KTable`] | [`KTable`] | |
+//! | | `join_foreign_key`, `left_join_foreign_key` with a [`KTable`] | [`KTable`] | both ways, over topics of its own |
 //! | | `group_by` | [`KGroupedTable`] | always |
 //! | | `to_stream` | [`KStream`] of `Option` values | |
 //! | [`KGroupedTable`] | `count`, `reduce`, `aggregate` | [`KTable`] | |
@@ -86,6 +87,8 @@ mod builder;
 mod change;
 mod change_serde;
 mod cogrouped;
+mod foreign_key_join;
+mod foreign_key_serde;
 mod grouped;
 mod grouped_table;
 mod join_serde;
@@ -112,6 +115,7 @@ mod windows;
 pub use branch::BranchedKStream;
 pub use builder::{StreamsBuilder, Topics};
 pub use cogrouped::{CogroupedKStream, SessionWindowedCogroupedKStream, TimeWindowedCogroupedKStream};
+pub use foreign_key_join::TableJoined;
 pub use grouped::KGroupedStream;
 pub use grouped_table::KGroupedTable;
 pub use join_windows::{JoinWindows, StreamJoined};

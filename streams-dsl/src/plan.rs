@@ -76,6 +76,8 @@ pub(crate) enum Kind {
         /// Nobody asked for it by itself, so that it may be merged with others.
         is_optimizable: bool,
     },
+    /// Writes to an internal topic and reads it again, for a join by a foreign key.
+    Exchange,
     /// Two streams as one.
     Merge,
     /// Brings the two sides of a join of streams together: they are its parents. Keeps how to join a stream with itself.

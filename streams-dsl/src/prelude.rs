@@ -13,5 +13,6 @@ pub use crate::{
     BranchedKStream, BufferConfig, CogroupedKStream, Consumed, Grouped, JoinWindows, Joined, KGroupedStream,
     KGroupedTable, KStream, KTable, Materialized, Optimization, Produced, Repartitioned,
     SessionWindowedKStream, SessionWindowedSerde, SessionWindows, SlidingWindows, StreamJoined,
-    StreamsBuilder, Suppressed, TimeWindowedKStream, TimeWindowedSerde, TimeWindows, Window, Windowed,
+    StreamsBuilder, Suppressed, TableJoined, TimeWindowedKStream, TimeWindowedSerde, TimeWindows, Window,
+    Windowed,
 };

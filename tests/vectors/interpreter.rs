@@ -98,6 +98,7 @@ impl Interpreter {
             "join_table" => self.join_table(op)?,
             "join_stream" => self.join_stream(op)?,
             "suppress" => self.suppress(op)?,
+            "join_foreign_key" => self.join_foreign_key(op)?,
             "cogroup" => self.cogroup(op)?,
             other => return Err(Problem::Unsupported(other.to_owned())),
         };
@@ -275,6 +276,28 @@ impl Interpreter {
             _ => both
                 .windowed_by(windows(&window)?)
                 .aggregate(empty, materialized(op)),
+        }))
+    }
+
+    fn join_foreign_key(&self, op: &Op) -> Answer<Made> {
+        let (Made::Table(left), Made::Table(right)) = (self.from(op)?, self.get(op, "other")?) else {
+            return unsupported("foreign-key join of these");
+        };
+        let foreign_key = |_: &Key, value: &Text| {
+            let (head, _) = value.as_ref()?.split_once(':')?;
+            Some(Some(head.to_owned()))
+        };
+        let flat = |value: Option<&Text>| value.cloned().flatten();
+        let both = move |left: &Text, right: Option<&Text>| {
+            concatenate(left.as_deref(), "+", flat(right).as_deref())
+        };
+        let joined = TableJoined::default();
+        Ok(Made::Table(match op.text("kind") {
+            Some("inner") => {
+                let join = move |left: &Text, right: &Text| both(left, Some(right));
+                left.join_foreign_key_with(&right, foreign_key, join, joined, materialized(op))
+            }
+            _ => left.left_join_foreign_key_with(&right, foreign_key, both, joined, materialized(op)),
         }))
     }
 

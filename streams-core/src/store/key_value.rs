@@ -129,6 +129,29 @@ impl<K, V> KeyValueStore<K, V> {
         )
     }
 
+    /// The rows whose key bytes begin with `prefix`, in the order of their key bytes. A snapshot: later writes are not seen.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn prefix(&self, prefix: &[u8]) -> StoreResult<KeyValueIter<K, V>>
+    where
+        V: Clone,
+    {
+        let mut after = prefix.to_vec();
+        // The first key behind all that begin with it: the last byte that can be more is, and those behind it are not there.
+        while after.last() == Some(&u8::MAX) {
+            after.pop();
+        }
+        let to = match after.last_mut() {
+            Some(last) => {
+                *last += 1;
+                Bound::Excluded(after.as_slice())
+            }
+            None => Bound::Unbounded,
+        };
+        self.iter(Bound::Included(prefix), to, Direction::Forward)
+    }
+
     /// The first row whose key bytes are `from` or come after them. For stores whose keys begin with what they are ordered by;
     /// declare them [ordered](super::KeyValueStoreBuilder::ordered).
     ///

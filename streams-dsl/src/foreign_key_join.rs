@@ -1,0 +1,517 @@
+//! Joins of a table with another by a key that is part of its value.
+
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use streams_core::edge::Edge;
+use streams_core::serde::{DefaultSerde, NullableSerde, Serde};
+use streams_core::store::StoreKind;
+use streams_core::topology::{SinkOptions, SourceOptions, TopicName, Wiring};
+
+use crate::foreign_key_serde::{CombinedKeySerde, Response, ResponseSerde, Subscription, SubscriptionSerde};
+use crate::lower::{Lower, Lowered, operator_of};
+use crate::names::prefix;
+use crate::operators::foreign_key_join::{
+    Extract, ForeignTableJoin, HashedBy, ResponseJoin, SubscriptionJoin, SubscriptionReceive,
+    SubscriptionSend,
+};
+use crate::options::{Materialized, SerdeOf};
+use crate::plan::{KeyEffect, Kind, Plan, PlanId, PlanNode, TableState};
+use crate::repartition::Serdes;
+use crate::stores::{self, StoreSettings};
+use crate::view::{self, OpenView};
+use crate::{Change, Data, KTable, builder};
+
+/// How tables are joined by a foreign key: serdes of both values, and a name (Kafka's `TableJoined`).
+///
+/// ```
+/// use streams_dsl::TableJoined;
+///
+/// let joined = TableJoined::<String, i64>::named("orders-with-customers");
+/// ```
+#[derive(Clone, Debug)]
+pub struct TableJoined<V, W> {
+    value_serde: SerdeOf<V>,
+    other_value_serde: SerdeOf<W>,
+    name: Option<String>,
+}
+
+impl<V: DefaultSerde, W: DefaultSerde> Default for TableJoined<V, W> {
+    fn default() -> Self {
+        Self {
+            value_serde: SerdeOf::carried(),
+            other_value_serde: SerdeOf::carried(),
+            name: None,
+        }
+    }
+}
+
+impl<V: DefaultSerde, W: DefaultSerde> TableJoined<V, W> {
+    /// With this name, which names processors, topics and the store of subscriptions, and the serdes of the tables or types.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self::default().with_name(name)
+    }
+}
+
+impl<V, W> TableJoined<V, W> {
+    /// With these serdes of this table's and the other's values; the types then need no default ones.
+    #[must_use]
+    pub fn with(value_serde: Arc<dyn Serde<V>>, other_value_serde: Arc<dyn Serde<W>>) -> Self {
+        Self {
+            value_serde: SerdeOf::Given(value_serde),
+            other_value_serde: SerdeOf::Given(other_value_serde),
+            name: None,
+        }
+    }
+
+    /// Sets the name of processors, topics and the store of subscriptions. Default: generated names.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+/// Joins by a foreign key. Each row is joined with the row of the other table that `foreign_key` of it names: many rows may name
+/// one. A result changes when either row does; its timestamp is the later one's.
+///
+/// Rows travel over two internal topics, to the partition of their foreign key and back, so that a result comes a little later
+/// than what it is made of; one that is overtaken by a newer row is dropped and counted. The tables need not be partitioned alike.
+impl<K: Data, V: Data> KTable<K, V> {
+    /// The rows whose foreign key has a row. A row without a foreign key has no result, and is counted.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders = builder.table::<i64, String>("orders", Materialized::default());
+    /// let customers = builder.table::<String, String>("customers", Materialized::default());
+    /// let customer = |_: &i64, order: &String| order.split(':').next().map(str::to_owned);
+    /// let named = orders.join_foreign_key(&customers, customer, |order, name| format!("{order} for {name}"));
+    /// named.to_stream().to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("orders").pipe(1_i64, "c1:tea".to_string())?;
+    /// driver.input("customers").pipe("c1".to_string(), "Ada".to_string())?;
+    /// let out = driver.output::<i64, String>("out").read_key_values();
+    /// assert_eq!(out, [(1, "c1:tea for Ada".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn join_foreign_key<F: Data, W: Data + DefaultSerde, R: Data + DefaultSerde>(
+        &self,
+        other: &KTable<F, W>,
+        foreign_key: impl Fn(&K, &V) -> Option<F> + Send + Sync + 'static,
+        joiner: impl Fn(&V, &W) -> R + Send + Sync + 'static,
+    ) -> KTable<K, R>
+    where
+        V: DefaultSerde,
+    {
+        self.join_foreign_key_with(
+            other,
+            foreign_key,
+            joiner,
+            TableJoined::default(),
+            Materialized::default(),
+        )
+    }
+
+    /// As [`join_foreign_key`](Self::join_foreign_key), with serdes and a name, in a store if `materialized` has a name.
+    #[must_use]
+    pub fn join_foreign_key_with<F: Data, W: Data, R: Data>(
+        &self,
+        other: &KTable<F, W>,
+        foreign_key: impl Fn(&K, &V) -> Option<F> + Send + Sync + 'static,
+        joiner: impl Fn(&V, &W) -> R + Send + Sync + 'static,
+        joined: TableJoined<V, W>,
+        materialized: Materialized<R>,
+    ) -> KTable<K, R> {
+        let joiner = move |left: Option<&V>, right: Option<&W>| Some(joiner(left?, right?));
+        self.joined_by_key(other, Arc::new(foreign_key), joiner, false, joined, materialized)
+    }
+
+    /// All rows, each with the row of its foreign key if there is one.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders = builder.table::<i64, String>("orders", Materialized::default());
+    /// let customers = builder.table::<String, String>("customers", Materialized::default());
+    /// let customer = |_: &i64, order: &String| order.split(':').next().map(str::to_owned);
+    /// let named = orders.left_join_foreign_key(&customers, customer, |order, name| {
+    ///     format!("{order} for {}", name.map_or("somebody", String::as_str))
+    /// });
+    /// named.to_stream().to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("orders").pipe(1_i64, "c1:tea".to_string())?;
+    /// let out = driver.output::<i64, String>("out").read_key_values();
+    /// assert_eq!(out, [(1, "c1:tea for somebody".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn left_join_foreign_key<F: Data, W: Data + DefaultSerde, R: Data + DefaultSerde>(
+        &self,
+        other: &KTable<F, W>,
+        foreign_key: impl Fn(&K, &V) -> Option<F> + Send + Sync + 'static,
+        joiner: impl Fn(&V, Option<&W>) -> R + Send + Sync + 'static,
+    ) -> KTable<K, R>
+    where
+        V: DefaultSerde,
+    {
+        self.left_join_foreign_key_with(
+            other,
+            foreign_key,
+            joiner,
+            TableJoined::default(),
+            Materialized::default(),
+        )
+    }
+
+    /// As [`left_join_foreign_key`](Self::left_join_foreign_key), with serdes and a name, in a store if `materialized` has a name.
+    #[must_use]
+    pub fn left_join_foreign_key_with<F: Data, W: Data, R: Data>(
+        &self,
+        other: &KTable<F, W>,
+        foreign_key: impl Fn(&K, &V) -> Option<F> + Send + Sync + 'static,
+        joiner: impl Fn(&V, Option<&W>) -> R + Send + Sync + 'static,
+        joined: TableJoined<V, W>,
+        materialized: Materialized<R>,
+    ) -> KTable<K, R> {
+        let joiner = move |left: Option<&V>, right: Option<&W>| Some(joiner(left?, right));
+        self.joined_by_key(other, Arc::new(foreign_key), joiner, true, joined, materialized)
+    }
+
+    fn joined_by_key<F: Data, W: Data, R: Data>(
+        &self,
+        other: &KTable<F, W>,
+        extract: Extract<K, V, F>,
+        join: impl Fn(Option<&V>, Option<&W>) -> Option<R> + Send + Sync + 'static,
+        is_left: bool,
+        joined: TableJoined<V, W>,
+        materialized: Materialized<R>,
+    ) -> KTable<K, R> {
+        let mut plan = self.plan.borrow_mut();
+        let right = if Rc::ptr_eq(&self.plan, &other.plan) {
+            other.node
+        } else {
+            plan.problems
+                .push("a table cannot be joined with one of another builder".to_owned());
+            self.node
+        };
+        plan.enable_old_values(right, true);
+        plan.enable_old_values(self.node, true);
+        let names = JoinNames::new(&mut plan, joined.name.as_deref());
+        let parts = Parts {
+            is_left,
+            extract,
+            left: Serdes {
+                key: Arc::clone(&self.key_serde),
+                value: joined.value_serde.resolve(self.value_serde.as_ref()),
+            },
+            right: Serdes {
+                key: Arc::clone(&other.key_serde),
+                value: joined.other_value_serde.resolve(other.value_serde.as_ref()),
+            },
+            left_view: Arc::clone(&self.view),
+            right_view: Arc::clone(&other.view),
+            names,
+        };
+        let responses = parts.add(&mut plan, self.node, right);
+        let resolver = parts.add_resolver(&mut plan, responses, self.node, join);
+        parts.add_result(&mut plan, &self.plan, resolver, materialized)
+    }
+}
+
+struct JoinNames {
+    registration_topic: String,
+    send: String,
+    registration_sink: String,
+    registration_source: String,
+    store: String,
+    receive: String,
+    join_foreign: String,
+    foreign_join: String,
+    response_topic: String,
+    response_sink: String,
+    response_source: String,
+    resolver: String,
+    result: String,
+}
+
+impl JoinNames {
+    fn new(plan: &mut Plan, name: Option<&str>) -> Self {
+        let mut next = |suffix: &str, prefix: &str| {
+            let given = name.map(|name| format!("{name}{suffix}"));
+            plan.names.processor_or(given.as_deref(), prefix)
+        };
+        Self {
+            registration_topic: next("-subscription-registration", prefix::FK_REGISTRATION) + "-topic",
+            send: next("-subscription-registration-processor", prefix::FK_REGISTRATION),
+            registration_sink: next("-subscription-registration-sink", prefix::TABLE_SINK),
+            registration_source: next("-subscription-registration-source", prefix::TABLE_SOURCE),
+            store: next("-subscription-store", prefix::FK_STORE),
+            receive: next("-subscription-receive", prefix::FK_PROCESSOR),
+            join_foreign: next("-subscription-join-foreign", prefix::FK_PROCESSOR),
+            foreign_join: next("-foreign-join-subscription", prefix::FK_PROCESSOR),
+            response_topic: next("-subscription-response", prefix::FK_RESPONSE) + "-topic",
+            response_sink: next("-subscription-response-sink", prefix::TABLE_SINK),
+            response_source: next("-subscription-response-source", prefix::TABLE_SOURCE),
+            resolver: next("-subscription-response-resolver", prefix::FK_RESOLVER),
+            result: next("-result", prefix::FK_OUTPUT),
+        }
+    }
+}
+
+struct Parts<K, V, F, W> {
+    is_left: bool,
+    extract: Extract<K, V, F>,
+    left: Serdes<K, V>,
+    right: Serdes<F, W>,
+    left_view: OpenView<K, V>,
+    right_view: OpenView<F, W>,
+    names: JoinNames,
+}
+
+impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
+    /// Everything up to the topic of responses.
+    fn add(&self, plan: &mut Plan, left: PlanId, right: PlanId) -> PlanId {
+        let names = &self.names;
+        let send = plan.add(PlanNode::new(names.send.clone(), vec![left], self.send()));
+        let registration = exchange(plan, &names.registration_source, vec![send], self.registration());
+        plan.copartition(registration, right);
+
+        let keys = self.combined_keys();
+        let serdes = Serdes {
+            key: Arc::new(keys) as Arc<dyn Serde<_>>,
+            value: Arc::new(SubscriptionSerde(Arc::clone(&self.left.key))) as Arc<dyn Serde<_>>,
+        };
+        let settings = StoreSettings {
+            kind: StoreKind::Persistent,
+            logged: true,
+            changelog_configs: Vec::new(),
+        };
+        plan.stores.push(stores::rows(&names.store, &serdes, settings));
+        let mut receive = PlanNode::new(names.receive.clone(), vec![registration], self.receive());
+        receive.stores.push(names.store.clone());
+        let receive = plan.add(receive);
+        let mut join_foreign = PlanNode::new(names.join_foreign.clone(), vec![receive], self.join_foreign());
+        join_foreign.joined = Some(right);
+        join_foreign.stores = plan.look_up(right);
+        let join_foreign = plan.add(join_foreign);
+        let mut foreign_join = PlanNode::new(names.foreign_join.clone(), vec![right], self.foreign_join());
+        foreign_join.stores.push(names.store.clone());
+        let foreign_join = plan.add(foreign_join);
+        let responses = exchange(
+            plan,
+            &names.response_source,
+            vec![join_foreign, foreign_join],
+            self.responses(),
+        );
+        plan.copartition(responses, left);
+        responses
+    }
+
+    fn add_resolver<R: Data>(
+        &self,
+        plan: &mut Plan,
+        responses: PlanId,
+        left: PlanId,
+        join: impl Fn(Option<&V>, Option<&W>) -> Option<R> + Send + Sync + 'static,
+    ) -> PlanId {
+        let (view, value_serde) = (Arc::clone(&self.left_view), Arc::clone(&self.left.value));
+        let (topic, join) = (self.names.registration_topic.clone(), Arc::new(join));
+        let lower = operator_of(move |node| {
+            let node = node.name.clone();
+            move |wiring: &mut Wiring<'_>, next: Edge<K, Option<R>>| {
+                let join = Arc::clone(&join);
+                Ok(Box::new(ResponseJoin {
+                    node: node.clone(),
+                    left: view(wiring)?,
+                    value: hashed_by(wiring, &value_serde, &topic, "vh"),
+                    join: move |left: Option<&V>, right: Option<&W>| join(left, right),
+                    next,
+                    right: PhantomData,
+                }) as Edge<K, Response<W>>)
+            }
+        });
+        let mut node = PlanNode::new(self.names.resolver.clone(), vec![responses], lower);
+        node.joined = Some(left);
+        node.stores = plan.look_up(left);
+        plan.add(node)
+    }
+
+    fn add_result<R: Data>(
+        &self,
+        plan: &mut Plan,
+        shared: &crate::plan::SharedPlan,
+        resolver: PlanId,
+        materialized: Materialized<R>,
+    ) -> KTable<K, R> {
+        let named = materialized.name.is_some();
+        let store = plan
+            .names
+            .store_or(materialized.name.as_deref(), prefix::FK_OUTPUT);
+        let value_serde = materialized.value_serde.clone().resolve(None);
+        let key_serde = Arc::clone(&self.left.key);
+        let stored = stores::key_value(
+            materialized,
+            &store,
+            Arc::clone(&key_serde),
+            Arc::clone(&value_serde),
+        );
+        plan.stores.push(stored);
+        let (keys, store_name) = (Arc::clone(&key_serde), store.clone());
+        let lower =
+            operator_of(move |node| builder::table_source(node, keys, store_name, |value: Option<R>| value));
+        let mut node = PlanNode::new(self.names.result.clone(), vec![resolver], lower);
+        if named {
+            node.stores.push(store.clone());
+            node.table = TableState::Stored(store.clone());
+        } else {
+            node.table = TableState::OnDemand(store.clone());
+        }
+        let node = plan.add(node);
+        KTable::new(
+            Rc::clone(shared),
+            node,
+            key_serde,
+            Some(value_serde),
+            view::key_value(&store),
+        )
+    }
+
+    fn combined_keys(&self) -> CombinedKeySerde<F, K> {
+        CombinedKeySerde {
+            foreign_key: Arc::clone(&self.right.key),
+            primary_key: Arc::clone(&self.left.key),
+        }
+    }
+
+    fn send(&self) -> Lower {
+        let (extract, is_left) = (Arc::clone(&self.extract), self.is_left);
+        let (value_serde, foreign_key_serde) = (Arc::clone(&self.left.value), Arc::clone(&self.right.key));
+        let topic = self.names.registration_topic.clone();
+        operator_of(move |node| {
+            let node = node.name.clone();
+            move |wiring: &mut Wiring<'_>, next: Edge<Option<F>, Subscription<K>>| {
+                Ok(Box::new(SubscriptionSend {
+                    node: node.clone(),
+                    extract: Arc::clone(&extract),
+                    is_left,
+                    value: hashed_by(wiring, &value_serde, &topic, "vh"),
+                    foreign_key: hashed_by(wiring, &foreign_key_serde, &topic, "fk"),
+                    next,
+                }) as Edge<K, Change<V>>)
+            }
+        })
+    }
+
+    fn registration(&self) -> Lower {
+        let keys: Arc<dyn Serde<Option<F>>> = Arc::new(NullableSerde::new(Arc::clone(&self.right.key)));
+        let values: Arc<dyn Serde<Subscription<K>>> = Arc::new(SubscriptionSerde(Arc::clone(&self.left.key)));
+        let written = SinkOptions::new(Arc::clone(&keys), Arc::clone(&values));
+        let (topic, sink) = (
+            self.names.registration_topic.clone(),
+            self.names.registration_sink.clone(),
+        );
+        write_and_read(topic, sink, written, SourceOptions::new(keys, values))
+    }
+
+    fn responses(&self) -> Lower {
+        let keys = Arc::clone(&self.left.key);
+        let values: Arc<dyn Serde<Response<W>>> = Arc::new(ResponseSerde(Arc::clone(&self.right.value)));
+        let mut written = SinkOptions::new(Arc::clone(&keys), Arc::clone(&values));
+        written.partitioner = Some(Arc::new(|_, response: &Response<W>, _| {
+            response.primary_partition
+        }));
+        let (topic, sink) = (
+            self.names.response_topic.clone(),
+            self.names.response_sink.clone(),
+        );
+        write_and_read(topic, sink, written, SourceOptions::new(keys, values))
+    }
+
+    fn receive(&self) -> Lower {
+        let store = self.names.store.clone();
+        operator_of(move |node| {
+            let node = node.name.clone();
+            move |wiring: &mut Wiring<'_>, next: Edge<Option<F>, Subscription<K>>| {
+                Ok(Box::new(SubscriptionReceive {
+                    node: node.clone(),
+                    store: wiring.key_value_store(&store)?,
+                    next,
+                }) as Edge<Option<F>, Subscription<K>>)
+            }
+        })
+    }
+
+    fn join_foreign(&self) -> Lower {
+        let view = Arc::clone(&self.right_view);
+        operator_of(move |node| {
+            let node = node.name.clone();
+            move |wiring: &mut Wiring<'_>, next: Edge<K, Response<W>>| {
+                Ok(Box::new(SubscriptionJoin {
+                    node: node.clone(),
+                    right: view(wiring)?,
+                    next,
+                }) as Edge<Option<F>, Subscription<K>>)
+            }
+        })
+    }
+
+    fn foreign_join(&self) -> Lower {
+        let (store, topic) = (self.names.store.clone(), self.names.registration_topic.clone());
+        let (foreign_key, primary_key) = (Arc::clone(&self.right.key), Arc::clone(&self.left.key));
+        operator_of(move |node| {
+            let node = node.name.clone();
+            move |wiring: &mut Wiring<'_>, next: Edge<K, Response<W>>| {
+                Ok(Box::new(ForeignTableJoin {
+                    node: node.clone(),
+                    store: wiring.key_value_store(&store)?,
+                    keys: CombinedKeySerde {
+                        foreign_key: Arc::clone(&foreign_key),
+                        primary_key: Arc::clone(&primary_key),
+                    },
+                    foreign_key_serde: Arc::clone(&foreign_key),
+                    topic: topic.clone(),
+                    next,
+                }) as Edge<F, Change<W>>)
+            }
+        })
+    }
+}
+
+fn hashed_by<T>(wiring: &Wiring<'_>, serde: &Arc<dyn Serde<T>>, topic: &str, suffix: &str) -> HashedBy<T> {
+    HashedBy {
+        serde: Arc::clone(serde),
+        topic: format!("{}-{topic}-{suffix}", wiring.application_id()),
+    }
+}
+
+/// A topic between two sub-topologies.
+fn exchange(plan: &mut Plan, name: &str, parents: Vec<PlanId>, lower: Lower) -> PlanId {
+    let mut node = PlanNode::new(name.to_owned(), parents, lower);
+    node.kind = Kind::Exchange;
+    node.key = KeyEffect::Settles;
+    plan.add(node)
+}
+
+fn write_and_read<A: Data, B: Data>(
+    topic: String,
+    sink: String,
+    written: SinkOptions<A, B>,
+    read: SourceOptions<A, B>,
+) -> Lower {
+    Box::new(move |lowering| {
+        let parents = lowering.parents::<A, B>();
+        let name = lowering.node.name.as_str();
+        let builder = &mut *lowering.builder;
+        builder.add_repartition_topic(&topic, None);
+        let topic = TopicName::internal(topic);
+        builder.add_sink(sink, topic.clone(), &parents, written);
+        let source = builder.add_source(name, [topic], read);
+        Lowered::source(source.id(), source)
+    })
+}

@@ -1,0 +1,263 @@
+//! What the two sides of a foreign-key join send each other, and its bytes: those of Kafka Streams, whose topics and stores can be
+//! taken over.
+
+use std::fmt::{self, Debug};
+use std::io::Cursor;
+use std::sync::Arc;
+
+use streams_core::serde::{Serde, SerdeError};
+
+/// Of a value's bytes. Tells whether an answer is about the value that is there now.
+pub(crate) type ValueHash = [u8; 16];
+
+/// Seed of Kafka's `Murmur3`.
+const SEED: u32 = 104_729;
+const VERSION: u8 = 1;
+const RESPONSE_VERSION: u8 = 0;
+const HASH_IS_NULL: u8 = 0x80;
+
+/// The hash of a value's bytes, as Kafka Streams takes it.
+pub(crate) fn hash(bytes: &[u8]) -> ValueHash {
+    let hash = murmur3::murmur3_x64_128(&mut Cursor::new(bytes), SEED).unwrap_or_default();
+    // The lower half comes first.
+    hash.rotate_left(64).to_be_bytes()
+}
+
+/// What the right side is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Instruction {
+    DeleteKeyNoPropagate = 0,
+    DeleteKeyAndPropagate = 1,
+    PropagateNullIfNoFkValAvailable = 2,
+    PropagateOnlyIfFkValAvailable = 3,
+}
+
+/// A row of the left table that wants the row of its foreign key (`SubscriptionWrapper`).
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Subscription<K> {
+    /// Of its value; `None` if it was deleted.
+    pub(crate) hash: Option<ValueHash>,
+    pub(crate) instruction: Instruction,
+    pub(crate) primary_key: K,
+    /// Where the answer must go.
+    pub(crate) primary_partition: i32,
+}
+
+/// The row of a foreign key, for a row of the left table (`SubscriptionResponseWrapper`).
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Response<V> {
+    pub(crate) hash: Option<ValueHash>,
+    pub(crate) value: Option<V>,
+    /// Not written: where it goes.
+    pub(crate) primary_partition: i32,
+}
+
+/// Key of a subscription in its store: all of a foreign key are together (`CombinedKey`).
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct CombinedKey<F, K> {
+    pub(crate) foreign_key: F,
+    pub(crate) primary_key: K,
+}
+
+pub(crate) struct SubscriptionSerde<K>(pub(crate) Arc<dyn Serde<K>>);
+pub(crate) struct ResponseSerde<V>(pub(crate) Arc<dyn Serde<V>>);
+pub(crate) struct CombinedKeySerde<F, K> {
+    pub(crate) foreign_key: Arc<dyn Serde<F>>,
+    pub(crate) primary_key: Arc<dyn Serde<K>>,
+}
+
+impl<F, K> CombinedKeySerde<F, K> {
+    /// What the keys of all subscriptions to a foreign key begin with.
+    pub(crate) fn prefix(&self, topic: &str, foreign_key: &F) -> Result<Vec<u8>, SerdeError> {
+        let mut out = vec![0; 4];
+        self.foreign_key.serialize(topic, foreign_key, &mut out)?;
+        let length =
+            i32::try_from(out.len() - 4).map_err(|_| SerdeError::new("a foreign key of more than 2 GiB"))?;
+        out[..4].copy_from_slice(&length.to_be_bytes());
+        Ok(out)
+    }
+}
+
+fn write_head(version: u8, instruction: Option<Instruction>, hash: Option<&ValueHash>, out: &mut Vec<u8>) {
+    out.push(if hash.is_none() {
+        version | HASH_IS_NULL
+    } else {
+        version
+    });
+    out.extend(instruction.map(|instruction| instruction as u8));
+    out.extend_from_slice(hash.map_or(&[][..], |hash| hash));
+}
+
+/// The hash, and what follows it, of bytes whose first says whether there is one.
+fn read_hash(first: u8, rest: &[u8]) -> Result<(Option<ValueHash>, &[u8]), SerdeError> {
+    if first & HASH_IS_NULL != 0 {
+        return Ok((None, rest));
+    }
+    let (hash, rest) = rest
+        .split_first_chunk::<16>()
+        .ok_or_else(|| SerdeError::new("a message of a foreign-key join ends within its 16 bytes of hash"))?;
+    Ok((Some(*hash), rest))
+}
+
+fn cut_short() -> SerdeError {
+    SerdeError::new("a message of a foreign-key join is cut short")
+}
+
+impl<K> Serde<Subscription<K>> for SubscriptionSerde<K> {
+    fn serialize(&self, topic: &str, value: &Subscription<K>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        write_head(VERSION, Some(value.instruction), value.hash.as_ref(), out);
+        self.0.serialize(topic, &value.primary_key, out)?;
+        out.extend_from_slice(&value.primary_partition.to_be_bytes());
+        Ok(())
+    }
+
+    fn deserialize(&self, topic: &str, bytes: &[u8]) -> Result<Subscription<K>, SerdeError> {
+        let [first, instruction, rest @ ..] = bytes else {
+            return Err(cut_short());
+        };
+        let version = first & !HASH_IS_NULL;
+        if version != VERSION {
+            return Err(SerdeError::new(format!(
+                "a subscription of version {version}, where {VERSION} is known: it was written by an application of another version"
+            )));
+        }
+        let instruction = match instruction {
+            0 => Instruction::DeleteKeyNoPropagate,
+            1 => Instruction::DeleteKeyAndPropagate,
+            2 => Instruction::PropagateNullIfNoFkValAvailable,
+            3 => Instruction::PropagateOnlyIfFkValAvailable,
+            other => return Err(SerdeError::new(format!("there is no instruction {other}"))),
+        };
+        let (hash, rest) = read_hash(*first, rest)?;
+        let (primary_key, partition) = rest.split_last_chunk::<4>().ok_or_else(cut_short)?;
+        Ok(Subscription {
+            hash,
+            instruction,
+            primary_key: self.0.deserialize(topic, primary_key)?,
+            primary_partition: i32::from_be_bytes(*partition),
+        })
+    }
+}
+
+impl<V> Serde<Response<V>> for ResponseSerde<V> {
+    fn serialize(&self, topic: &str, value: &Response<V>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        write_head(RESPONSE_VERSION, None, value.hash.as_ref(), out);
+        match &value.value {
+            Some(value) => self.0.serialize(topic, value, out),
+            None => Ok(()),
+        }
+    }
+
+    fn deserialize(&self, topic: &str, bytes: &[u8]) -> Result<Response<V>, SerdeError> {
+        let (first, rest) = bytes.split_first().ok_or_else(cut_short)?;
+        let version = first & !HASH_IS_NULL;
+        if version != RESPONSE_VERSION {
+            return Err(SerdeError::new(format!(
+                "a response of version {version}, where {RESPONSE_VERSION} is known"
+            )));
+        }
+        let (hash, rest) = read_hash(*first, rest)?;
+        let value = if rest.is_empty() {
+            None
+        } else {
+            Some(self.0.deserialize(topic, rest)?)
+        };
+        Ok(Response {
+            hash,
+            value,
+            primary_partition: -1,
+        })
+    }
+}
+
+impl<F, K> Serde<CombinedKey<F, K>> for CombinedKeySerde<F, K> {
+    fn serialize(&self, topic: &str, value: &CombinedKey<F, K>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        out.extend_from_slice(&self.prefix(topic, &value.foreign_key)?);
+        self.primary_key.serialize(topic, &value.primary_key, out)
+    }
+
+    fn deserialize(&self, topic: &str, bytes: &[u8]) -> Result<CombinedKey<F, K>, SerdeError> {
+        let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(cut_short)?;
+        let length = usize::try_from(i32::from_be_bytes(*length)).map_err(|_| cut_short())?;
+        let (foreign_key, primary_key) = rest.split_at_checked(length).ok_or_else(cut_short)?;
+        Ok(CombinedKey {
+            foreign_key: self.foreign_key.deserialize(topic, foreign_key)?,
+            primary_key: self.primary_key.deserialize(topic, primary_key)?,
+        })
+    }
+}
+
+impl<K> Debug for SubscriptionSerde<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SubscriptionSerde").field(&self.0).finish()
+    }
+}
+
+impl<V> Debug for ResponseSerde<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ResponseSerde").field(&self.0).finish()
+    }
+}
+
+impl<F, K> Debug for CombinedKeySerde<F, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CombinedKeySerde")
+            .field("foreign_key", &self.foreign_key)
+            .field("primary_key", &self.primary_key)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use streams_core::serde::DefaultSerde;
+
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Bytes that Kafka Streams wrote.
+    #[test]
+    fn bytes_are_kafkas() {
+        let serde = SubscriptionSerde(String::default_serde());
+        let subscription = Subscription {
+            hash: Some(hash(b"b")),
+            instruction: Instruction::PropagateNullIfNoFkValAvailable,
+            primary_key: "k1".to_owned(),
+            primary_partition: 0,
+        };
+        let mut bytes = Vec::new();
+        serde.serialize("t", &subscription, &mut bytes).unwrap();
+        assert_eq!(hex(&bytes), "01028fcddcf69451e798b08f9eddfc30e0056b3100000000");
+        assert_eq!(serde.deserialize("t", &bytes).unwrap(), subscription);
+        for cut in 0..6 {
+            assert!(serde.deserialize("t", &bytes[..cut]).is_err(), "{cut}");
+        }
+
+        let serde = ResponseSerde(String::default_serde());
+        let response = Response {
+            hash: Some(hash(b"b")),
+            value: None::<String>,
+            primary_partition: -1,
+        };
+        let mut bytes = Vec::new();
+        serde.serialize("t", &response, &mut bytes).unwrap();
+        assert_eq!(hex(&bytes), "008fcddcf69451e798b08f9eddfc30e005");
+        assert_eq!(serde.deserialize("t", &bytes).unwrap(), response);
+
+        let serde = CombinedKeySerde {
+            foreign_key: String::default_serde(),
+            primary_key: String::default_serde(),
+        };
+        let key = CombinedKey {
+            foreign_key: "f1".to_owned(),
+            primary_key: "f2".to_owned(),
+        };
+        let mut bytes = Vec::new();
+        serde.serialize("t", &key, &mut bytes).unwrap();
+        assert_eq!(hex(&bytes), "0000000266316632");
+        assert_eq!(serde.deserialize("t", &bytes).unwrap(), key);
+    }
+}
