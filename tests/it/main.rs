@@ -3,5 +3,6 @@
 
 mod compile_fail;
 mod examples;
+mod restarts;
 mod runtime;
 mod tidy;

@@ -1,0 +1,295 @@
+//! Applications that are stopped and started again, with their state and without, give what they give in one go.
+//!
+//! What they give in one go is the test driver's answer. Input is in the order of its timestamps, so that both process it in the
+//! same order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{BrokerConfig, EmbeddedBroker};
+use streams_dsl::Headers;
+use streams_dsl::log::{
+    ConsumerConfig, Isolation, Log, NewTopic, OffsetSpec, ProducerConfig, RecordView, TopicPartition,
+};
+use streams_dsl::prelude::*;
+use streams_dsl::testing::WrittenRecord;
+use streams_dsl::time::SystemClock;
+use tempfile::TempDir;
+
+const INPUTS: [&str; 2] = ["left", "right"];
+const RECORDS: i64 = 600;
+const RESTARTS: usize = 6;
+
+/// Topic, key, value, timestamp.
+type Input = (&'static str, String, String, i64);
+/// Key, value, timestamp.
+type Output = (Vec<u8>, Option<Vec<u8>>, i64);
+
+/// Keys come again and again, and now and then time makes a jump.
+fn input() -> Vec<Input> {
+    let record = |n: i64| {
+        let topic = INPUTS[usize::from(n * 7 % 3 == 1)];
+        let key = format!("k{}", n * 5 % 11);
+        (
+            topic,
+            key,
+            format!("{}:{n}", n * 3 % 4),
+            1_000 + n * 13 + n / 100 * 900,
+        )
+    };
+    (0..RECORDS).map(record).collect()
+}
+
+fn in_one_go(topology: &Topology) -> Vec<Output> {
+    let driver = TopologyTestDriver::new(topology).unwrap();
+    let described = topology.describe();
+    for (topic, key, value, timestamp_ms) in input() {
+        if !described.contains(&format!("(topics: [{topic}])")) {
+            continue;
+        }
+        let record = WrittenRecord {
+            key: Some(key.into_bytes().into()),
+            value: Some(value.into_bytes().into()),
+            timestamp_ms,
+            headers: Headers::default(),
+        };
+        driver.pipe_raw(topic, &record).unwrap();
+    }
+    let output = |record: &WrittenRecord| {
+        let value = record.value.as_ref().map(|value| value.to_vec());
+        (record.key.as_ref().unwrap().to_vec(), value, record.timestamp_ms)
+    };
+    driver.written("out").iter().map(output).collect()
+}
+
+fn with_restarts(topology: &Topology) -> Vec<Output> {
+    let dir = TempDir::new().unwrap();
+    let clock = Arc::new(SystemClock::default());
+    let broker = EmbeddedBroker::open(&dir.path().join("broker"), BrokerConfig::embedded(), clock).unwrap();
+    let log: Arc<dyn Log> = broker;
+    for topic in INPUTS.into_iter().chain(["out"]) {
+        log.admin()
+            .unwrap()
+            .create_topic(&NewTopic::new(topic, 1))
+            .unwrap();
+    }
+    let state = dir.path().join("state");
+    let input = input();
+    for (run, chunk) in input.chunks(input.len().div_ceil(RESTARTS)).enumerate() {
+        send(&*log, chunk);
+        let config = StreamsConfig::new("app").state_dir(&state).num_stream_threads(2);
+        let streams = Streams::start(topology, config, Arc::clone(&log)).unwrap();
+        wait(&streams);
+        streams.close().unwrap();
+        if run % 2 == 1 {
+            std::fs::remove_dir_all(&state).unwrap();
+        }
+    }
+    read(&*log)
+}
+
+fn send(log: &dyn Log, records: &[Input]) {
+    let mut producer = log.producer(&ProducerConfig::new("test")).unwrap();
+    let headers = Headers::default();
+    for (topic, key, value, timestamp_ms) in records {
+        let handle = producer.topic(topic).unwrap();
+        let record = RecordView {
+            key: Some(key.as_bytes()),
+            value: Some(value.as_bytes()),
+            timestamp_ms: *timestamp_ms,
+            headers: &headers,
+        };
+        producer.send(handle, 0, record).unwrap();
+    }
+    producer.flush().unwrap();
+}
+
+fn wait(streams: &Streams) {
+    for _ in 0..3_000 {
+        if streams.caught_up().unwrap() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("not caught up after 30 s: {:?}", streams.state());
+}
+
+fn read(log: &dyn Log) -> Vec<Output> {
+    let partition = TopicPartition::new("out", 0);
+    let of = std::slice::from_ref(&partition);
+    let mut admin = log.admin().unwrap();
+    let end = admin
+        .offsets(of, OffsetSpec::Latest, Isolation::ReadCommitted)
+        .unwrap()[0];
+    let mut consumer = log.consumer(&ConsumerConfig::new("test")).unwrap();
+    consumer.assign(&[(partition, Some(0))]).unwrap();
+    let (mut position, mut found) = (0, Vec::new());
+    while position < end {
+        for fetched in consumer.poll(Duration::from_secs(1)).unwrap() {
+            position = fetched.next_offset;
+            for (index, span) in fetched.records.spans.iter().enumerate() {
+                let (key, value) = (fetched.records.key(index), fetched.records.value(index));
+                found.push((
+                    key.unwrap().to_vec(),
+                    value.map(<[u8]>::to_vec),
+                    span.timestamp_ms,
+                ));
+            }
+        }
+    }
+    found
+}
+
+fn built(optimization: Optimization, add: impl FnOnce(&StreamsBuilder)) -> Topology {
+    let builder = StreamsBuilder::new();
+    add(&builder);
+    builder.build_with(optimization).unwrap()
+}
+
+/// One sub-topology: all of the output is the same.
+fn check(name: &str, topology: &Topology) {
+    let expected = in_one_go(topology);
+    assert!(
+        expected.len() > 20,
+        "{name}: {} results show nothing",
+        expected.len()
+    );
+    let found = with_restarts(topology);
+    let text = |output: Option<&Output>| {
+        output.map(|(key, value, timestamp_ms)| {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            (text(key), value.as_deref().map(text), *timestamp_ms)
+        })
+    };
+    for index in 0..expected.len().max(found.len()) {
+        assert_eq!(
+            text(found.get(index)),
+            text(expected.get(index)),
+            "{name}, result {index}"
+        );
+    }
+}
+
+fn within(ms: u64) -> JoinWindows {
+    JoinWindows::of_time_difference_and_grace(Duration::from_millis(ms), Duration::from_millis(20))
+}
+
+#[test]
+fn joins_of_streams_keep_what_waits_for_its_match() {
+    let topology = built(Optimization::NONE, |builder| {
+        let left = builder.stream::<String, String>("left");
+        let right = builder.stream::<String, String>("right");
+        let joined = left.outer_join_stream(&right, |a, b| format!("{a:?}+{b:?}"), within(90));
+        joined.to("out");
+    });
+    check("outer join", &topology);
+    let topology = built(Optimization::ALL, |builder| {
+        let left = builder.stream::<String, String>("left");
+        left.join_stream(&left, |a, b| format!("{a}+{b}"), within(400))
+            .to("out");
+    });
+    check("self-join", &topology);
+}
+
+#[test]
+fn windows_that_wait_to_close_are_sent_once() {
+    let size = Duration::from_millis(200);
+    let retention = Duration::from_secs(5);
+    let count = || Materialized::named("counts").retention(retention);
+    let topology = built(Optimization::NONE, |builder| {
+        let grouped = builder.stream::<String, String>("left").group_by_key();
+        let windowed = grouped.windowed_by(TimeWindows::of_size_with_no_grace(size));
+        windowed
+            .emit_on_window_close()
+            .count(count())
+            .to_stream()
+            .to("out");
+    });
+    check("tumbling", &topology);
+    let topology = built(Optimization::NONE, |builder| {
+        let grouped = builder.stream::<String, String>("left").group_by_key();
+        let windowed = grouped.windowed_by(SlidingWindows::of_time_difference_with_no_grace(size));
+        windowed
+            .emit_on_window_close()
+            .count(count())
+            .to_stream()
+            .to("out");
+    });
+    check("sliding", &topology);
+    let topology = built(Optimization::NONE, |builder| {
+        let grouped = builder.stream::<String, String>("left").group_by_key();
+        let windowed = grouped.windowed_by(SessionWindows::of_inactivity_gap_with_no_grace(size));
+        windowed
+            .emit_on_window_close()
+            .count(count())
+            .to_stream()
+            .to("out");
+    });
+    check("sessions", &topology);
+}
+
+#[test]
+fn what_is_suppressed_is_sent_once() {
+    let size = Duration::from_millis(200);
+    let topology = built(Optimization::NONE, |builder| {
+        let grouped = builder.stream::<String, String>("left").group_by_key();
+        let counts = grouped
+            .windowed_by(TimeWindows::of_size_with_no_grace(size))
+            .count(Materialized::named("counts"));
+        counts
+            .suppress(Suppressed::until_window_closes(BufferConfig::unbounded()))
+            .to_stream()
+            .to("out");
+    });
+    check("until windows close", &topology);
+    let topology = built(Optimization::NONE, |builder| {
+        let table = builder.table::<String, String>("left", Materialized::named("table"));
+        let limit = Suppressed::until_time_limit(size, BufferConfig::max_records(6));
+        table.suppress(limit).to_stream().to("out");
+    });
+    check("until a time limit", &topology);
+}
+
+#[test]
+fn cogrouped_streams_share_their_store() {
+    let topology = built(Optimization::NONE, |builder| {
+        let left = builder.stream::<String, String>("left").group_by_key();
+        let right = builder.stream::<String, String>("right").group_by_key();
+        let both = left
+            .cogroup(|_, _, n: i64| n + 1)
+            .cogroup(&right, |_, _, n| n + 1_000);
+        both.aggregate(|| 0, Materialized::named("sums"))
+            .to_stream()
+            .to("out");
+    });
+    check("cogroup", &topology);
+}
+
+#[test]
+fn a_table_can_be_restored_from_its_source() {
+    let topology = built(Optimization::ALL, |builder| {
+        let table = builder.table::<String, String>("right", Materialized::named("table"));
+        let stream = builder.stream::<String, String>("left");
+        stream.left_join(&table, |a, b| format!("{a}+{b:?}")).to("out");
+    });
+    check("source as changelog", &topology);
+}
+
+#[test]
+fn foreign_keys_are_joined_in_the_end() {
+    let topology = built(Optimization::NONE, |builder| {
+        let left = builder.table::<String, String>("left", Materialized::named("left"));
+        let right = builder.table::<String, String>("right", Materialized::named("right"));
+        let foreign_key = |_: &String, value: &String| Some(format!("k{}", value.split(':').next()?));
+        let joined = left.left_join_foreign_key(&right, foreign_key, |a, b| format!("{a}+{b:?}"));
+        joined.to_stream().to("out");
+    });
+    // Rows and answers overtake each other: what counts is what is there in the end.
+    let last = |outputs: Vec<Output>| -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+        outputs.into_iter().map(|(key, value, _)| (key, value)).collect()
+    };
+    let expected = last(in_one_go(&topology));
+    assert_eq!(expected.len(), 11);
+    assert_eq!(last(with_restarts(&topology)), expected);
+}
