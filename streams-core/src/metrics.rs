@@ -22,19 +22,22 @@ pub enum DropReason {
     InvalidTimestamp,
     /// Its bytes could not be read, and the handler said to go on.
     Deserialization,
+    /// A join or an aggregation of a versioned table: there is a newer row.
+    OutOfOrder,
     /// An answer of a foreign-key join whose row is another by now.
     StaleResponse,
 }
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [DropReason; 7] = [
+    pub const ALL: [DropReason; 8] = [
         DropReason::NullKey,
         DropReason::NullValue,
         DropReason::UnexpectedNull,
         DropReason::Late,
         DropReason::InvalidTimestamp,
         DropReason::Deserialization,
+        DropReason::OutOfOrder,
         DropReason::StaleResponse,
     ];
 }
@@ -48,6 +51,7 @@ impl Display for DropReason {
             DropReason::Late => "late",
             DropReason::InvalidTimestamp => "invalid-timestamp",
             DropReason::Deserialization => "deserialization",
+            DropReason::OutOfOrder => "out-of-order",
             DropReason::StaleResponse => "stale-response",
         })
     }

@@ -11,7 +11,7 @@ use crate::context::TaskContext;
 use crate::edge::{Edge, Process, Shared};
 use crate::error::{ProcessCause, ProcessError, ProcessResult, Result};
 use crate::record::Record;
-use crate::store::{KeyValueStore, SessionStore, WindowStore};
+use crate::store::{KeyValueStore, SessionStore, VersionedKeyValueStore, WindowStore};
 use crate::topology::Wiring;
 
 /// What user code may fail with.
@@ -88,6 +88,17 @@ impl ProcessorInit<'_, '_> {
     /// If it is not connected, or of another type.
     pub fn session_store<K: 'static, V: 'static>(&self, name: &str) -> Result<SessionStore<K, V>> {
         self.wiring.session_store(name)
+    }
+
+    /// A versioned store connected to this processor.
+    ///
+    /// # Errors
+    /// If it is not connected, or of another type.
+    pub fn versioned_store<K: 'static, V: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<VersionedKeyValueStore<K, V>> {
+        self.wiring.versioned_store(name)
     }
 
     /// Has [`Processor::punctuate`] called at this interval; at least a millisecond.

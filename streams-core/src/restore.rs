@@ -12,7 +12,7 @@ use state_store::{KeyValueStore, WriteBatch};
 
 use crate::error::{LogError, Result};
 use crate::log::{Admin, Consumer, Fetched, Isolation, OffsetSpec, TopicPartition};
-use crate::store::TaskStore;
+use crate::store::{RestoredRow, TaskStore};
 use crate::task::StartPosition;
 
 /// Restores the stores of one thread's tasks.
@@ -23,11 +23,21 @@ pub(crate) struct Restorer {
     batch: WriteBatch,
 }
 
-#[derive(Debug)]
 struct Restoring {
     store: Arc<dyn KeyValueStore>,
+    row: RestoredRow,
     position: i64,
     end_offset: i64,
+}
+
+impl std::fmt::Debug for Restoring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Restoring")
+            .field("store", &self.store)
+            .field("position", &self.position)
+            .field("end_offset", &self.end_offset)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Restorer {
@@ -64,11 +74,12 @@ impl Restorer {
             let position = start_position(store.bytes(), &partition, log_start, end_offset)?;
             if position < end_offset {
                 tracing::info!(store = store.name(), %partition, position, end_offset, "restoring");
-                let store = Arc::clone(store.bytes());
+                let (row, store) = (store.restored(), Arc::clone(store.bytes()));
                 self.restoring.insert(
                     partition,
                     Restoring {
                         store,
+                        row,
                         position,
                         end_offset,
                     },
@@ -123,7 +134,7 @@ impl Restorer {
             return Ok(false);
         };
         self.batch.clear();
-        let mut row = Vec::new();
+        let (mut row_key, mut row) = (Vec::new(), Vec::new());
         for (index, span) in fetched.records.spans.iter().enumerate() {
             // What a task reads from a topic is not in the stores that are restored from it.
             if span.offset >= restoring.end_offset {
@@ -132,14 +143,13 @@ impl Restorer {
             let Some(key) = fetched.records.key(index) else {
                 continue;
             };
-            match fetched.records.value(index) {
-                Some(value) => {
-                    row.clear();
-                    row.extend_from_slice(&span.timestamp_ms.to_be_bytes());
-                    row.extend_from_slice(value);
-                    self.batch.put(key, &row);
-                }
-                None => self.batch.delete(key),
+            row_key.clear();
+            row.clear();
+            let value = fetched.records.value(index);
+            if (restoring.row)(key, value, span.timestamp_ms, &mut row_key, &mut row) {
+                self.batch.put(&row_key, &row);
+            } else {
+                self.batch.delete(&row_key);
             }
         }
         restoring.position = fetched.next_offset.min(restoring.end_offset);

@@ -17,17 +17,19 @@ mod builder;
 mod cached;
 mod key_value;
 mod session;
+pub(crate) mod versioned;
 mod window;
 
 pub use buffer::{Evicted, RecordContext, TimeOrderedBuffer};
 pub use builder::{
     KeyValueStoreBuilder, SessionStoreBuilder, StoreBuilder, StoreKind, TimeOrderedBufferBuilder,
-    WindowStoreBuilder,
+    VersionedKeyValueStoreBuilder, WindowStoreBuilder,
 };
 pub(crate) use builder::{OpenStore, OpenedStore, StoreSpec};
-pub(crate) use cached::{Changelog, TaskStore};
+pub(crate) use cached::{Changelog, RestoredRow, TaskStore};
 pub use key_value::{KeyValueIter, KeyValueStore};
 pub use session::{Session, SessionIter, SessionStore};
+pub use versioned::{Validity, VersionedKeyValueStore};
 pub use window::{WindowIter, WindowStore};
 
 use crate::error::ProcessCause;

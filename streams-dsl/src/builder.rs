@@ -14,7 +14,7 @@ use streams_core::topology::{SourceOptions, TimestampExtractor, TopicName, Topol
 
 use crate::lower::{Lower, Lowered, lower};
 use crate::names::prefix;
-use crate::operators::table_source::TableSource;
+use crate::operators::table_source::{TableSource, VersionedTableSource};
 use crate::optimize::Optimization;
 use crate::options::{Consumed, Materialized};
 use crate::plan::{KeyEffect, Kind, Plan, PlanNode, PlanStore, SharedPlan, TableState};
@@ -190,7 +190,12 @@ impl StreamsBuilder {
         let value_serde = consumed.value_serde.resolve(None);
         let named = materialized.name.is_some();
         let stored_serde = materialized.value_serde.clone().resolve(Some(&value_serde));
-        plan.stores.push(stores::key_value(
+        let is_versioned = materialized.history_ms.is_some();
+        if is_versioned && !named {
+            plan.problems
+                .push(format!("{name}: a versioned table needs a name for its store"));
+        }
+        plan.stores.push(stores::table(
             materialized,
             &store,
             Arc::clone(&key_serde),
@@ -205,7 +210,7 @@ impl StreamsBuilder {
             TopicName::external(topic),
             options,
             Arc::clone(&key_serde),
-            store.clone(),
+            (store.clone(), is_versioned),
         );
         let mut node = PlanNode::new(name, Vec::new(), lower);
         node.kind = Kind::TableSource {
@@ -214,6 +219,7 @@ impl StreamsBuilder {
             store: store.clone(),
         };
         node.key = KeyEffect::Settles;
+        node.is_versioned = Some(is_versioned);
         if named {
             node.stores.push(store.clone());
             node.table = TableState::Stored(store.clone());
@@ -221,7 +227,7 @@ impl StreamsBuilder {
             node.table = TableState::OnDemand(store.clone());
         }
         let node = plan.add(node);
-        let view = view::key_value(&store);
+        let view = view::of_table(&store, is_versioned);
         KTable::new(Rc::clone(&self.plan), node, key_serde, Some(stored_serde), view)
     }
 
@@ -268,7 +274,7 @@ fn lower_table<K: Data, V: Data>(
     topic: TopicName,
     options: SourceOptions<K, Option<V>>,
     key_serde: Arc<dyn Serde<K>>,
-    store: String,
+    store: (String, bool),
 ) -> Lower {
     Box::new(move |lowering| {
         let node = lowering.node;
@@ -286,11 +292,11 @@ fn lower_table<K: Data, V: Data>(
     })
 }
 
-/// The live node of a table's beginning.
+/// The live node of a table's beginning. `store` is a name, and whether it is versioned.
 pub(crate) fn table_source<K: Data, U: Data, V: Data, F>(
     node: &PlanNode,
     key_serde: Arc<dyn Serde<K>>,
-    store: String,
+    (store, is_versioned): (String, bool),
     value: F,
 ) -> impl Fn(&mut Wiring<'_>, Edge<K, Change<V>>) -> Result<Edge<K, U>> + Send + Sync + use<K, U, V, F>
 where
@@ -299,6 +305,16 @@ where
     let (name, send_old) = (node.name.clone(), node.send_old_values);
     let stored = node.stores.contains(&store);
     move |wiring, next| {
+        if is_versioned {
+            return Ok(Box::new(VersionedTableSource {
+                node: name.clone(),
+                key_serde: Arc::clone(&key_serde),
+                value: value.clone(),
+                store: wiring.versioned_store::<K, V>(&store)?,
+                send_old,
+                next,
+            }));
+        }
         let store = if stored {
             Some(wiring.key_value_store::<K, V>(&store)?)
         } else {

@@ -9,4 +9,6 @@ pub(crate) struct Change<V> {
     pub(crate) new: Option<V>,
     /// The value until now, if it is sent.
     pub(crate) old: Option<V>,
+    /// No newer value of the key is known: only versioned tables know better.
+    pub(crate) is_latest: bool,
 }

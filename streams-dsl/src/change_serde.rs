@@ -72,16 +72,19 @@ impl<V> Serde<Change<V>> for ChangeSerde<V> {
             OLD_ONLY => Ok(Change {
                 new: None,
                 old: read(bytes)?,
+                is_latest: true,
             }),
             NEW_ONLY => Ok(Change {
                 new: read(bytes)?,
                 old: None,
+                is_latest: true,
             }),
             BOTH => {
                 let (new, old) = split(bytes)?;
                 Ok(Change {
                     new: read(new)?,
                     old: read(old)?,
+                    is_latest: true,
                 })
             }
             other => Err(SerdeError::new(format!("a change has the unknown flag {other}"))),
@@ -134,6 +137,7 @@ mod tests {
         Change {
             new: new.map(str::to_owned),
             old: old.map(str::to_owned),
+            is_latest: true,
         }
     }
 

@@ -363,9 +363,11 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         );
         plan.stores.push(stored);
         let (keys, store_name) = (Arc::clone(&key_serde), store.clone());
-        let lower =
-            operator_of(move |node| builder::table_source(node, keys, store_name, |value: Option<R>| value));
+        let lower = operator_of(move |node| {
+            builder::table_source(node, keys, (store_name, false), |value: Option<R>| value)
+        });
         let mut node = PlanNode::new(self.names.result.clone(), vec![resolver], lower);
+        node.is_versioned = Some(false);
         if named {
             node.stores.push(store.clone());
             node.table = TableState::Stored(store.clone());
@@ -394,12 +396,13 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         let (value_serde, foreign_key_serde) = (Arc::clone(&self.left.value), Arc::clone(&self.right.key));
         let topic = self.names.registration_topic.clone();
         operator_of(move |node| {
-            let node = node.name.clone();
+            let (node, uses_versions) = (node.name.clone(), node.uses_versions);
             move |wiring: &mut Wiring<'_>, next: Edge<Option<F>, Subscription<K>>| {
                 Ok(Box::new(SubscriptionSend {
                     node: node.clone(),
                     extract: Arc::clone(&extract),
                     is_left,
+                    uses_versions,
                     value: hashed_by(wiring, &value_serde, &topic, "vh"),
                     foreign_key: hashed_by(wiring, &foreign_key_serde, &topic, "fk"),
                     next,
@@ -465,7 +468,7 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         let (store, topic) = (self.names.store.clone(), self.names.registration_topic.clone());
         let (foreign_key, primary_key) = (Arc::clone(&self.right.key), Arc::clone(&self.left.key));
         operator_of(move |node| {
-            let node = node.name.clone();
+            let (node, uses_versions) = (node.name.clone(), node.uses_versions);
             move |wiring: &mut Wiring<'_>, next: Edge<K, Response<W>>| {
                 Ok(Box::new(ForeignTableJoin {
                     node: node.clone(),
@@ -476,6 +479,7 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
                     },
                     foreign_key_serde: Arc::clone(&foreign_key),
                     topic: topic.clone(),
+                    uses_versions,
                     next,
                 }) as Edge<F, Change<W>>)
             }

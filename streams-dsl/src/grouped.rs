@@ -203,6 +203,7 @@ pub(crate) fn aggregation(name: String, parent: PlanId, store: &str, lower: crat
     node.key = KeyEffect::Settles;
     node.stores.push(store.to_owned());
     node.table = TableState::Stored(store.to_owned());
+    node.is_versioned = Some(false);
     node
 }
 

@@ -109,13 +109,14 @@ impl<K: Data, V: Data> KTable<K, V> {
         plan.enable_old_values(self.node, true);
         let (select, sent) = (Arc::new(select), serdes.clone());
         let lower = operator_of(move |node| {
-            let node = node.name.clone();
+            let (node, uses_versions) = (node.name.clone(), node.uses_versions);
             move |_: &mut Wiring<'_>, next: Edge<KO, Change<VO>>| {
                 Ok(Box::new(TableSelect {
                     node: node.clone(),
                     select: Arc::clone(&select),
                     key_serde: Arc::clone(&sent.key),
                     value_serde: Arc::clone(&sent.value),
+                    uses_versions,
                     next,
                 }) as Edge<K, Change<V>>)
             }

@@ -109,6 +109,7 @@ mod suppressed;
 mod table;
 mod table_join;
 mod view;
+mod waiting_serde;
 mod windowed;
 mod windows;
 

@@ -91,6 +91,7 @@ where
 pub(crate) fn lower(mut plan: Plan, optimization: Optimization) -> Result<Topology> {
     merge_sources(&mut plan);
     let order = optimize(&mut plan, optimization);
+    plan.spread_versions();
     let keep_null_keys = repartitions_that_keep_null_keys(&plan);
     if !plan.problems.is_empty() {
         return Err(StreamsError::Topology(plan.problems.join("; ")));

@@ -211,6 +211,7 @@ pub struct Joined<K, V> {
     pub(crate) key_serde: SerdeOf<K>,
     pub(crate) value_serde: SerdeOf<V>,
     pub(crate) name: Option<String>,
+    pub(crate) grace_ms: Option<i64>,
 }
 
 impl<K, V> Joined<K, V> {
@@ -219,7 +220,17 @@ impl<K, V> Joined<K, V> {
             key_serde,
             value_serde,
             name: None,
+            grace_ms: None,
         }
+    }
+
+    /// Lets records of the stream wait for so long, by event time, before they are joined, so that updates of the table that come
+    /// later but are older than they are found (KIP-923). The table must be [versioned](Materialized::versioned), with a history
+    /// at least as long. Records that wait are kept in a store. Default: they do not wait.
+    #[must_use]
+    pub fn grace_period(mut self, grace: Duration) -> Self {
+        self.grace_ms = Some(millis(grace));
+        self
     }
 }
 
@@ -275,6 +286,7 @@ pub struct Materialized<V> {
     pub(crate) kind: StoreKind,
     pub(crate) logged: bool,
     pub(crate) retention_ms: Option<i64>,
+    pub(crate) history_ms: Option<i64>,
     pub(crate) changelog_configs: Vec<(String, String)>,
 }
 
@@ -300,6 +312,7 @@ impl<V> Materialized<V> {
             kind: StoreKind::Persistent,
             logged: true,
             retention_ms: None,
+            history_ms: None,
             changelog_configs: Vec::new(),
         }
     }
@@ -335,6 +348,31 @@ impl<V> Materialized<V> {
     #[must_use]
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention_ms = Some(millis(retention));
+        self
+    }
+
+    /// For tables read from a topic and made of a stream: keeps what rows were, for so long by event time (KIP-889, KIP-914). A join
+    /// then finds the row of its record's time, and what comes late changes what was and not what is. Needs a name. Default: only
+    /// what rows are.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let history = Materialized::named("prices").versioned(Duration::from_secs(3_600));
+    /// let prices = builder.table::<String, i64>("prices", history);
+    /// builder.stream::<String, i64>("sold").join(&prices, |n, price| n * price).to("paid");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("prices").pipe_at("tea".to_string(), 3_i64, 1_000)?;
+    /// driver.input("prices").pipe_at("tea".to_string(), 4_i64, 2_000)?;
+    /// driver.input("sold").pipe_at("tea".to_string(), 10_i64, 1_500)?;
+    /// assert_eq!(driver.output::<String, i64>("paid").read_key_values(), [("tea".into(), 30)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn versioned(mut self, history: Duration) -> Self {
+        self.history_ms = Some(millis(history));
         self
     }
 

@@ -45,6 +45,10 @@ pub(crate) struct PlanNode {
     pub(crate) key: KeyEffect,
     /// The values after it are others.
     pub(crate) changes_values: bool,
+    /// If it is known: whether rows it sends are of a versioned table. Else it is as its parents.
+    pub(crate) is_versioned: Option<bool>,
+    /// Set before it is lowered: its parent's rows are of a versioned table.
+    pub(crate) uses_versions: bool,
     /// An optimization did away with it.
     pub(crate) is_removed: bool,
     pub(crate) table: TableState,
@@ -136,6 +140,8 @@ impl PlanNode {
             stores: Vec::new(),
             key: KeyEffect::Keeps,
             changes_values: false,
+            is_versioned: None,
+            uses_versions: false,
             is_removed: false,
             table: TableState::None,
             send_old_values: false,
@@ -270,6 +276,31 @@ impl Plan {
                 stores
             }
             TableState::None => Vec::new(),
+        }
+    }
+
+    /// Whether a table is versioned: it or all that it is made of is kept in versioned stores.
+    pub(crate) fn is_versioned(&self, table: PlanId) -> bool {
+        let node = self.node(table);
+        let parents = &node.parents;
+        node.is_versioned
+            .unwrap_or_else(|| !parents.is_empty() && parents.iter().all(|&parent| self.is_versioned(parent)))
+    }
+
+    /// Tells each node whether its parent's rows are of a versioned table, and finds those that cannot be.
+    pub(crate) fn spread_versions(&mut self) {
+        for index in 0..self.nodes.len() {
+            let parent = self.nodes[index].parents.first().copied();
+            let uses_versions = parent.is_some_and(|parent| self.is_versioned(parent));
+            let node = &mut self.nodes[index];
+            node.uses_versions = uses_versions;
+            if uses_versions && matches!(node.table, TableState::Buffered(_)) {
+                let problem = format!(
+                    "{} holds back updates of a versioned table, which cannot be",
+                    node.name
+                );
+                self.problems.push(problem);
+            }
         }
     }
 

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use streams_core::serde::Serde;
 use streams_core::store::{
-    KeyValueStoreBuilder, SessionStoreBuilder, StoreKind, TimeOrderedBufferBuilder, WindowStoreBuilder,
+    KeyValueStoreBuilder, SessionStoreBuilder, StoreKind, TimeOrderedBufferBuilder,
+    VersionedKeyValueStoreBuilder, WindowStoreBuilder,
 };
 
 use crate::options::Materialized;
 use crate::plan::PlanStore;
 use crate::repartition::Serdes;
+use crate::waiting_serde::{WaitingKeySerde, WaitingValueSerde};
 
 /// What all kinds of stores can be told.
 #[derive(Clone)]
@@ -63,6 +65,42 @@ pub(crate) fn rows<K: 'static, V: 'static>(
         source_topic: None,
         add: Box::new(move |builder| builder.add_store(store)),
     }
+}
+
+/// The store of a table that is read from a topic, or made of a stream.
+pub(crate) fn table<K: 'static, V: Clone + 'static>(
+    materialized: Materialized<V>,
+    name: &str,
+    key_serde: Arc<dyn Serde<K>>,
+    value_serde: Arc<dyn Serde<V>>,
+) -> PlanStore {
+    let Some(history_ms) = materialized.history_ms else {
+        return key_value(materialized, name, key_serde, value_serde);
+    };
+    let store = VersionedKeyValueStoreBuilder::with_serdes(name, history_ms, key_serde, value_serde);
+    let store = settings!(store, materialized);
+    PlanStore {
+        name: name.to_owned(),
+        source_topic: None,
+        add: Box::new(move |builder| builder.add_store(store)),
+    }
+}
+
+/// Records that wait to be joined with a table.
+pub(crate) fn waiting<K: Clone + 'static, V: Clone + 'static>(
+    name: &str,
+    serdes: &Serdes<K, V>,
+) -> PlanStore {
+    let serdes = Serdes {
+        key: Arc::new(WaitingKeySerde(Arc::clone(&serdes.key))) as Arc<dyn Serde<_>>,
+        value: Arc::new(WaitingValueSerde(Arc::clone(&serdes.value))) as Arc<dyn Serde<_>>,
+    };
+    let settings = StoreSettings {
+        kind: StoreKind::Persistent,
+        logged: true,
+        changelog_configs: Vec::new(),
+    };
+    rows(name, &serdes, settings)
 }
 
 /// A buffer of updates.

@@ -15,7 +15,7 @@ use crate::operators::filter::{Filter, RequireKey};
 use crate::operators::flat_map::{FlatMap, FlatMapValues};
 use crate::operators::map::{Map, MapValues, SelectKey};
 use crate::operators::peek::{ForEach, Peek};
-use crate::operators::stream_table_join::StreamTableJoin;
+use crate::operators::stream_table_join::{StreamTableJoin, Waiting};
 use crate::options::{Grouped, Joined, Materialized, Produced, Repartitioned};
 use crate::plan::{KeyEffect, Kind, PlanId, PlanNode, SharedPlan, TableState};
 use crate::repartition::{self, Serdes};
@@ -741,7 +741,12 @@ impl<K: Data, V: Data> KStream<K, V> {
         } else {
             self.node
         };
-        plan.stores.push(stores::key_value(
+        let is_versioned = materialized.history_ms.is_some();
+        if is_versioned && !named {
+            plan.problems
+                .push(format!("{name}: a versioned table needs a name for its store"));
+        }
+        plan.stores.push(stores::table(
             materialized,
             &store,
             Arc::clone(&serdes.key),
@@ -751,9 +756,10 @@ impl<K: Data, V: Data> KStream<K, V> {
         let store_name = store.clone();
         let lower = operator_of(move |node| {
             let value = move |value: V| (!value_serde.is_null(&value)).then_some(value);
-            builder::table_source(node, key_serde, store_name, value)
+            builder::table_source(node, key_serde, (store_name, is_versioned), value)
         });
         let mut node = PlanNode::new(name, vec![parent], lower);
+        node.is_versioned = Some(is_versioned);
         if named {
             node.stores.push(store.clone());
             node.table = TableState::Stored(store.clone());
@@ -766,7 +772,7 @@ impl<K: Data, V: Data> KStream<K, V> {
             node,
             serdes.key,
             Some(serdes.value),
-            view::key_value(&store),
+            view::of_table(&store, is_versioned),
         )
     }
 }
@@ -883,7 +889,24 @@ impl<K: Data, V: Data> KStream<K, V> {
         };
         let prefix = if left { prefix::LEFT_JOIN } else { prefix::JOIN };
         let name = plan.names.processor_or(joined.name.as_deref(), prefix);
-        let lower = lower_join(join, left, serdes.clone(), Arc::clone(&table.view));
+        let buffer = joined
+            .grace_ms
+            .map(|grace_ms| (grace_ms, format!("{name}-Buffer")));
+        if let Some((_, store)) = &buffer {
+            if other.is_some_and(|other| !plan.is_versioned(other)) {
+                let problem =
+                    format!("{name}: records can wait only for a versioned table (Materialized::versioned)");
+                plan.problems.push(problem);
+            }
+            plan.stores.push(stores::waiting(store, &serdes));
+        }
+        let lower = lower_join(
+            join,
+            left,
+            serdes.clone(),
+            Arc::clone(&table.view),
+            buffer.clone(),
+        );
         let mut node = PlanNode::new(name, vec![parent], lower);
         node.takes_null_keys = left;
         node.joined = other;
@@ -891,6 +914,7 @@ impl<K: Data, V: Data> KStream<K, V> {
             node.stores = plan.look_up(other);
             plan.copartition(parent, other);
         }
+        node.stores.extend(buffer.map(|(_, store)| store));
         let node = plan.add(node);
         KStream::new(Rc::clone(&self.plan), node, Some(serdes.key), None)
     }
@@ -901,6 +925,7 @@ fn lower_join<K: Data, V: Data, T: Data, R: Data>(
     left: bool,
     serdes: Serdes<K, V>,
     view: view::OpenView<K, T>,
+    buffer: Option<(i64, String)>,
 ) -> Lower {
     let join = Arc::new(join);
     operator_of(move |node| {
@@ -914,6 +939,10 @@ fn lower_join<K: Data, V: Data, T: Data, R: Data>(
                 key_serde: key,
                 value_serde: value,
                 table: view(wiring)?,
+                waiting: match &buffer {
+                    Some((grace_ms, store)) => Some(Waiting::new(*grace_ms, wiring.key_value_store(store)?)),
+                    None => None,
+                },
                 next,
             }) as Edge<K, V>)
         }

@@ -248,6 +248,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         let mut node = PlanNode::new(name, vec![self.node], lower);
         node.stores.push(store.clone());
         node.table = TableState::Buffered(store.clone());
+        node.is_versioned = Some(false);
         let node = plan.add(node);
         let view = view::suppressed(&store, Arc::clone(&self.view));
         KTable::new(

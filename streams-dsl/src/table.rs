@@ -191,7 +191,8 @@ impl<K: Data, V: Data> KTable<K, V> {
         );
         let store = derivation.store.clone();
         let lower = operator_of(move |node| {
-            let (node, send_old) = (node.name.clone(), node.send_old_values);
+            let (send_old, uses_versions) = (node.send_old_values, node.uses_versions);
+            let node = node.name.clone();
             move |wiring: &mut Wiring<'_>, next: Edge<K, Change<V>>| {
                 let store = open::<K, V>(wiring, store.as_deref())?;
                 let (node, keep) = (node.clone(), Arc::clone(&keep));
@@ -200,6 +201,7 @@ impl<K: Data, V: Data> KTable<K, V> {
                     keep,
                     store,
                     send_old,
+                    uses_versions,
                     next,
                 }) as Edge<K, Change<V>>)
             }
@@ -399,6 +401,7 @@ impl<K, W> Derivation<K, W> {
         node.table = match &self.store {
             Some(store) => {
                 node.stores.push(store.clone());
+                node.is_versioned = Some(false);
                 TableState::Stored(store.clone())
             }
             None => TableState::Computed,

@@ -307,7 +307,8 @@ fn lower_side<K: Data, V: Data, T: Data, R: Data>(
     join: impl Fn(Option<&V>, Option<&T>) -> Option<R> + Clone + Send + Sync + 'static,
 ) -> Lower {
     operator_of(move |node| {
-        let (node, send_old) = (node.name.clone(), node.send_old_values);
+        let (send_old, uses_versions) = (node.send_old_values, node.uses_versions);
+        let node = node.name.clone();
         move |wiring: &mut Wiring<'_>, next: Edge<K, Change<R>>| {
             Ok(Box::new(TableJoinSide {
                 node: node.clone(),
@@ -316,6 +317,7 @@ fn lower_side<K: Data, V: Data, T: Data, R: Data>(
                 key_serde: Arc::clone(&key_serde),
                 other: view(wiring)?,
                 send_old,
+                uses_versions,
                 next,
                 this: PhantomData,
             }) as Edge<K, Change<V>>)

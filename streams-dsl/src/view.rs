@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use streams_core::error::Result;
 use streams_core::store::{
-    KeyValueStore, SessionStore, StoreResult, TimeOrderedBuffer, ValueAndTimestamp, WindowStore,
+    KeyValueStore, SessionStore, StoreResult, TimeOrderedBuffer, ValueAndTimestamp, VersionedKeyValueStore,
+    WindowStore,
 };
 use streams_core::topology::Wiring;
 
@@ -17,6 +18,12 @@ type Look<'a, V> = dyn FnMut(Option<(&V, i64)>) + 'a;
 pub(crate) trait TableView<K, V> {
     /// Shows the row of `key` to `look`, once. `look` must not look this table up again.
     fn read(&self, key: &K, look: &mut Look<'_, V>) -> StoreResult<()>;
+
+    /// Shows the row that `key` had at a time, if the table knows of times; else the row of now.
+    fn read_as_of(&self, key: &K, at_ms: i64, look: &mut Look<'_, V>) -> StoreResult<()> {
+        let _ = at_ms;
+        self.read(key, look)
+    }
 }
 
 /// Opens the view of a table for an operator that is connected to the stores it needs.
@@ -26,6 +33,21 @@ pub(crate) type OpenView<K, V> = Arc<dyn Fn(&Wiring<'_>) -> Result<Box<dyn Table
 pub(crate) fn key_value<K: 'static, V: 'static>(store: &str) -> OpenView<K, V> {
     let store = store.to_owned();
     Arc::new(move |wiring| Ok(Box::new(wiring.key_value_store::<K, V>(&store)?)))
+}
+
+/// The view of a table in either of these.
+pub(crate) fn of_table<K: 'static, V: Clone + 'static>(store: &str, is_versioned: bool) -> OpenView<K, V> {
+    if is_versioned {
+        versioned(store)
+    } else {
+        key_value(store)
+    }
+}
+
+/// The view of a table in a versioned store.
+pub(crate) fn versioned<K: 'static, V: Clone + 'static>(store: &str) -> OpenView<K, V> {
+    let store = store.to_owned();
+    Arc::new(move |wiring| Ok(Box::new(wiring.versioned_store::<K, V>(&store)?)))
 }
 
 /// The view of a table in a window store.
@@ -138,6 +160,27 @@ impl<K, V, W, D: Fn(&K, &V) -> Option<W>> TableView<K, W> for Derived<K, V, D> {
             let row = row.and_then(|(value, time_ms)| Some(((self.derive)(key, value)?, time_ms)));
             look(row.as_ref().map(|(value, time_ms)| (value, *time_ms)));
         })
+    }
+
+    fn read_as_of(&self, key: &K, at_ms: i64, look: &mut Look<'_, W>) -> StoreResult<()> {
+        self.parent.read_as_of(key, at_ms, &mut |row| {
+            let row = row.and_then(|(value, time_ms)| Some(((self.derive)(key, value)?, time_ms)));
+            look(row.as_ref().map(|(value, time_ms)| (value, *time_ms)));
+        })
+    }
+}
+
+impl<K, V: Clone> TableView<K, V> for VersionedKeyValueStore<K, V> {
+    fn read(&self, key: &K, look: &mut Look<'_, V>) -> StoreResult<()> {
+        let row = self.get(key)?;
+        look(row.as_ref().map(|row| (&row.value, row.timestamp_ms)));
+        Ok(())
+    }
+
+    fn read_as_of(&self, key: &K, at_ms: i64, look: &mut Look<'_, V>) -> StoreResult<()> {
+        let row = self.get_as_of(key, at_ms)?;
+        look(row.as_ref().map(|row| (&row.value, row.timestamp_ms)));
+        Ok(())
     }
 }
 

@@ -107,9 +107,6 @@ impl Interpreter {
     }
 
     fn table(&self, op: &Op) -> Answer<Made> {
-        if op.number("history_ms").is_some() {
-            return unsupported("table with history");
-        }
         Ok(Made::Table(
             self.builder.table(text(op, "topic")?, materialized(op)),
         ))
@@ -332,10 +329,10 @@ impl Interpreter {
             (Made::Table(left), Made::Table(right)) => return join_tables(&left, &right, op),
             _ => return unsupported("join of these"),
         };
+        let mut joined = op.text("name").map_or_else(Joined::default, Joined::named);
         if op.number("grace_ms").is_some() {
-            return unsupported("join with grace");
+            joined = joined.grace_period(millis(op, "grace_ms"));
         }
-        let joined = op.text("name").map_or_else(Joined::default, Joined::named);
         Ok(Made::Stream(match op.text("kind") {
             Some("inner") => {
                 let join = |v: Text, row: &Text| concatenate(v.as_deref(), "+", row.as_deref());
@@ -474,8 +471,13 @@ fn append(aggregate: Text, value: Text) -> Text {
 }
 
 fn materialized<V: DefaultSerde>(op: &Op) -> Materialized<V> {
-    op.text("store")
-        .map_or_else(Materialized::default, Materialized::named)
+    let stored = op
+        .text("store")
+        .map_or_else(Materialized::default, Materialized::named);
+    match op.number("history_ms") {
+        Some(_) => stored.versioned(millis(op, "history_ms")),
+        None => stored,
+    }
 }
 
 fn grouped(op: &Op) -> Grouped<Key, Text> {

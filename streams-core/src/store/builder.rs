@@ -9,7 +9,8 @@ use state_store::{KeySchema, Layout};
 
 use super::buffer::{LiveBuffer, Rows};
 use super::cached::{Cached, Changelog, LiveStore, TaskStore};
-use super::{KeyValueStore, SessionStore, TimeOrderedBuffer, WindowStore};
+use super::versioned::VersionSerde;
+use super::{KeyValueStore, SessionStore, TimeOrderedBuffer, VersionedKeyValueStore, WindowStore};
 use crate::serde::{DefaultSerde, Serde};
 use crate::topology::{ErasedHandle, TopicName};
 
@@ -371,6 +372,87 @@ impl<K: 'static, V: 'static> StoreBuilder for SessionStoreBuilder<K, V> {
                 }
             },
         )
+    }
+}
+
+/// Declares a [`VersionedKeyValueStore`].
+///
+/// ```
+/// use streams_core::serde::DefaultSerde;
+/// use streams_core::store::VersionedKeyValueStoreBuilder;
+///
+/// let (keys, values) = (String::default_serde(), i64::default_serde());
+/// let prices = VersionedKeyValueStoreBuilder::with_serdes("prices", 24 * 3_600_000, keys, values);
+/// ```
+#[derive(Clone, Debug)]
+pub struct VersionedKeyValueStoreBuilder<K, V> {
+    common: Common,
+    history_ms: i64,
+    key_serde: Arc<dyn Serde<K>>,
+    value_serde: Arc<dyn Serde<V>>,
+}
+
+impl<K: 'static, V: Clone + 'static> VersionedKeyValueStoreBuilder<K, V> {
+    /// A store of this name with these serdes, that knows what held up to `history_ms` of event time ago.
+    pub fn with_serdes(
+        name: impl Into<String>,
+        history_ms: i64,
+        key_serde: Arc<dyn Serde<K>>,
+        value_serde: Arc<dyn Serde<V>>,
+    ) -> Self {
+        let mut common = Common::new(name.into(), "compact");
+        // Compaction keeps the last value of a key only: not before the others are history.
+        let lag_ms = history_ms.saturating_add(CHANGELOG_ADDITIONAL_RETENTION_MS);
+        common
+            .changelog_configs
+            .insert("min.compaction.lag.ms".to_owned(), lag_ms.to_string());
+        Self {
+            common,
+            history_ms,
+            key_serde,
+            value_serde,
+        }
+    }
+
+    common_settings!();
+}
+
+impl<K: 'static, V: Clone + 'static> StoreBuilder for VersionedKeyValueStoreBuilder<K, V> {
+    fn into_spec(self) -> StoreSpec {
+        let Self {
+            common,
+            history_ms,
+            key_serde,
+            value_serde,
+        } = self;
+        let value_serde: Arc<dyn Serde<Option<V>>> = Arc::new(VersionSerde(value_serde));
+        spec(common, Layout::Plain, move |name, open| {
+            let OpenStore {
+                bytes,
+                topic,
+                changelog,
+                cache_bytes,
+                ..
+            } = open;
+            let cached = Cached::new(
+                Arc::clone(&bytes),
+                Arc::clone(&topic),
+                Arc::clone(&value_serde),
+                cache_bytes,
+            );
+            let cached = Rc::new(RefCell::new(cached.ordered().versioned()));
+            let store = LiveStore {
+                name: name.to_owned(),
+                bytes,
+                changelog,
+                cached: Rc::clone(&cached),
+            };
+            let handle = VersionedKeyValueStore::new(topic, Arc::clone(&key_serde), history_ms, cached);
+            OpenedStore {
+                store: Box::new(store),
+                handle: ErasedHandle::new(handle),
+            }
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use state_store::{Direction, WriteBatch};
 
-use super::{StoreResult, ValueAndTimestamp};
+use super::{StoreResult, ValueAndTimestamp, versioned};
 use crate::error::ProcessCause;
 use crate::log::{Producer, RecordView, TopicHandle};
 use crate::record::Headers;
@@ -35,6 +35,42 @@ pub(crate) struct Changelog {
     pub(crate) partition: i32,
     /// The topic that the rows are read from: nothing is written to it.
     pub(crate) is_source: bool,
+}
+
+/// Writes the row of a changelog record, of key, value and timestamp, into two buffers. False if the row is deleted.
+pub(crate) type RestoredRow = fn(&[u8], Option<&[u8]>, i64, &mut Vec<u8>, &mut Vec<u8>) -> bool;
+
+fn plain_row(
+    key: &[u8],
+    value: Option<&[u8]>,
+    timestamp_ms: i64,
+    row_key: &mut Vec<u8>,
+    row: &mut Vec<u8>,
+) -> bool {
+    row_key.extend_from_slice(key);
+    let Some(value) = value else { return false };
+    row.extend_from_slice(&timestamp_ms.to_be_bytes());
+    row.extend_from_slice(value);
+    true
+}
+
+fn version_row(
+    key: &[u8],
+    value: Option<&[u8]>,
+    timestamp_ms: i64,
+    row_key: &mut Vec<u8>,
+    row: &mut Vec<u8>,
+) -> bool {
+    row_key.extend_from_slice(key);
+    row_key.extend_from_slice(&timestamp_ms.max(0).to_be_bytes());
+    row.extend_from_slice(&timestamp_ms.to_be_bytes());
+    row.push(if value.is_some() {
+        versioned::IS_THERE
+    } else {
+        versioned::IS_DELETED
+    });
+    row.extend_from_slice(value.unwrap_or_default());
+    true
 }
 
 /// Up to where the task has read its partitions.
@@ -60,6 +96,11 @@ pub(crate) trait TaskStore: Debug {
     fn bytes(&self) -> &Arc<dyn state_store::KeyValueStore>;
 
     fn changelog(&self) -> Option<&Changelog>;
+
+    /// The row that a record of the changelog is: its key, and its bytes; `None` if it is deleted.
+    fn restored(&self) -> RestoredRow {
+        plain_row
+    }
 
     /// Sends the rows written since the last commit to the changelog. Returns how many.
     fn write_changelog(&self, producer: &mut dyn Producer) -> StoreResult<usize>;
@@ -116,6 +157,8 @@ pub(crate) struct Cached<V> {
     unflushed: Vec<u32>,
     /// The unflushed rows by key, for stores that are read by ranges all the time.
     ordered: Option<BTreeMap<Box<[u8]>, u32>>,
+    /// Rows are versions of a key: see `versioned.rs`.
+    is_versioned: bool,
     /// If every put is logged: what was replaced since the last commit, by its place in `unlogged`.
     superseded: Option<BTreeMap<usize, StoreResult<Superseded>>>,
     used_bytes: usize,
@@ -145,6 +188,7 @@ impl<V> Cached<V> {
             unlogged: Vec::new(),
             unflushed: Vec::new(),
             ordered: None,
+            is_versioned: false,
             superseded: None,
             used_bytes: 0,
             dirty_bytes: 0,
@@ -160,6 +204,12 @@ impl<V> Cached<V> {
     pub(crate) fn ordered(mut self) -> Self {
         self.ordered = Some(BTreeMap::new());
         self
+    }
+
+    /// Rows are versions: their time is not part of the key that is logged, nor the byte in front of their value.
+    pub(crate) fn versioned(mut self) -> Self {
+        self.is_versioned = true;
+        self.logging_every_put()
     }
 
     /// Logs every put, and not only the last one of a key before a commit.
@@ -253,6 +303,21 @@ impl<V> Cached<V> {
         row.flags |= UNLOGGED | UNFLUSHED | TOUCHED;
         row.deleted_ms = deleted_ms;
         std::mem::replace(&mut row.value, value)
+    }
+
+    /// Drops a row, without a word in the changelog: what was put is still logged. For stores that log every put.
+    pub(crate) fn discard(&mut self, slot: Slot) {
+        self.supersede(slot);
+        let row = &mut self.rows[slot.0 as usize];
+        if row.flags & UNFLUSHED == 0 {
+            self.unflushed.push(slot.0);
+            self.dirty_bytes += row.cost();
+            if let Some(ordered) = &mut self.ordered {
+                ordered.insert(row.key.clone(), slot.0);
+            }
+        }
+        row.flags |= UNFLUSHED | TOUCHED;
+        row.value = None;
     }
 
     /// Takes the value out, to be put back changed with [`set`](Self::set).
@@ -362,11 +427,16 @@ impl<V> Cached<V> {
         let mut superseded = self.superseded.as_mut().map(std::mem::take).unwrap_or_default();
         for (at, index) in self.unlogged.drain(..).enumerate() {
             let row = &mut self.rows[index as usize];
+            let key = if self.is_versioned {
+                &row.key[..row.key.len() - versioned::TIME_BYTES]
+            } else {
+                &row.key
+            };
             if let Some(kept) = superseded.remove(&at) {
                 let Superseded { value, timestamp_ms } = kept?;
                 let record = RecordView {
-                    key: Some(&row.key),
-                    value: value.as_deref(),
+                    key: Some(key),
+                    value: logged(self.is_versioned, value.as_deref()),
                     timestamp_ms,
                     headers: &headers,
                 };
@@ -389,9 +459,14 @@ impl<V> Cached<V> {
             row.value_bytes = row.value_bytes.max(value_bytes);
             self.used_bytes += grown;
             self.dirty_bytes += grown;
+            let key = if self.is_versioned {
+                &row.key[..row.key.len() - versioned::TIME_BYTES]
+            } else {
+                &row.key
+            };
             let record = RecordView {
-                key: Some(&row.key),
-                value,
+                key: Some(key),
+                value: logged(self.is_versioned, value),
                 timestamp_ms,
                 headers: &headers,
             };
@@ -500,6 +575,14 @@ fn is_inverted(from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
             from >= to
         }
         (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+    }
+}
+
+/// What is logged of a value's bytes.
+fn logged(is_versioned: bool, value: Option<&[u8]>) -> Option<&[u8]> {
+    match value {
+        Some(value) if is_versioned => value.strip_prefix(&[versioned::IS_THERE]),
+        value => value,
     }
 }
 
@@ -635,6 +718,14 @@ impl<V> TaskStore for LiveStore<V> {
 
     fn changelog(&self) -> Option<&Changelog> {
         self.changelog.as_ref()
+    }
+
+    fn restored(&self) -> RestoredRow {
+        if self.cached.borrow().is_versioned {
+            version_row
+        } else {
+            plain_row
+        }
     }
 
     fn write_changelog(&self, producer: &mut dyn Producer) -> StoreResult<usize> {

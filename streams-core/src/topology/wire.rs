@@ -18,7 +18,7 @@ use crate::log::{Producer, TopicHandle};
 use crate::processor::{Punctuate, PunctuationType};
 use crate::store::{
     Changelog, KeyValueStore, OpenStore, OpenedStore, SessionStore, StoreSpec, TaskStore, TimeOrderedBuffer,
-    WindowStore,
+    VersionedKeyValueStore, WindowStore,
 };
 
 /// Makes a live processor from the edges to its children.
@@ -145,6 +145,17 @@ impl Wiring<'_> {
     /// # Errors
     /// [`StreamsError::Topology`] if it is not connected, or of another type.
     pub fn session_store<K: 'static, V: 'static>(&self, name: &str) -> Result<SessionStore<K, V>> {
+        self.store(name)
+    }
+
+    /// A versioned store that is connected to this node.
+    ///
+    /// # Errors
+    /// [`StreamsError::Topology`] if it is not connected, or of another type.
+    pub fn versioned_store<K: 'static, V: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<VersionedKeyValueStore<K, V>> {
         self.store(name)
     }
 

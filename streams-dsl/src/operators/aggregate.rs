@@ -75,13 +75,33 @@ pub(crate) fn advance<K, V, A: Clone>(
     let (new, old) = step.step(key, value, stored, send_old);
     let old = old.filter(|old| !is_null(old));
     if is_null(&new) {
-        return (None, (Change { new: None, old }, timestamp_ms));
+        return (
+            None,
+            (
+                Change {
+                    new: None,
+                    old,
+                    is_latest: true,
+                },
+                timestamp_ms,
+            ),
+        );
     }
     let row = ValueAndTimestamp {
         value: new.clone(),
         timestamp_ms,
     };
-    (Some(row), (Change { new: Some(new), old }, timestamp_ms))
+    (
+        Some(row),
+        (
+            Change {
+                new: Some(new),
+                old,
+                is_latest: true,
+            },
+            timestamp_ms,
+        ),
+    )
 }
 
 pub(crate) struct Aggregate<K, V, A, S> {

@@ -63,6 +63,8 @@ pub(crate) struct SubscriptionSend<K, V, F> {
     pub(crate) node: String,
     pub(crate) extract: Extract<K, V, F>,
     pub(crate) is_left: bool,
+    /// Rows of a versioned table that are not the latest are not joined.
+    pub(crate) uses_versions: bool,
     pub(crate) value: HashedBy<V>,
     pub(crate) foreign_key: HashedBy<F>,
     pub(crate) next: Edge<Option<F>, Subscription<K>>,
@@ -70,9 +72,13 @@ pub(crate) struct SubscriptionSend<K, V, F> {
 
 impl<K: Clone, V, F> Process<K, Change<V>> for SubscriptionSend<K, V, F> {
     fn process(&mut self, record: Record<K, Change<V>>, task: &mut TaskContext<'_>) -> ProcessResult {
+        if self.uses_versions && !record.value.is_latest {
+            task.count_dropped(DropReason::OutOfOrder);
+            return Ok(());
+        }
         let Record {
             key,
-            value: Change { new, old },
+            value: Change { new, old, .. },
             timestamp_ms,
             headers,
         } = record;
@@ -236,6 +242,7 @@ pub(crate) struct ForeignTableJoin<K, F, W> {
     pub(crate) keys: CombinedKeySerde<F, K>,
     pub(crate) foreign_key_serde: Arc<dyn Serde<F>>,
     pub(crate) topic: String,
+    pub(crate) uses_versions: bool,
     pub(crate) next: Edge<K, Response<W>>,
 }
 
@@ -243,6 +250,10 @@ impl<K: Clone, F: Clone, W: Clone> Process<F, Change<W>> for ForeignTableJoin<K,
     fn process(&mut self, record: Record<F, Change<W>>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.foreign_key_serde.is_null(&record.key) {
             task.count_dropped(DropReason::NullKey);
+            return Ok(());
+        }
+        if self.uses_versions && !record.value.is_latest {
+            task.count_dropped(DropReason::OutOfOrder);
             return Ok(());
         }
         let subscriptions = self.subscriptions(&record.key);

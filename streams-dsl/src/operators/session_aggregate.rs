@@ -148,6 +148,7 @@ impl<K: Clone, A: Clone, S> SessionAggregate<K, A, S> {
         let change = Change {
             new: aggregate,
             old: None,
+            is_latest: true,
         };
         self.written(Windowed { key, window }, change, headers, task)
     }
@@ -201,6 +202,7 @@ impl<K: Clone, A: Clone, S> SessionAggregate<K, A, S> {
                 value: Change {
                     new: Some(row.value),
                     old: None,
+                    is_latest: true,
                 },
                 headers: headers.clone(),
             };
@@ -232,6 +234,7 @@ impl<K, A, S> SessionAggregate<K, A, S> {
         let change = Change {
             new: None,
             old: Some(value).filter(|_| self.send_old),
+            is_latest: true,
         };
         self.written(Windowed { key, window }, change, headers, task)
     }

@@ -121,7 +121,11 @@ impl<K, V> Suppress<K, V> {
             offset,
             headers,
         } = context;
-        let value = Change { new, old };
+        let value = Change {
+            new,
+            old,
+            is_latest: true,
+        };
         let record = Record {
             key,
             value,

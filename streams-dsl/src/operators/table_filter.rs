@@ -17,6 +17,8 @@ pub(crate) struct TableFilter<K, V, F> {
     pub(crate) keep: Arc<F>,
     pub(crate) store: Option<KeyValueStore<K, V>>,
     pub(crate) send_old: bool,
+    /// Of a versioned table also what changes nothing is sent, since it changes what was.
+    pub(crate) uses_versions: bool,
     pub(crate) next: Edge<K, Change<V>>,
 }
 
@@ -28,6 +30,7 @@ impl<K, V: Clone, F: Fn(&K, &V) -> bool> Process<K, Change<V>> for TableFilter<K
             timestamp_ms,
             headers,
         } = record;
+        let is_latest = change.is_latest || self.store.is_some();
         let new = change.new.filter(|value| (self.keep)(&key, value));
         let old = match &self.store {
             _ if !self.send_old => None,
@@ -37,7 +40,7 @@ impl<K, V: Clone, F: Fn(&K, &V) -> bool> Process<K, Change<V>> for TableFilter<K
             }
             None => change.old.filter(|value| (self.keep)(&key, value)),
         };
-        if self.send_old && new.is_none() && old.is_none() {
+        if !self.uses_versions && self.send_old && new.is_none() && old.is_none() {
             return Ok(());
         }
         if let Some(store) = &self.store {
@@ -47,7 +50,7 @@ impl<K, V: Clone, F: Fn(&K, &V) -> bool> Process<K, Change<V>> for TableFilter<K
         }
         let update = Record {
             key,
-            value: Change { new, old },
+            value: Change { new, old, is_latest },
             timestamp_ms,
             headers,
         };

@@ -18,6 +18,8 @@ pub(crate) struct TableSelect<KO, VO, F> {
     pub(crate) select: Arc<F>,
     pub(crate) key_serde: Arc<dyn Serde<KO>>,
     pub(crate) value_serde: Arc<dyn Serde<VO>>,
+    /// Rows of a versioned table that are not the latest are in no group.
+    pub(crate) uses_versions: bool,
     pub(crate) next: Edge<KO, Change<VO>>,
 }
 
@@ -50,6 +52,9 @@ impl<KO, VO, F> TableSelect<KO, VO, F> {
 
 impl<K, V, KO, VO, F: Fn(&K, &V) -> (KO, VO)> Process<K, Change<V>> for TableSelect<KO, VO, F> {
     fn process(&mut self, record: Record<K, Change<V>>, task: &mut TaskContext<'_>) -> ProcessResult {
+        if self.uses_versions && !record.value.is_latest {
+            return Ok(());
+        }
         let old = self.selected(&record.key, record.value.old.as_ref());
         let new = self.selected(&record.key, record.value.new.as_ref());
         let stays = match (&old, &new) {
@@ -60,7 +65,11 @@ impl<K, V, KO, VO, F: Fn(&K, &V) -> (KO, VO)> Process<K, Change<V>> for TableSel
         let mut send = |key, old, new| {
             let record = Record {
                 key,
-                value: Change { new, old },
+                value: Change {
+                    new,
+                    old,
+                    is_latest: true,
+                },
                 timestamp_ms,
                 headers: headers.clone(),
             };
@@ -175,7 +184,11 @@ impl<K, V, A: Clone, S: Regroup<K, V, A>> Process<K, Change<V>> for TableAggrega
             .map_err(|cause| failed(cause, task))?;
         let result = Record {
             key,
-            value: Change { new: aggregate, old },
+            value: Change {
+                new: aggregate,
+                old,
+                is_latest: true,
+            },
             timestamp_ms: result_time_ms,
             headers,
         };

@@ -22,6 +22,8 @@ pub(crate) struct TableJoinSide<K, A, B, R, J> {
     pub(crate) key_serde: Arc<dyn Serde<K>>,
     pub(crate) other: Box<dyn TableView<K, B>>,
     pub(crate) send_old: bool,
+    /// Rows of a versioned table that are not the latest are not joined.
+    pub(crate) uses_versions: bool,
     pub(crate) next: Edge<K, Change<R>>,
     pub(crate) this: std::marker::PhantomData<fn(A)>,
 }
@@ -35,6 +37,10 @@ impl<K, A, B, R, J: Fn(Option<&A>, Option<&B>) -> Option<R>> Process<K, Change<A
             return Ok(());
         }
         let change = &record.value;
+        if self.uses_versions && !change.is_latest {
+            task.count_dropped(DropReason::OutOfOrder);
+            return Ok(());
+        }
         let mut result = None;
         let looked_up = self.other.read(&record.key, &mut |other| {
             let nothing = change.new.is_none() && change.old.is_none();
@@ -48,6 +54,7 @@ impl<K, A, B, R, J: Fn(Option<&A>, Option<&B>) -> Option<R>> Process<K, Change<A
                     .send_old
                     .then(|| (self.join)(change.old.as_ref(), value))
                     .flatten(),
+                is_latest: change.is_latest,
             };
             let timestamp_ms = other.map_or(record.timestamp_ms, |(_, at)| at.max(record.timestamp_ms));
             result = Some((joined, timestamp_ms));

@@ -27,6 +27,8 @@ impl<K, V, W: Clone, F: Fn(&K, V) -> Option<W>> Process<K, Change<V>> for TableM
             timestamp_ms,
             headers,
         } = record;
+        // What is stored is the latest, unless the store knows of times.
+        let is_latest = change.is_latest || self.store.is_some();
         let new = change.new.and_then(|value| (self.map)(&key, value));
         let old = match &self.store {
             Some(store) => {
@@ -40,7 +42,7 @@ impl<K, V, W: Clone, F: Fn(&K, V) -> Option<W>> Process<K, Change<V>> for TableM
         };
         let update = Record {
             key,
-            value: Change { new, old },
+            value: Change { new, old, is_latest },
             timestamp_ms,
             headers,
         };

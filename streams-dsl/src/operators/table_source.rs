@@ -9,7 +9,7 @@ use streams_core::edge::{Edge, Process};
 use streams_core::error::ProcessResult;
 use streams_core::metrics::DropReason;
 use streams_core::serde::Serde;
-use streams_core::store::KeyValueStore;
+use streams_core::store::{KeyValueStore, Validity, VersionedKeyValueStore};
 use streams_core::{Record, TaskContext};
 
 use super::place;
@@ -47,7 +47,60 @@ impl<K, U, V: Clone, F: Fn(U) -> Option<V>> Process<K, U> for TableSource<K, V, 
         }
         let update = Record {
             key,
-            value: Change { new, old },
+            value: Change {
+                new,
+                old,
+                is_latest: true,
+            },
+            timestamp_ms,
+            headers,
+        };
+        self.next.process(update, task)
+    }
+}
+
+/// The beginning of a table in a versioned store: what is too old for it goes no further.
+pub(crate) struct VersionedTableSource<K, V, F> {
+    pub(crate) node: String,
+    pub(crate) key_serde: Arc<dyn Serde<K>>,
+    /// The table's value of a record's; `None` deletes.
+    pub(crate) value: F,
+    pub(crate) store: VersionedKeyValueStore<K, V>,
+    pub(crate) send_old: bool,
+    pub(crate) next: Edge<K, Change<V>>,
+}
+
+impl<K, U, V: Clone, F: Fn(U) -> Option<V>> Process<K, U> for VersionedTableSource<K, V, F> {
+    fn process(&mut self, record: Record<K, U>, task: &mut TaskContext<'_>) -> ProcessResult {
+        if self.key_serde.is_null(&record.key) {
+            task.count_dropped(DropReason::NullKey);
+            return Ok(());
+        }
+        let Record {
+            key,
+            value,
+            timestamp_ms,
+            headers,
+        } = record;
+        let new = (self.value)(value);
+        let old = if self.send_old {
+            self.store.get(&key)
+        } else {
+            Ok(None)
+        };
+        let old = old.map_err(|cause| place(cause, &self.node, task))?;
+        let put = self.store.put(&key, new.clone(), timestamp_ms);
+        let is_latest = match put.map_err(|cause| place(cause, &self.node, task))? {
+            Validity::NotPut => {
+                task.count_dropped(DropReason::Late);
+                return Ok(());
+            }
+            validity => validity == Validity::Latest,
+        };
+        let old = old.map(|row| row.value);
+        let update = Record {
+            key,
+            value: Change { new, old, is_latest },
             timestamp_ms,
             headers,
         };

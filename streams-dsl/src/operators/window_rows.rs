@@ -120,6 +120,7 @@ impl<K: Clone, A: Clone> WindowRows<K, A> {
         let change = Change {
             new: Some(value),
             old: None,
+            is_latest: true,
         };
         self.written(key, change, timestamp_ms, headers, next, task)
     }
@@ -175,6 +176,7 @@ impl<K: Clone, A: Clone> WindowRows<K, A> {
                 value: Change {
                     new: Some(value),
                     old: None,
+                    is_latest: true,
                 },
                 timestamp_ms,
                 headers: headers.clone(),

@@ -98,7 +98,8 @@ impl Buffered {
 }
 
 impl RecordContext {
-    fn write(&self, out: &mut Vec<u8>) {
+    /// Appends its bytes.
+    pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.timestamp_ms.to_be_bytes());
         out.extend_from_slice(&self.offset.to_be_bytes());
         write_bytes(Some(self.topic.as_bytes()), out);
@@ -110,7 +111,8 @@ impl RecordContext {
         }
     }
 
-    fn read(rest: &mut &[u8]) -> Option<Self> {
+    /// Reads one, and moves `rest` behind it; `None` if these are not its bytes.
+    pub fn read(rest: &mut &[u8]) -> Option<Self> {
         let timestamp_ms = i64::from_be_bytes(take(rest)?);
         let offset = i64::from_be_bytes(take(rest)?);
         let topic = read_bytes(rest)?.unwrap_or_default();
