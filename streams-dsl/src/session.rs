@@ -182,6 +182,10 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
     /// How many records each session has. For an example see [`SessionWindowedKStream`].
     #[must_use]
     pub fn count(&self, materialized: Materialized<i64>) -> KTable<Windowed<K>, i64> {
+        if materialized.name.is_none() {
+            // Kafka takes a store name here and then another one.
+            self.grouped.plan.borrow_mut().names.burn();
+        }
         self.aggregate(
             || 0,
             |_, _, count| count + 1,
