@@ -81,9 +81,12 @@ struct Aggregation<A> {
     store: String,
 }
 
+/// Adds a value to the aggregate of its key.
+type Add<K, V, A> = dyn Fn(&K, V, A) -> A + Send + Sync;
+
 struct Grouped<K, V, A> {
     grouped: KGroupedStream<K, V>,
-    add: Arc<dyn Fn(&K, V, A) -> A + Send + Sync>,
+    add: Arc<Add<K, V, A>>,
 }
 
 impl<A: 'static> Aggregation<A> {

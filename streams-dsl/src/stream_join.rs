@@ -13,7 +13,7 @@ use crate::join_windows::{JoinWindows, StreamJoined};
 use crate::lower::{Lower, operator, operator_of};
 use crate::names::prefix;
 use crate::operators::self_join::SelfJoin;
-use crate::operators::stream_join::{StreamJoinSide, StreamJoinWindow, Waiting};
+use crate::operators::stream_join::{Alone, StreamJoinSide, StreamJoinWindow, Waiting};
 use crate::plan::{Kind, Plan, PlanId, PlanNode};
 use crate::repartition::{self, Serdes};
 use crate::stores::{self, StoreSettings};
@@ -53,7 +53,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
-    pub fn join_stream<W: Data, R: Data>(
+    pub fn join_stream<W: Data + DefaultSerde, R: Data>(
         &self,
         other: &KStream<K, W>,
         joiner: impl Fn(&V, &W) -> R + Send + Sync + 'static,
@@ -62,7 +62,6 @@ impl<K: Data, V: Data> KStream<K, V> {
     where
         K: DefaultSerde,
         V: DefaultSerde,
-        W: DefaultSerde,
     {
         self.join_stream_with(other, joiner, windows, StreamJoined::default())
     }
@@ -101,7 +100,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
-    pub fn left_join_stream<W: Data, R: Data>(
+    pub fn left_join_stream<W: Data + DefaultSerde, R: Data>(
         &self,
         other: &KStream<K, W>,
         joiner: impl Fn(&V, Option<&W>) -> R + Send + Sync + 'static,
@@ -110,7 +109,6 @@ impl<K: Data, V: Data> KStream<K, V> {
     where
         K: DefaultSerde,
         V: DefaultSerde,
-        W: DefaultSerde,
     {
         self.left_join_stream_with(other, joiner, windows, StreamJoined::default())
     }
@@ -148,7 +146,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
-    pub fn outer_join_stream<W: Data, R: Data>(
+    pub fn outer_join_stream<W: Data + DefaultSerde, R: Data>(
         &self,
         other: &KStream<K, W>,
         joiner: impl Fn(Option<&V>, Option<&W>) -> R + Send + Sync + 'static,
@@ -157,7 +155,6 @@ impl<K: Data, V: Data> KStream<K, V> {
     where
         K: DefaultSerde,
         V: DefaultSerde,
-        W: DefaultSerde,
     {
         self.outer_join_stream_with(other, joiner, windows, StreamJoined::default())
     }
@@ -285,9 +282,6 @@ fn lower_self_join<K: Data, V: Data, W: Data, R: Data>(
         }
     })
 }
-
-/// The result of a record without a match, or none.
-type Alone<A, B, R> = Arc<dyn Fn(&Either<A, B>) -> Option<R> + Send + Sync>;
 
 /// The names of all that a join is made of.
 struct JoinNames {

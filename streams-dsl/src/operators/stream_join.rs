@@ -65,6 +65,12 @@ impl Default for JoinClock {
     }
 }
 
+/// Makes the result of a record without a match, if it has one.
+pub(crate) type Alone<A, B, R> = Arc<dyn Fn(&Either<A, B>) -> Option<R> + Send + Sync>;
+
+/// The unmatched records of one key, side and time.
+type UnmatchedRow<K, A, B> = (Unmatched<K>, Vec<Either<A, B>>);
+
 /// The unmatched records of a join, as one of its sides sees them: `T` is a value of this side, `A` of the left and `B` of
 /// the right one.
 pub(crate) struct Waiting<K, T, A, B, R> {
@@ -74,7 +80,7 @@ pub(crate) struct Waiting<K, T, A, B, R> {
     pub(crate) clock: Rc<RefCell<JoinClock>>,
     pub(crate) either: fn(T) -> Either<A, B>,
     /// The result of a record without a match, or none.
-    pub(crate) alone: Arc<dyn Fn(&Either<A, B>) -> Option<R> + Send + Sync>,
+    pub(crate) alone: Alone<A, B, R>,
 }
 
 /// One side's records, looking for the other's. `join` gets this side's value and the other's, and
@@ -253,7 +259,7 @@ impl<K: Clone, T, A: Clone, B: Clone, R> Waiting<K, T, A, B, R> {
     }
 
     /// The next unmatched record; `from` moves behind it.
-    fn next(&self, from: &mut Vec<u8>) -> StoreResult<Option<(Unmatched<K>, Vec<Either<A, B>>)>> {
+    fn next(&self, from: &mut Vec<u8>) -> StoreResult<Option<UnmatchedRow<K, A, B>>> {
         let Some((unmatched, row)) = self.store.first_from(from)? else {
             return Ok(None);
         };

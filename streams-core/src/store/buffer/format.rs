@@ -62,7 +62,7 @@ impl Buffered {
         write_bytes(self.prior.as_deref(), &mut out);
         match &self.old {
             Some(old) if Some(old) == self.prior.as_ref() => {
-                out.extend_from_slice(&SAME_AS_PRIOR.to_be_bytes())
+                out.extend_from_slice(&SAME_AS_PRIOR.to_be_bytes());
             }
             old => write_bytes(old.as_deref(), &mut out),
         }
@@ -105,7 +105,7 @@ impl RecordContext {
         write_bytes(Some(self.topic.as_bytes()), out);
         out.extend_from_slice(&self.partition.to_be_bytes());
         out.extend_from_slice(&length(self.headers.len()).to_be_bytes());
-        for header in self.headers.iter() {
+        for header in &self.headers {
             write_bytes(Some(header.key.as_bytes()), out);
             write_bytes(header.value.as_deref(), out);
         }
