@@ -3,6 +3,7 @@ pub mod assignment;
 mod context;
 pub mod edge;
 pub mod error;
+mod global;
 pub mod log;
 pub mod membership;
 pub mod metrics;

@@ -11,7 +11,7 @@ use crate::context::TaskContext;
 use crate::edge::{Edge, Process, Shared};
 use crate::error::{ProcessCause, ProcessError, ProcessResult, Result};
 use crate::record::Record;
-use crate::store::{KeyValueStore, SessionStore, VersionedKeyValueStore, WindowStore};
+use crate::store::{GlobalKeyValueStore, KeyValueStore, SessionStore, VersionedKeyValueStore, WindowStore};
 use crate::topology::Wiring;
 
 /// What user code may fail with.
@@ -99,6 +99,14 @@ impl ProcessorInit<'_, '_> {
         name: &str,
     ) -> Result<VersionedKeyValueStore<K, V>> {
         self.wiring.versioned_store(name)
+    }
+
+    /// A global store. All processors may read it.
+    ///
+    /// # Errors
+    /// If there is none of that name and type.
+    pub fn global_store<K: 'static, V: 'static>(&self, name: &str) -> Result<GlobalKeyValueStore<K, V>> {
+        self.wiring.global_store(name)
     }
 
     /// Has [`Processor::punctuate`] called at this interval; at least a millisecond.

@@ -9,6 +9,7 @@
 //! ```
 
 mod config;
+mod global_thread;
 mod internal_topics;
 mod state_directory;
 mod tasks;
@@ -23,12 +24,14 @@ use std::time::Duration;
 use state_store::{MemoryEngine, RocksDbEngine, StoreEngine};
 
 pub use config::{ProcessingGuarantee, StreamsConfig};
+use global_thread::GlobalThread;
 use state_directory::StateDirectory;
 use thread::StreamThread;
 
 use crate::assignment::{Assignor, TaskId};
 use crate::error::{Result, StreamsError};
-use crate::log::{Admin, Isolation, Log, OffsetSpec, TopicPartition};
+use crate::global::{self, GlobalState, GlobalStores};
+use crate::log::{Admin, Log, OffsetSpec, TopicPartition};
 use crate::metrics::{DropReason, TaskMetrics};
 use crate::topology::{Subtopology, Topology};
 
@@ -67,6 +70,8 @@ pub struct Streams {
     log: Arc<dyn Log>,
     /// Sub-topologies in the order records flow, and what each reads.
     inputs: Vec<Vec<TopicPartition>>,
+    /// What global stores are filled from.
+    global_partitions: Vec<TopicPartition>,
 }
 
 /// Where an application stands (Kafka's `KafkaStreams.State`).
@@ -93,6 +98,7 @@ pub(crate) struct Shared {
     pub(crate) directory: Arc<StateDirectory>,
     pub(crate) persistent: Box<dyn StoreEngine>,
     pub(crate) memory: MemoryEngine,
+    pub(crate) globals: GlobalStores,
     closing: AtomicBool,
     status: Mutex<Status>,
     changed: Condvar,
@@ -125,22 +131,26 @@ impl Streams {
         persistent: Box<dyn StoreEngine>,
     ) -> Result<Self> {
         config.check()?;
-        let assignor = Arc::new(internal_topics::prepare(
-            topology,
-            &config.application_id,
-            &mut *log.admin()?,
-        )?);
+        let layout = internal_topics::prepare(topology, &config.application_id, &mut *log.admin()?)?;
+        let assignor = Arc::new(layout.assignor);
         let directory = Arc::new(StateDirectory::open(&config.state_dir, &config.application_id)?);
-        let count = config.num_stream_threads;
+        let (global_state, globals) = global_thread::open(topology, &config, &directory, &*persistent)?;
+        // Without tasks there is nothing to do for stream threads, and without global stores for the global one.
+        let stream_threads = match assignor.tasks().is_empty() {
+            true => 0,
+            false => config.num_stream_threads,
+        };
+        let threads = stream_threads + usize::from(!globals.is_empty());
         let shared = Arc::new(Shared {
             topology: topology.clone(),
             assignor: Arc::clone(&assignor),
             directory,
             persistent,
             memory: MemoryEngine,
+            globals,
             closing: AtomicBool::new(false),
             status: Mutex::new(Status {
-                threads: vec![State::Rebalancing; count],
+                threads: vec![State::Rebalancing; threads],
                 metrics: BTreeMap::new(),
                 error: None,
             }),
@@ -152,10 +162,13 @@ impl Streams {
             threads: Vec::new(),
             log,
             inputs: in_flow_order(topology, &assignor),
+            global_partitions: layout.global_partitions,
         };
-        for index in 0..count {
-            let thread = streams.spawn(index)?;
-            streams.threads.push(thread);
+        if !streams.shared.globals.is_empty() {
+            streams.start_global_thread(stream_threads, global_state)?;
+        }
+        for index in 0..stream_threads {
+            streams.start_stream_thread(index)?;
         }
         Ok(streams)
     }
@@ -204,6 +217,17 @@ impl Streams {
         // Upstream first: what is committed there has written all it will write to what comes next.
         for partitions in &self.inputs {
             if !self.committed_to_end(partitions, &mut *admin)? {
+                return Ok(false);
+            }
+        }
+        let ends = admin.offsets(
+            &self.global_partitions,
+            OffsetSpec::Latest,
+            self.shared.config.isolation(),
+        )?;
+        for (partition, end) in self.global_partitions.iter().zip(ends) {
+            let position = global::position(&self.shared.topology, &self.shared.globals, partition)?;
+            if position.unwrap_or(0) < end {
                 return Ok(false);
             }
         }
@@ -265,10 +289,7 @@ impl Streams {
     }
 
     fn committed_to_end(&self, partitions: &[TopicPartition], admin: &mut dyn Admin) -> Result<bool> {
-        let isolation = match self.shared.config.exactly_once() {
-            true => Isolation::ReadCommitted,
-            false => Isolation::ReadUncommitted,
-        };
+        let isolation = self.shared.config.isolation();
         let ends = admin.offsets(partitions, OffsetSpec::Latest, isolation)?;
         let starts = admin.offsets(partitions, OffsetSpec::Earliest, isolation)?;
         let committed = admin.committed_offsets(&self.shared.config.application_id, partitions)?;
@@ -282,28 +303,53 @@ impl Streams {
             }))
     }
 
-    fn spawn(&self, index: usize) -> Result<JoinHandle<()>> {
+    fn start_stream_thread(&mut self, index: usize) -> Result<()> {
         let name = format!("{}-StreamThread-{}", self.shared.config.application_id, index + 1);
         let (shared, log, thread_name) = (Arc::clone(&self.shared), Arc::clone(&self.log), name.clone());
+        self.spawn(index, name, move || {
+            StreamThread::new(index, thread_name, shared, &*log)?.run()
+        })
+    }
+
+    /// Reads global stores to the end of their topics first.
+    fn start_global_thread(&mut self, index: usize, state: GlobalState) -> Result<()> {
+        let application_id = &self.shared.config.application_id;
+        let metrics_of = TaskId {
+            subtopology: global_subtopology(&self.shared.topology),
+            partition: 0,
+        };
+        self.shared.register(metrics_of, state.metrics());
+        let name = format!("{application_id}-GlobalStreamThread");
+        let shared = Arc::clone(&self.shared);
+        let thread = GlobalThread::start(index, shared, state, &self.global_partitions, &*self.log)?;
+        self.spawn(index, name, move || thread.run())
+    }
+
+    fn spawn(
+        &mut self,
+        index: usize,
+        name: String,
+        run: impl FnOnce() -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let (shared, thread_name) = (Arc::clone(&self.shared), name.clone());
         let run = move || {
-            let run = std::panic::AssertUnwindSafe(|| {
-                StreamThread::new(index, thread_name.clone(), Arc::clone(&shared), &*log)?.run()
-            });
-            let result = std::panic::catch_unwind(run).unwrap_or_else(|panic| {
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+            let result = result.unwrap_or_else(|panic| {
                 let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
                 let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
                 let message = text.unwrap_or_else(|| "no message".to_owned());
                 Err(StreamsError::Panicked {
-                    thread: thread_name.clone(),
+                    thread: thread_name,
                     message,
                 })
             });
             shared.thread_ended(index, result);
         };
-        std::thread::Builder::new()
-            .name(name)
-            .spawn(run)
-            .map_err(|error| StreamsError::Config(format!("cannot start a stream thread: {error}")))
+        let thread = std::thread::Builder::new().name(name).spawn(run);
+        let thread =
+            thread.map_err(|error| StreamsError::Config(format!("cannot start a stream thread: {error}")))?;
+        self.threads.push(thread);
+        Ok(())
     }
 }
 
@@ -362,6 +408,12 @@ fn state_of(status: &Status, closing: bool) -> State {
         () if any(State::Rebalancing) => State::Rebalancing,
         () => State::Running,
     }
+}
+
+/// The first sub-topology of a global store.
+fn global_subtopology(topology: &Topology) -> u32 {
+    let mut parts = topology.subtopologies().iter();
+    parts.find(|part| part.is_global).map_or(0, |part| part.id)
 }
 
 /// Inputs by sub-topology, those that write first: a sub-topology comes after all that write what it reads.

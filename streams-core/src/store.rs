@@ -1,7 +1,7 @@
 //! Typed views of byte stores: what processors hold.
 //!
 //! ```text
-//!   processor -> KeyValueStore, WindowStore, SessionStore      typed handles: key serde, key layout
+//!   processor -> KeyValueStore, WindowStore, SessionStore ...  typed handles: key serde, key layout
 //!                        |
 //!                     Cached<V>                               values as they are, by key bytes; knows what is dirty
 //!                 commit |   \ flush
@@ -15,6 +15,7 @@
 mod buffer;
 mod builder;
 mod cached;
+mod global;
 mod key_value;
 mod session;
 pub(crate) mod versioned;
@@ -27,6 +28,10 @@ pub use builder::{
 };
 pub(crate) use builder::{OpenStore, OpenedStore, StoreSpec};
 pub(crate) use cached::{Changelog, RestoredRow, TaskStore};
+pub use global::{GlobalIter, GlobalKeyValueStore, GlobalStoreBuilder, GlobalStoreWriter};
+pub(crate) use global::{
+    GlobalProblem, GlobalRows, GlobalStoreSpec, GlobalUpdate, PendingRows, position as global_position,
+};
 pub use key_value::{KeyValueIter, KeyValueStore};
 pub use session::{Session, SessionIter, SessionStore};
 pub use versioned::{Validity, VersionedKeyValueStore};

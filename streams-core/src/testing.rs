@@ -20,6 +20,7 @@ pub use topics::{TestInputTopic, TestOutputTopic};
 use crate::assignment::TaskId;
 use crate::context::DeserializationHandler;
 use crate::error::{LogError, Result, StreamsError};
+use crate::global::GlobalState;
 use crate::log::{
     Fetched, LogResult, OffsetAndMetadata, Producer, RecordSet, RecordSpan, RecordView, Span, TopicHandle,
     TopicPartition,
@@ -29,9 +30,11 @@ use crate::metrics::DropReason;
 use crate::processor::PunctuationType;
 use crate::record::Headers;
 use crate::serde::{DefaultSerde, Serde};
-use crate::store::{KeyValueStore, SessionStore, StoreSpec, WindowStore};
+use crate::store::{
+    GlobalKeyValueStore, GlobalStoreSpec, KeyValueStore, SessionStore, StoreSpec, WindowStore,
+};
 use crate::task::{StartPosition, StreamTask};
-use crate::topology::{ErasedHandle, StorePlace, Subtopology, Topology, wire};
+use crate::topology::{ErasedHandle, StorePlace, Subtopology, Topology, open_global_stores, wire};
 
 /// The application id that names internal topics in the driver.
 pub const APPLICATION_ID: &str = "app";
@@ -58,6 +61,8 @@ pub struct TopologyTestDriver {
 struct Inner {
     task: StreamTask,
     handles: BTreeMap<String, ErasedHandle>,
+    global: GlobalState,
+    global_handles: BTreeMap<String, ErasedHandle>,
     producer: CapturingProducer,
     source_topics: Vec<String>,
     /// Next offset of each source topic.
@@ -102,16 +107,24 @@ impl TopologyTestDriver {
             let spec = state_store::StoreSpec::new(identity, spec.layout);
             Ok(engine.open(&spec, None)?)
         };
+        let mut open_global = |spec: &GlobalStoreSpec| {
+            let identity = StoreIdentity::new(APPLICATION_ID, "global", &spec.name);
+            let spec = state_store::StoreSpec::new(identity, state_store::Layout::Plain);
+            Ok(engine.open(&spec, None)?)
+        };
+        let (global, global_stores) = GlobalState::open(topology, handler, &mut open_global)?;
         let mut place = StorePlace {
             application_id: APPLICATION_ID,
             partition: 0,
             cache_bytes: usize::MAX,
             logs_every_put: true,
+            globals: &global_stores,
             open: &mut open,
         };
         let mut producer = CapturingProducer::default();
         let mut live = wire(topology, &whole, &mut place, &mut producer)?;
         let handles = std::mem::take(&mut live.handles);
+        let global_handles = open_global_stores(topology, &global_stores);
         let source_topics: Vec<String> = live
             .sources
             .iter()
@@ -131,6 +144,8 @@ impl TopologyTestDriver {
         let inner = Inner {
             task,
             handles,
+            global,
+            global_handles,
             producer,
             source_topics,
             offsets: BTreeMap::new(),
@@ -227,6 +242,15 @@ impl TopologyTestDriver {
         self.store(name)
     }
 
+    /// A global store of the topology.
+    ///
+    /// # Errors
+    /// If there is none of that name and type.
+    pub fn global_store<K: 'static, V: 'static>(&self, name: &str) -> Result<GlobalKeyValueStore<K, V>> {
+        let inner = self.inner.borrow();
+        typed(inner.global_handles.get(name), name)
+    }
+
     /// All that was ever written to a topic, internal ones included (`app-counts-changelog`), in order.
     #[must_use]
     pub fn written(&self, topic: &str) -> Vec<WrittenRecord> {
@@ -261,19 +285,23 @@ impl TopologyTestDriver {
     /// How many records were dropped for this reason.
     #[must_use]
     pub fn dropped(&self, reason: DropReason) -> u64 {
-        self.inner.borrow().task.metrics().dropped(reason)
+        let inner = self.inner.borrow();
+        inner.task.metrics().dropped(reason) + inner.global.metrics().dropped(reason)
     }
 
     fn store<T: Clone + 'static>(&self, name: &str) -> Result<T> {
         let inner = self.inner.borrow();
-        let handle = inner.handles.get(name).and_then(ErasedHandle::typed::<T>);
-        handle.ok_or_else(|| {
-            StreamsError::Topology(format!(
-                "there is no store {name} of type {}",
-                std::any::type_name::<T>()
-            ))
-        })
+        typed(inner.handles.get(name), name)
     }
+}
+
+fn typed<T: Clone + 'static>(handle: Option<&ErasedHandle>, name: &str) -> Result<T> {
+    handle.and_then(ErasedHandle::typed::<T>).ok_or_else(|| {
+        StreamsError::Topology(format!(
+            "there is no store {name} of type {}",
+            std::any::type_name::<T>()
+        ))
+    })
 }
 
 impl std::fmt::Debug for TopologyTestDriver {
@@ -286,7 +314,8 @@ impl std::fmt::Debug for TopologyTestDriver {
 
 impl Inner {
     fn enqueue(&mut self, topic: &str, record: &WrittenRecord) -> Result<()> {
-        if !self.source_topics.iter().any(|source| source == topic) {
+        let is_global = self.global.reads(topic);
+        if !is_global && !self.source_topics.iter().any(|source| source == topic) {
             let topics = self.source_topics.join(", ");
             return Err(StreamsError::Topology(format!(
                 "the topology does not read topic {topic}, only: {topics}"
@@ -301,6 +330,9 @@ impl Inner {
             next_offset: offset + 1,
             end_offset: offset + 1,
         };
+        if is_global {
+            return self.global.apply(&fetched);
+        }
         self.task.add(fetched);
         Ok(())
     }
@@ -328,7 +360,7 @@ impl Inner {
     /// What was written to topics that the topology reads comes back as input.
     fn requeue(&mut self) -> Result<()> {
         while let Some((topic, record)) = self.producer.fresh.pop_front() {
-            if self.source_topics.contains(&topic) {
+            if self.source_topics.contains(&topic) || self.global.reads(&topic) {
                 self.enqueue(&topic, &record)?;
             }
         }

@@ -21,14 +21,16 @@ pub use graph::{NodeId, TopicName};
 pub use sink::{Partitioner, SinkOptions};
 pub(crate) use source::{RawInput, SourceNode};
 pub use source::{SourceOptions, TimestampExtractor};
+pub(crate) use subtopology::Layout;
 pub use subtopology::Subtopology;
-pub(crate) use wire::{ErasedHandle, LivePunctuation, LiveTopology, StorePlace, wire};
+pub(crate) use wire::{ErasedHandle, LivePunctuation, LiveTopology, StorePlace, open_global_stores, wire};
 pub use wire::{Wiring, same};
 
 use crate::edge::{Edge, fan_out};
 use crate::error::{Result, StreamsError};
-use crate::processor::{Processor, ProcessorInit, live_processor};
-use crate::store::{StoreBuilder, StoreSpec};
+use crate::processor::{BoxError, Processor, ProcessorInit, live_processor};
+use crate::record::Record;
+use crate::store::{GlobalStoreBuilder, GlobalStoreWriter, StoreBuilder, StoreSpec};
 
 /// A node of the topology being built that gives out records of `K` and `V`.
 pub struct Node<K, V> {
@@ -190,10 +192,65 @@ impl TopologyBuilder {
     /// Adds a store. It becomes part of the topology where a processor names it.
     pub fn add_store(&mut self, store: impl StoreBuilder) {
         let spec: StoreSpec = store.into_spec();
-        if self.graph.stores.iter().any(|other| other.name == spec.name) {
-            self.problems.push(format!("store {} is added twice", spec.name));
-        }
+        self.check_store_is_new(&spec.name);
         self.graph.stores.push(spec);
+    }
+
+    /// Adds a store that is filled from all partitions of a topic and that all processors of all tasks can read, without being
+    /// connected to it (Kafka's `Topology.addGlobalStore`).
+    ///
+    /// `update` turns each record of the topic into rows; what it returns as an error stops the application. It runs for the
+    /// topic's records from the first on, before any task does, and then for each new one as it comes; a restart goes on where
+    /// the store is. Nothing is sent on from here, and nothing but the topic and the store may decide what it writes.
+    ///
+    /// ```
+    /// use streams_core::Record;
+    /// use streams_core::store::GlobalStoreBuilder;
+    /// use streams_core::testing::TopologyTestDriver;
+    /// use streams_core::topology::{SourceOptions, TopologyBuilder};
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// builder.add_global_store(
+    ///     GlobalStoreBuilder::<String, i64>::new("lengths"),
+    ///     ("words", "words"),
+    ///     "measure",
+    ///     SourceOptions::<String, String>::default(),
+    ///     |record, store| Ok(store.put(&record.key, Some(&(record.value.len() as i64)), record.timestamp_ms)?),
+    /// );
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("words").pipe("a".to_string(), "tea".to_string())?;
+    /// let lengths = driver.global_store::<String, i64>("lengths")?;
+    /// assert_eq!(lengths.get(&"a".into()).unwrap().unwrap().value, 3);
+    /// # Ok::<(), streams_core::error::StreamsError>(())
+    /// ```
+    pub fn add_global_store<KI: 'static, VI: 'static, K: 'static, V: 'static>(
+        &mut self,
+        store: GlobalStoreBuilder<K, V>,
+        (source, topic): (&str, &str),
+        processor: &str,
+        options: SourceOptions<KI, VI>,
+        update: impl Fn(Record<KI, VI>, &mut GlobalStoreWriter<'_, K, V>) -> Result<(), BoxError>
+        + Send
+        + Sync
+        + 'static,
+    ) {
+        let spec = store.into_spec(topic, processor, options, update);
+        self.check_store_is_new(&spec.name);
+        let kind = NodeKind::GlobalSource {
+            topic: TopicName::external(topic),
+        };
+        let source: Node<KI, VI> = self.add_node(source.to_owned(), kind, &[], &[]);
+        let kind = NodeKind::GlobalUpdate;
+        let _: Node<KI, VI> = self.add_node(processor.to_owned(), kind, &[source.id], &[&spec.name]);
+        self.graph.global_stores.push(spec);
+    }
+
+    fn check_store_is_new(&mut self, name: &str) {
+        let stores = self.graph.stores.iter().map(|store| &store.name);
+        let globals = self.graph.global_stores.iter().map(|store| &store.name);
+        if stores.chain(globals).any(|other| other == name) {
+            self.problems.push(format!("store {name} is added twice"));
+        }
     }
 
     /// Has a store restored from the topic its rows are read from, instead of a changelog: of each record the bytes of key and
@@ -299,13 +356,10 @@ impl Topology {
         &self.inner.subtopologies
     }
 
-    /// Topics the application reads that it does not make itself.
+    /// Topics the application reads that it does not make itself, those of global stores included.
     #[must_use]
     pub fn source_topics(&self) -> Vec<String> {
-        self.topics(|kind| match kind {
-            NodeKind::Source { topics, .. } => topics.clone(),
-            _ => Vec::new(),
-        })
+        self.topics(|kind| kind.topics().to_vec())
     }
 
     /// Topics the application writes that it does not make itself.

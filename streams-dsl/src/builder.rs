@@ -38,7 +38,7 @@ use crate::{Change, Data, KStream, KTable, stores, view};
 /// ```
 #[derive(Debug, Default)]
 pub struct StreamsBuilder {
-    plan: SharedPlan,
+    pub(crate) plan: SharedPlan,
 }
 
 /// One topic, or several that are read as one stream.
@@ -332,7 +332,7 @@ where
 }
 
 /// The extractor of a table's values, for its records, which may be deletions; those keep their own timestamps.
-fn of_values<K: Data, V: Data>(
+pub(crate) fn of_values<K: Data, V: Data>(
     extractor: Arc<dyn TimestampExtractor<K, V>>,
 ) -> Arc<dyn TimestampExtractor<K, Option<V>>> {
     Arc::new(

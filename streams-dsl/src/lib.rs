@@ -35,12 +35,13 @@
 //!
 //! | on | operators | what becomes of it | repartitions |
 //! |---|---|---|---|
-//! | [`StreamsBuilder`] | `stream`, `table` | [`KStream`], [`KTable`] | |
+//! | [`StreamsBuilder`] | `stream`, `table`, `global_table` | [`KStream`], [`KTable`], [`GlobalKTable`] | |
 //! | [`KStream`] | `filter`, `filter_not`, `map_values`, `flat_map_values`, `peek`, `merge`, `split`, `require_key` | [`KStream`] | |
 //! | | `map`, `flat_map`, `select_key`, `process` | [`KStream`] | later, where equal keys are needed together |
 //! | | `repartition` | [`KStream`] | always |
 //! | | `group_by_key`, `group_by` | [`KGroupedStream`] | when aggregated: if the key may have changed; `group_by` always |
 //! | | `join`, `left_join` with a [`KTable`] | [`KStream`] | if the key may have changed |
+//! | | `join_global`, `left_join_global` with a [`GlobalKTable`] | [`KStream`] | |
 //! | | `join_stream`, `left_join_stream`, `outer_join_stream` with a [`KStream`] | [`KStream`] | either, if its key may have changed |
 //! | | `to_table` | [`KTable`] | if the key may have changed |
 //! | | `to`, `for_each` | [`Terminal`] | |
@@ -89,6 +90,7 @@ mod change_serde;
 mod cogrouped;
 mod foreign_key_join;
 mod foreign_key_serde;
+mod global_table;
 mod grouped;
 mod grouped_table;
 mod join_serde;
@@ -117,6 +119,7 @@ pub use branch::BranchedKStream;
 pub use builder::{StreamsBuilder, Topics};
 pub use cogrouped::{CogroupedKStream, SessionWindowedCogroupedKStream, TimeWindowedCogroupedKStream};
 pub use foreign_key_join::TableJoined;
+pub use global_table::GlobalKTable;
 pub use grouped::KGroupedStream;
 pub use grouped_table::KGroupedTable;
 pub use join_windows::{JoinWindows, StreamJoined};

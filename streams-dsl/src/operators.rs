@@ -7,6 +7,7 @@ pub(crate) mod filter;
 pub(crate) mod final_results;
 pub(crate) mod flat_map;
 pub(crate) mod foreign_key_join;
+pub(crate) mod global_table_join;
 pub(crate) mod map;
 pub(crate) mod peek;
 pub(crate) mod repartition;

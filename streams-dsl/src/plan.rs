@@ -74,6 +74,8 @@ pub(crate) enum Kind {
         topic: String,
         store: String,
     },
+    /// Fills a global store from a topic: two processors.
+    GlobalSource { source_name: String },
     /// Writes to an internal topic and reads it again: three processors.
     Repartition {
         names: RepartitionNames,
@@ -203,7 +205,9 @@ impl Plan {
         let node = self.node_mut(id);
         name.clone_into(&mut node.name);
         match &mut node.kind {
-            Kind::TableSource { source_name, .. } => *source_name = format!("{name}-source"),
+            Kind::TableSource { source_name, .. } | Kind::GlobalSource { source_name } => {
+                *source_name = format!("{name}-source");
+            }
             Kind::TableMerge => {
                 let sides = node.parents.clone();
                 for (side, suffix) in sides.into_iter().zip(["-join-this", "-join-other"]) {

@@ -10,8 +10,8 @@ pub use streams_core::topology::Topology;
 pub use streams_core::{Record, json_serde};
 
 pub use crate::{
-    BranchedKStream, BufferConfig, CogroupedKStream, Consumed, Grouped, JoinWindows, Joined, KGroupedStream,
-    KGroupedTable, KStream, KTable, Materialized, Optimization, Produced, Repartitioned,
+    BranchedKStream, BufferConfig, CogroupedKStream, Consumed, GlobalKTable, Grouped, JoinWindows, Joined,
+    KGroupedStream, KGroupedTable, KStream, KTable, Materialized, Optimization, Produced, Repartitioned,
     SessionWindowedKStream, SessionWindowedSerde, SessionWindows, SlidingWindows, StreamJoined,
     StreamsBuilder, Suppressed, TableJoined, TimeWindowedKStream, TimeWindowedSerde, TimeWindows, Window,
     Windowed,

@@ -15,6 +15,7 @@ use crate::vector::{Op, Vector};
 enum Made {
     Stream(KStream<Key, Text>),
     Table(KTable<Key, Text>),
+    GlobalTable(GlobalKTable<Key, Text>),
     Counts(KTable<Key, i64>),
     Windowed(KTable<Windowed<Key>, Text>),
     WindowedCounts(KTable<Windowed<Key>, i64>),
@@ -60,6 +61,10 @@ impl Interpreter {
         let made = match op.kind() {
             "stream" => Made::Stream(self.builder.stream(op.texts("topics"))),
             "table" => self.table(op)?,
+            "global_table" => {
+                let topic = text(op, "topic")?;
+                Made::GlobalTable(self.builder.global_table(topic, materialized(op)))
+            }
             "to" => {
                 self.stream(op, "from")?.to(text(op, "topic")?);
                 return Ok(());
@@ -96,6 +101,7 @@ impl Interpreter {
             "count" | "reduce" | "aggregate" => self.aggregation(op)?,
             "to_stream" => self.to_stream(op)?,
             "join_table" => self.join_table(op)?,
+            "join_global" => self.join_global(op)?,
             "join_stream" => self.join_stream(op)?,
             "suppress" => self.suppress(op)?,
             "join_foreign_key" => self.join_foreign_key(op)?,
@@ -344,6 +350,23 @@ impl Interpreter {
                 };
                 stream.left_join_with(&table, join, joined)
             }
+            _ => return unsupported("join of this kind"),
+        }))
+    }
+
+    fn join_global(&self, op: &Op) -> Answer<Made> {
+        let (stream, select) = (self.stream(op, "from")?, keys(op)?);
+        let Made::GlobalTable(table) = self.get(op, "other")? else {
+            return unsupported("global join with this");
+        };
+        let joined = op.text("name").map_or_else(Joined::default, Joined::named);
+        let join =
+            |v: Text, row: Option<&Text>| concatenate(v.as_deref(), "+", row.and_then(|row| row.as_deref()));
+        Ok(Made::Stream(match op.text("kind") {
+            Some("inner") => {
+                stream.join_global_with(&table, select, move |v, row| join(v, Some(row)), joined)
+            }
+            Some("left") => stream.left_join_global_with(&table, select, join, joined),
             _ => return unsupported("join of this kind"),
         }))
     }

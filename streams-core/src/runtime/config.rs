@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::context::DeserializationHandler;
 use crate::error::{Result, StreamsError};
+use crate::log::Isolation;
 use crate::time::{Clock, SystemClock};
 
 /// Settings of an application; `new` gives the defaults, fields are set directly or with the methods.
@@ -114,6 +115,14 @@ impl StreamsConfig {
 
     pub(crate) fn exactly_once(&self) -> bool {
         self.processing_guarantee == ProcessingGuarantee::ExactlyOnce
+    }
+
+    /// What the application sees of others' transactions.
+    pub(crate) fn isolation(&self) -> Isolation {
+        match self.exactly_once() {
+            true => Isolation::ReadCommitted,
+            false => Isolation::ReadUncommitted,
+        }
     }
 
     pub(crate) fn effective_commit_interval_ms(&self) -> u64 {

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::assignment::Assignor;
 use crate::error::{LogError, Result, StreamsError};
 use crate::log::{Admin, NewTopic};
-use crate::topology::Topology;
+use crate::topology::{Layout, Topology};
 
 /// Checks the user's topics, makes missing internal ones, and lays out the tasks.
-pub(crate) fn prepare(topology: &Topology, application_id: &str, admin: &mut dyn Admin) -> Result<Assignor> {
+pub(crate) fn prepare(topology: &Topology, application_id: &str, admin: &mut dyn Admin) -> Result<Layout> {
     let sources = topology.source_topics();
     let counts = partition_counts(&sources, admin)?;
     partition_counts(&topology.sink_topics(), admin)?;
@@ -16,7 +15,7 @@ pub(crate) fn prepare(topology: &Topology, application_id: &str, admin: &mut dyn
     for topic in &layout.internal_topics {
         make(topic, admin)?;
     }
-    Ok(layout.assignor)
+    Ok(layout)
 }
 
 fn partition_counts(topics: &[String], admin: &mut dyn Admin) -> Result<BTreeMap<String, u32>> {

@@ -4,6 +4,7 @@
 //! <state.dir>/<application.id>/.lock                            held while the application runs
 //!                              kafka-streams-process-metadata   this instance's id
 //!                              0_3/rocksdb/<store>/             stores of task 0_3
+//!                              global/rocksdb/<store>/          global stores
 //! ```
 
 use std::collections::BTreeSet;
@@ -85,6 +86,11 @@ impl StateDirectory {
     /// Where a store of a task lives.
     pub(crate) fn store_path(&self, task: TaskId, store: &str) -> PathBuf {
         self.path.join(task.to_string()).join("rocksdb").join(store)
+    }
+
+    /// Where a global store lives.
+    pub(crate) fn global_store_path(&self, store: &str) -> PathBuf {
+        self.path.join("global").join("rocksdb").join(store)
     }
 
     /// Tasks that have state here.

@@ -303,6 +303,7 @@ impl Tasks {
             partition: id.partition,
             cache_bytes: config.cache_max_bytes / stores.max(1),
             logs_every_put: false,
+            globals: &shared.globals,
             open: &mut open,
         };
         wire(&shared.topology, subtopology, &mut place, producer)

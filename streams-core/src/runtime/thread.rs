@@ -11,8 +11,7 @@ use super::{Shared, State};
 use crate::assignment::TaskId;
 use crate::error::{LogError, ProcessCause, Result, StreamsError};
 use crate::log::{
-    Admin, Consumer, ConsumerConfig, Isolation, Log, OffsetAndMetadata, Producer, ProducerConfig,
-    TopicPartition,
+    Admin, Consumer, ConsumerConfig, Log, OffsetAndMetadata, Producer, ProducerConfig, TopicPartition,
 };
 use crate::membership::{Membership, MembershipConfig, MembershipEvent};
 use crate::processor::PunctuationType;
@@ -48,10 +47,7 @@ pub(crate) struct StreamThread<'a> {
 impl<'a> StreamThread<'a> {
     pub(crate) fn new(index: usize, name: String, shared: Arc<Shared>, log: &'a dyn Log) -> Result<Self> {
         let config = &shared.config;
-        let isolation = match config.exactly_once() {
-            true => Isolation::ReadCommitted,
-            false => Isolation::ReadUncommitted,
-        };
+        let isolation = config.isolation();
         let consumer_config = |role: &str| ConsumerConfig {
             isolation,
             ..ConsumerConfig::new(format!("{name}-{role}"))
@@ -208,10 +204,7 @@ impl<'a> StreamThread<'a> {
         if unknown.is_empty() {
             return Ok(());
         }
-        let isolation = match self.shared.config.exactly_once() {
-            true => Isolation::ReadCommitted,
-            false => Isolation::ReadUncommitted,
-        };
+        let isolation = self.shared.config.isolation();
         let ends = self
             .admin
             .offsets(&unknown, crate::log::OffsetSpec::Latest, isolation)?;

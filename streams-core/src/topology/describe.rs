@@ -15,11 +15,15 @@ pub(super) fn describe(topology: &Topology) -> String {
     let mut text = String::from("Topologies:\n ");
     for part in topology.subtopologies() {
         let described = Part::new(topology.graph(), part);
-        writeln!(text, "  Sub-topology: {}", part.id).expect("writing to a String cannot fail");
+        let (note, end) = match part.is_global {
+            true => (" for global store (will not generate tasks)", ""),
+            false => ("", "\n"),
+        };
+        writeln!(text, "  Sub-topology: {}{note}", part.id).expect("writing to a String cannot fail");
         for index in described.sorted() {
             described.describe_node(index, &mut text);
         }
-        text.push('\n');
+        text.push_str(end);
     }
     text
 }
@@ -91,11 +95,11 @@ impl<'a> Part<'a> {
     fn describe_node(&self, index: usize, text: &mut String) {
         let node = &self.graph.nodes[self.ids[index].0];
         let head = match &node.kind {
-            NodeKind::Source { topics, .. } => {
-                let topics: Vec<&str> = topics.iter().map(TopicName::as_str).collect();
+            NodeKind::Source { .. } | NodeKind::GlobalSource { .. } => {
+                let topics: Vec<&str> = node.kind.topics().iter().map(TopicName::as_str).collect();
                 format!("    Source: {} (topics: [{}])", node.name, topics.join(", "))
             }
-            NodeKind::Processor { .. } => {
+            NodeKind::Processor { .. } | NodeKind::GlobalUpdate => {
                 let names: Vec<&str> = node.stores.iter().map(String::as_str).collect();
                 let stores: Vec<&str> = hash_map_order(&names)
                     .into_iter()
@@ -110,7 +114,7 @@ impl<'a> Part<'a> {
         if !matches!(node.kind, NodeKind::Sink { .. }) {
             text.push_str(&format!("      --> {}\n", self.names(&self.successors[index])));
         }
-        if !matches!(node.kind, NodeKind::Source { .. }) {
+        if !node.kind.is_source() {
             text.push_str(&format!("      <-- {}\n", self.names(&self.predecessors[index])));
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::source::BuildSource;
 use super::wire::BuildNode;
-use crate::store::StoreSpec;
+use crate::store::{GlobalStoreSpec, StoreSpec};
 
 /// A node's place in its topology.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,6 +59,7 @@ impl Display for TopicName {
 pub(crate) struct Graph {
     pub(crate) nodes: Vec<NodeSpec>,
     pub(crate) stores: Vec<StoreSpec>,
+    pub(crate) global_stores: Vec<GlobalStoreSpec>,
     pub(crate) repartition_topics: Vec<RepartitionTopic>,
     pub(crate) copartitioned: Vec<Vec<NodeId>>,
 }
@@ -80,6 +81,12 @@ pub(crate) enum NodeKind {
     Processor {
         build: BuildNode,
     },
+    /// Reads the topic of a global store. No task runs it.
+    GlobalSource {
+        topic: TopicName,
+    },
+    /// Writes a global store. No task runs it.
+    GlobalUpdate,
     Sink {
         topic: TopicName,
         build: BuildNode,
@@ -91,7 +98,30 @@ impl Debug for NodeKind {
         match self {
             Self::Source { topics, .. } => write!(f, "Source({topics:?})"),
             Self::Processor { .. } => write!(f, "Processor"),
+            Self::GlobalSource { topic } => write!(f, "GlobalSource({topic:?})"),
+            Self::GlobalUpdate => write!(f, "GlobalUpdate"),
             Self::Sink { topic, .. } => write!(f, "Sink({topic:?})"),
+        }
+    }
+}
+
+impl NodeKind {
+    /// True if records come in here.
+    pub(crate) fn is_source(&self) -> bool {
+        matches!(self, Self::Source { .. } | Self::GlobalSource { .. })
+    }
+
+    /// True if it belongs to a global store.
+    pub(crate) fn is_global(&self) -> bool {
+        matches!(self, Self::GlobalSource { .. } | Self::GlobalUpdate)
+    }
+
+    /// The topics it reads.
+    pub(crate) fn topics(&self) -> &[TopicName] {
+        match self {
+            Self::Source { topics, .. } => topics,
+            Self::GlobalSource { topic } => std::slice::from_ref(topic),
+            _ => &[],
         }
     }
 }
@@ -109,11 +139,7 @@ impl Graph {
     /// All that is wrong, each a sentence that names the node.
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if !self
-            .nodes
-            .iter()
-            .any(|node| matches!(node.kind, NodeKind::Source { .. }))
-        {
+        if !self.nodes.iter().any(|node| node.kind.is_source()) {
             problems.push("there is no source: nothing would ever be processed".to_owned());
         }
         self.check_names(&mut problems);
@@ -134,7 +160,7 @@ impl Graph {
                     node.name
                 ));
             }
-            if node.parents.is_empty() && !matches!(node.kind, NodeKind::Source { .. }) {
+            if node.parents.is_empty() && !node.kind.is_source() {
                 problems.push(format!("processor {} has no parent", node.name));
             }
         }
@@ -144,24 +170,20 @@ impl Graph {
         let mut sources: BTreeMap<&TopicName, &str> = BTreeMap::new();
         let mut sinks: BTreeSet<&TopicName> = BTreeSet::new();
         for node in &self.nodes {
-            match &node.kind {
-                NodeKind::Source { topics, .. } => {
-                    if topics.is_empty() {
-                        problems.push(format!("source {} reads no topic", node.name));
-                    }
-                    for topic in topics {
-                        if let Some(other) = sources.insert(topic, &node.name) {
-                            problems.push(format!(
-                                "topic {topic} is read by two sources, {other} and {}",
-                                node.name
-                            ));
-                        }
-                    }
+            if let NodeKind::Sink { topic, .. } = &node.kind {
+                sinks.insert(topic);
+            }
+            let topics = node.kind.topics();
+            if topics.is_empty() && node.kind.is_source() {
+                problems.push(format!("source {} reads no topic", node.name));
+            }
+            for topic in topics {
+                if let Some(other) = sources.insert(topic, &node.name) {
+                    problems.push(format!(
+                        "topic {topic} is read by two sources, {other} and {}",
+                        node.name
+                    ));
                 }
-                NodeKind::Sink { topic, .. } => {
-                    sinks.insert(topic);
-                }
-                NodeKind::Processor { .. } => {}
             }
         }
         for topic in &self.repartition_topics {
@@ -173,14 +195,23 @@ impl Graph {
     }
 
     fn check_stores(&self, problems: &mut Vec<String>) {
-        for store in &self.stores {
-            if !valid_name(&store.name) {
-                problems.push(format!("`{}` is not a valid store name", store.name));
+        let globals = self.global_stores.iter().map(|store| &store.name);
+        for name in self.stores.iter().map(|store| &store.name).chain(globals) {
+            if !valid_name(name) {
+                problems.push(format!("`{name}` is not a valid store name"));
             }
         }
+        let is_global = |store: &str| self.global_stores.iter().any(|spec| spec.name == store);
         for node in &self.nodes {
             for store in &node.stores {
-                if !self.stores.iter().any(|spec| spec.name == *store) {
+                if is_global(store) {
+                    if !matches!(node.kind, NodeKind::GlobalUpdate) {
+                        problems.push(format!(
+                            "processor {} names store {store}, which is global: all may read it, none is connected to it",
+                            node.name
+                        ));
+                    }
+                } else if !self.stores.iter().any(|spec| spec.name == *store) {
                     problems.push(format!(
                         "processor {} names store {store}, which does not exist",
                         node.name

@@ -121,8 +121,8 @@ impl<K, V> SourceNode for Source<K, V> {
             return input.timestamp_ms;
         };
         // What cannot be read is reported when its turn to be processed comes.
-        match (self.read_key(input), self.read_value(input)) {
-            (Ok(Some(key)), Ok(Some(value))) => {
+        match self.options.read(input) {
+            Ok((Some(key), Some(value))) => {
                 let headers = input.headers.clone();
                 let record = Record {
                     key,
@@ -137,15 +137,11 @@ impl<K, V> SourceNode for Source<K, V> {
     }
 
     fn process(&mut self, input: RawInput<'_>, task: &mut TaskContext<'_>) -> ProcessResult {
-        let key = match self.read_key(&input) {
-            Ok(key) => key,
-            Err(error) => return self.unreadable("key", &input, error, task),
+        let read = match self.options.read(&input) {
+            Ok(read) => read,
+            Err(cause) => return self.unreadable(cause, task),
         };
-        let value = match self.read_value(&input) {
-            Ok(value) => value,
-            Err(error) => return self.unreadable("value", &input, error, task),
-        };
-        let (Some(key), Some(value)) = (key, value) else {
+        let (Some(key), Some(value)) = read else {
             task.count_dropped(DropReason::UnexpectedNull);
             return Ok(());
         };
@@ -161,37 +157,39 @@ impl<K, V> SourceNode for Source<K, V> {
     }
 }
 
+impl<K, V> SourceOptions<K, V> {
+    /// Key and value of a record; `None` where it has a null and the type has not.
+    #[inline]
+    pub(crate) fn read(&self, input: &RawInput<'_>) -> Result<(Option<K>, Option<V>), ProcessCause> {
+        let key = read(&*self.key_serde, input.topic, input.key);
+        let key = key.map_err(|error| unreadable("key", input, error))?;
+        let value = read(&*self.value_serde, input.topic, input.value);
+        let value = value.map_err(|error| unreadable("value", input, error))?;
+        Ok((key, value))
+    }
+}
+
+#[inline]
+fn read<T>(serde: &dyn Serde<T>, topic: &str, bytes: Option<&[u8]>) -> Result<Option<T>, SerdeError> {
+    match bytes {
+        Some(bytes) => serde.deserialize(topic, bytes).map(Some),
+        None => Ok(serde.null()),
+    }
+}
+
+#[cold]
+fn unreadable(part: &'static str, input: &RawInput<'_>, error: SerdeError) -> ProcessCause {
+    ProcessCause::Serde {
+        action: "read",
+        part,
+        topic: input.topic.to_owned(),
+        error,
+    }
+}
+
 impl<K, V> Source<K, V> {
-    #[inline]
-    fn read_key(&self, input: &RawInput<'_>) -> Result<Option<K>, SerdeError> {
-        match input.key {
-            Some(bytes) => self.options.key_serde.deserialize(input.topic, bytes).map(Some),
-            None => Ok(self.options.key_serde.null()),
-        }
-    }
-
-    #[inline]
-    fn read_value(&self, input: &RawInput<'_>) -> Result<Option<V>, SerdeError> {
-        match input.value {
-            Some(bytes) => self.options.value_serde.deserialize(input.topic, bytes).map(Some),
-            None => Ok(self.options.value_serde.null()),
-        }
-    }
-
     #[cold]
-    fn unreadable(
-        &self,
-        part: &'static str,
-        input: &RawInput<'_>,
-        error: SerdeError,
-        task: &mut TaskContext<'_>,
-    ) -> ProcessResult {
-        let cause = ProcessCause::Serde {
-            action: "read",
-            part,
-            topic: input.topic.to_owned(),
-            error,
-        };
+    fn unreadable(&self, cause: ProcessCause, task: &mut TaskContext<'_>) -> ProcessResult {
         let error = Box::new(ProcessError {
             cause,
             processor: Some(self.node.clone()),

@@ -20,6 +20,8 @@ pub struct Subtopology {
     pub nodes: Vec<NodeId>,
     /// Its stores, in the order they were added.
     pub stores: Vec<String>,
+    /// True if it fills a global store: it has no tasks.
+    pub is_global: bool,
     pub(crate) sources: Vec<TopicName>,
     pub(crate) sinks: Vec<TopicName>,
 }
@@ -28,11 +30,17 @@ impl Subtopology {
     /// All of a topology as if it were one part, which is how the test driver runs it.
     pub(crate) fn whole(topology: &Topology) -> Self {
         let graph = topology.graph();
-        let parts = topology.subtopologies();
+        let of_tasks = topology.subtopologies().iter().filter(|part| !part.is_global);
+        let parts: Vec<&Subtopology> = of_tasks.collect();
+        let all = 0..graph.nodes.len();
         Self {
             id: 0,
-            nodes: (0..graph.nodes.len()).map(NodeId).collect(),
+            nodes: all
+                .filter(|&index| !graph.nodes[index].kind.is_global())
+                .map(NodeId)
+                .collect(),
             stores: parts.iter().flat_map(|part| part.stores.clone()).collect(),
+            is_global: false,
             sources: parts.iter().flat_map(|part| part.sources.clone()).collect(),
             sinks: parts.iter().flat_map(|part| part.sinks.clone()).collect(),
         }
@@ -57,7 +65,7 @@ pub(super) fn split(graph: &Graph) -> Vec<Subtopology> {
         }
     }
     let sources: Vec<usize> = (0..graph.nodes.len())
-        .filter(|&index| matches!(graph.nodes[index].kind, NodeKind::Source { .. }))
+        .filter(|&index| graph.nodes[index].kind.is_source())
         .collect();
     let mut roots = Vec::new();
     for source in sources {
@@ -80,12 +88,12 @@ fn describe_part(graph: &Graph, group: &mut [usize], id: u32, of: usize) -> Subt
     let (mut sources, mut sinks, mut used) = (Vec::new(), Vec::new(), BTreeSet::new());
     for node in nodes.iter().map(|node| &graph.nodes[node.0]) {
         used.extend(node.stores.iter().cloned());
-        match &node.kind {
-            NodeKind::Source { topics, .. } => sources.extend(topics.iter().cloned()),
-            NodeKind::Sink { topic, .. } => sinks.push(topic.clone()),
-            NodeKind::Processor { .. } => {}
+        sources.extend(node.kind.topics().iter().cloned());
+        if let NodeKind::Sink { topic, .. } = &node.kind {
+            sinks.push(topic.clone());
         }
     }
+    let is_global = nodes.iter().any(|node| graph.nodes[node.0].kind.is_global());
     let stores = graph
         .stores
         .iter()
@@ -96,6 +104,7 @@ fn describe_part(graph: &Graph, group: &mut [usize], id: u32, of: usize) -> Subt
         id,
         nodes,
         stores,
+        is_global,
         sources,
         sinks,
     }
@@ -129,6 +138,8 @@ impl StoreSpec {
 pub(crate) struct Layout {
     pub(crate) assignor: Assignor,
     pub(crate) internal_topics: Vec<NewTopic>,
+    /// What global stores are filled from.
+    pub(crate) global_partitions: Vec<TopicPartition>,
 }
 
 impl Topology {
@@ -153,7 +164,7 @@ impl Topology {
             })
             .collect();
         let specs = self.stores();
-        for part in self.subtopologies() {
+        for part in self.subtopologies().iter().filter(|part| !part.is_global) {
             let count = part.sources.iter().map(|topic| counts[topic]).max().unwrap_or(0);
             for partition in 0..count.cast_signed() {
                 let inputs = part
@@ -183,7 +194,13 @@ impl Topology {
                 });
             }
         }
+        let globals = self.graph().global_stores.iter();
+        let global_partitions = globals.flat_map(|store| {
+            let count = counts[&TopicName::External(Arc::clone(&store.topic))];
+            (0..count.cast_signed()).map(|partition| TopicPartition::new(Arc::clone(&store.topic), partition))
+        });
         Ok(Layout {
+            global_partitions: global_partitions.collect(),
             assignor: Assignor::new(tasks),
             internal_topics,
         })

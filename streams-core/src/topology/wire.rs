@@ -14,11 +14,12 @@ use std::time::Duration;
 use super::{NodeKind, SourceNode, Subtopology, TopicName, Topology};
 use crate::edge::{Edge, share};
 use crate::error::{Result, StreamsError};
+use crate::global::GlobalStores;
 use crate::log::{Producer, TopicHandle};
 use crate::processor::{Punctuate, PunctuationType};
 use crate::store::{
-    Changelog, KeyValueStore, OpenStore, OpenedStore, SessionStore, StoreSpec, TaskStore, TimeOrderedBuffer,
-    VersionedKeyValueStore, WindowStore,
+    Changelog, GlobalKeyValueStore, KeyValueStore, OpenStore, OpenedStore, SessionStore, StoreSpec,
+    TaskStore, TimeOrderedBuffer, VersionedKeyValueStore, WindowStore,
 };
 
 /// Makes a live processor from the edges to its children.
@@ -106,6 +107,7 @@ pub struct Wiring<'a> {
     application_id: &'a str,
     stores: &'a BTreeMap<String, ErasedHandle>,
     allowed: &'a [String],
+    globals: &'a BTreeMap<String, ErasedHandle>,
     shared: &'a mut BTreeMap<String, ErasedHandle>,
     producer: &'a mut dyn Producer,
     punctuations: &'a mut Vec<LivePunctuation>,
@@ -157,6 +159,20 @@ impl Wiring<'_> {
         name: &str,
     ) -> Result<VersionedKeyValueStore<K, V>> {
         self.store(name)
+    }
+
+    /// A global store. All nodes may read it.
+    ///
+    /// # Errors
+    /// [`StreamsError::Topology`] if there is none of that name and type.
+    pub fn global_store<K: 'static, V: 'static>(&self, name: &str) -> Result<GlobalKeyValueStore<K, V>> {
+        let handle = self.globals.get(name).and_then(ErasedHandle::typed);
+        handle.ok_or_else(|| {
+            let (node, types) = (self.node, type_name::<(K, V)>());
+            StreamsError::Topology(format!(
+                "processor {node}: there is no global store {name} of {types}"
+            ))
+        })
     }
 
     /// A buffer that is connected to this node.
@@ -263,6 +279,7 @@ pub(crate) struct StorePlace<'a> {
     pub(crate) cache_bytes: usize,
     /// Each put is a changelog record, as in Kafka Streams without caching; otherwise the last one of a key and commit is.
     pub(crate) logs_every_put: bool,
+    pub(crate) globals: &'a GlobalStores,
     /// Opens the byte store.
     pub(crate) open: &'a mut dyn FnMut(&StoreSpec) -> Result<Arc<dyn state_store::KeyValueStore>>,
 }
@@ -275,6 +292,7 @@ pub(crate) fn wire(
     producer: &mut dyn Producer,
 ) -> Result<LiveTopology> {
     let (stores, handles) = open_stores(topology, subtopology, place, producer)?;
+    let globals = open_global_stores(topology, place.globals);
     let graph = topology.graph();
     let mut punctuations = Vec::new();
     let mut shared = BTreeMap::new();
@@ -299,6 +317,7 @@ pub(crate) fn wire(
             application_id: place.application_id,
             stores: &handles,
             allowed: &node.stores,
+            globals: &globals,
             shared: &mut shared,
             producer: &mut *producer,
             punctuations: &mut punctuations,
@@ -313,6 +332,8 @@ pub(crate) fn wire(
                 continue;
             }
             NodeKind::Processor { build } => build(&mut wiring, children)?,
+            // Of global stores, which no task runs.
+            NodeKind::GlobalSource { .. } | NodeKind::GlobalUpdate => continue,
             NodeKind::Sink { build, .. } => build(&mut wiring, std::mem::take(&mut children))?,
         };
         edges.insert(id.0, edge.shared(node.parents.len()));
@@ -323,6 +344,20 @@ pub(crate) fn wire(
         punctuations,
         handles,
     })
+}
+
+/// Readers of all global stores.
+pub(crate) fn open_global_stores(
+    topology: &Topology,
+    stores: &GlobalStores,
+) -> BTreeMap<String, ErasedHandle> {
+    let specs = topology.graph().global_stores.iter();
+    specs
+        .filter_map(|spec| {
+            let rows = Arc::clone(stores.get(&spec.name)?);
+            Some((spec.name.clone(), (spec.open)(rows)))
+        })
+        .collect()
 }
 
 type OpenedStores = (Vec<Box<dyn TaskStore>>, BTreeMap<String, ErasedHandle>);

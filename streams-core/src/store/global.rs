@@ -1,0 +1,444 @@
+//! Global stores: filled from a topic by one thread of the application, read by all of its tasks.
+//!
+//! ```text
+//!   topic, all partitions -> update function -> byte store <- GlobalKeyValueStore of each task
+//! ```
+//!
+//! The topic is the store's changelog. Rows and the offsets they correspond to lie in the same byte store and change together,
+//! so that a restart goes on where the store is. Nothing else is logged.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use state_store::{Direction, WriteBatch};
+
+use super::{StoreKind, StoreResult, ValueAndTimestamp};
+use crate::error::ProcessCause;
+use crate::metrics::{DropReason, TaskMetrics};
+use crate::processor::BoxError;
+use crate::record::Record;
+use crate::serde::{DefaultSerde, Serde};
+use crate::topology::{ErasedHandle, RawInput, SourceOptions};
+
+/// In front of the keys of rows.
+const ROW: u8 = b'r';
+/// In front of a partition, whose position the row is.
+const POSITION: u8 = b'p';
+/// Bytes of the timestamp in front of a stored value.
+const TIMESTAMP_BYTES: usize = 8;
+
+/// Declares a [`GlobalKeyValueStore`].
+///
+/// ```
+/// use streams_core::store::{GlobalStoreBuilder, StoreKind};
+///
+/// let prices = GlobalStoreBuilder::<String, i64>::new("prices").kind(StoreKind::InMemory);
+/// ```
+#[derive(Clone, Debug)]
+pub struct GlobalStoreBuilder<K, V> {
+    name: String,
+    kind: StoreKind,
+    key_serde: Arc<dyn Serde<K>>,
+    value_serde: Arc<dyn Serde<V>>,
+}
+
+impl<K: DefaultSerde, V: DefaultSerde> GlobalStoreBuilder<K, V> {
+    /// A store of this name with the types' default serdes.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self::with_serdes(name, K::default_serde(), V::default_serde())
+    }
+}
+
+impl<K: 'static, V: 'static> GlobalStoreBuilder<K, V> {
+    /// A store of this name with these serdes.
+    pub fn with_serdes(
+        name: impl Into<String>,
+        key_serde: Arc<dyn Serde<K>>,
+        value_serde: Arc<dyn Serde<V>>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            kind: StoreKind::Persistent,
+            key_serde,
+            value_serde,
+        }
+    }
+
+    /// Where rows are kept. In memory they are read from the topic at every start. Default: on disk.
+    #[must_use]
+    pub fn kind(mut self, kind: StoreKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// The store as data: `update` turns each record of the topic into rows.
+    pub(crate) fn into_spec<KI: 'static, VI: 'static>(
+        self,
+        topic: &str,
+        processor: &str,
+        options: SourceOptions<KI, VI>,
+        update: impl Fn(Record<KI, VI>, &mut GlobalStoreWriter<'_, K, V>) -> Result<(), BoxError>
+        + Send
+        + Sync
+        + 'static,
+    ) -> GlobalStoreSpec {
+        let Self {
+            name,
+            kind,
+            key_serde,
+            value_serde,
+        } = self;
+        let topic: Arc<str> = Arc::from(topic);
+        let serdes_topic = Arc::clone(&topic);
+        let open = move |rows| GlobalKeyValueStore {
+            topic: Arc::clone(&serdes_topic),
+            rows,
+            key_serde: Arc::clone(&key_serde),
+            value_serde: Arc::clone(&value_serde),
+        };
+        let (options, update) = (Arc::new(options), Arc::new(update));
+        let open_reader = open.clone();
+        GlobalStoreSpec {
+            name,
+            topic,
+            processor: processor.to_owned(),
+            kind,
+            open: Arc::new(move |rows| ErasedHandle::new(open_reader(rows))),
+            updater: Arc::new(move |rows| {
+                Box::new(Updater {
+                    options: Arc::clone(&options),
+                    update: Arc::clone(&update),
+                    store: open(rows),
+                })
+            }),
+        }
+    }
+}
+
+/// The rows of a global store, to whoever has the bytes.
+pub(crate) type GlobalRows = Arc<dyn state_store::KeyValueStore>;
+
+/// A global store as data.
+#[derive(Clone)]
+pub(crate) struct GlobalStoreSpec {
+    pub(crate) name: String,
+    pub(crate) topic: Arc<str>,
+    /// The processor that updates it.
+    pub(crate) processor: String,
+    pub(crate) kind: StoreKind,
+    /// Makes a reader, a `GlobalKeyValueStore<K, V>`.
+    pub(crate) open: Arc<dyn Fn(GlobalRows) -> ErasedHandle + Send + Sync>,
+    /// Makes what turns records into rows.
+    pub(crate) updater: Arc<dyn Fn(GlobalRows) -> Box<dyn GlobalUpdate> + Send + Sync>,
+}
+
+impl Debug for GlobalStoreSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GlobalStoreSpec")
+            .field("name", &self.name)
+            .field("topic", &self.topic)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A store with the rows of a whole topic, the same in all tasks (Kafka's `ReadOnlyKeyValueStore` of a global table).
+///
+/// What it shows is not in step with the records that a task processes: updates appear as they are read from the topic.
+/// Keys are the same if their bytes are.
+pub struct GlobalKeyValueStore<K, V> {
+    topic: Arc<str>,
+    rows: GlobalRows,
+    key_serde: Arc<dyn Serde<K>>,
+    value_serde: Arc<dyn Serde<V>>,
+}
+
+impl<K, V> Clone for GlobalKeyValueStore<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            topic: Arc::clone(&self.topic),
+            rows: Arc::clone(&self.rows),
+            key_serde: Arc::clone(&self.key_serde),
+            value_serde: Arc::clone(&self.value_serde),
+        }
+    }
+}
+
+impl<K, V> GlobalKeyValueStore<K, V> {
+    /// The value of `key` and its event time. A null key has none.
+    ///
+    /// # Errors
+    /// If the key cannot be written, or the row not be read.
+    pub fn get(&self, key: &K) -> StoreResult<Option<ValueAndTimestamp<V>>> {
+        if self.key_serde.is_null(key) {
+            return Ok(None);
+        }
+        let row = self.rows.get(&self.row_key(key)?)?;
+        row.map(|row| self.read_row(&row)).transpose()
+    }
+
+    /// All rows in the order of their key bytes. A snapshot: later updates are not seen.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn all(&self) -> StoreResult<GlobalIter<'_, K, V>> {
+        self.iter(Bound::Included(&[ROW]), Bound::Excluded(&[ROW + 1]))
+    }
+
+    /// Rows from `from` to `to`, both included, in the order of their key bytes. A snapshot: later updates are not seen.
+    ///
+    /// # Errors
+    /// If a key cannot be written, or the store not be read.
+    pub fn range(&self, from: &K, to: &K) -> StoreResult<GlobalIter<'_, K, V>> {
+        let (first, last) = (self.row_key(from)?, self.row_key(to)?);
+        self.iter(Bound::Included(&first), Bound::Included(&last))
+    }
+
+    fn iter(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> StoreResult<GlobalIter<'_, K, V>> {
+        let rows = self.rows.range(from, to, Direction::Forward)?;
+        Ok(GlobalIter { rows, store: self })
+    }
+
+    fn row_key(&self, key: &K) -> StoreResult<Vec<u8>> {
+        let mut bytes = vec![ROW];
+        let written = self.key_serde.serialize(&self.topic, key, &mut bytes);
+        written.map_err(|error| self.problem("write", "key", error))?;
+        Ok(bytes)
+    }
+
+    fn write_row(&self, value: &V, timestamp_ms: i64) -> StoreResult<Vec<u8>> {
+        let mut row = timestamp_ms.to_be_bytes().to_vec();
+        let written = self.value_serde.serialize(&self.topic, value, &mut row);
+        written.map_err(|error| self.problem("write", "value", error))?;
+        Ok(row)
+    }
+
+    fn read_row(&self, row: &[u8]) -> StoreResult<ValueAndTimestamp<V>> {
+        let Some((timestamp, value)) = row.split_first_chunk::<TIMESTAMP_BYTES>() else {
+            return Err(ProcessCause::CorruptRow {
+                store: self.rows.name().to_owned(),
+                length: row.len(),
+            });
+        };
+        let value = self.value_serde.deserialize(&self.topic, value);
+        Ok(ValueAndTimestamp {
+            value: value.map_err(|error| self.problem("read", "value", error))?,
+            timestamp_ms: i64::from_be_bytes(*timestamp),
+        })
+    }
+
+    fn problem(
+        &self,
+        action: &'static str,
+        part: &'static str,
+        error: crate::serde::SerdeError,
+    ) -> ProcessCause {
+        ProcessCause::Serde {
+            action,
+            part,
+            topic: self.topic.to_string(),
+            error,
+        }
+    }
+}
+
+impl<K, V> Debug for GlobalKeyValueStore<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GlobalKeyValueStore")
+            .field("topic", &self.topic)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Rows of a [`GlobalKeyValueStore`].
+pub struct GlobalIter<'a, K, V> {
+    rows: state_store::KeyValueIter,
+    store: &'a GlobalKeyValueStore<K, V>,
+}
+
+impl<K, V> Iterator for GlobalIter<'_, K, V> {
+    type Item = StoreResult<(K, ValueAndTimestamp<V>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let store = self.store;
+        let read = |(key, row): (Bytes, Bytes)| {
+            let bytes = key.get(1..).unwrap_or_default();
+            let key = store.key_serde.deserialize(&store.topic, bytes);
+            let key = key.map_err(|error| store.problem("read", "key", error))?;
+            Ok((key, store.read_row(&row)?))
+        };
+        Some(self.rows.next()?.map_err(ProcessCause::from).and_then(read))
+    }
+}
+
+impl<K, V> Debug for GlobalIter<'_, K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GlobalIter")
+            .field("store", self.store)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the update function of a global store writes to. It reads what it wrote.
+pub struct GlobalStoreWriter<'a, K, V> {
+    store: &'a GlobalKeyValueStore<K, V>,
+    pending: &'a mut PendingRows,
+    metrics: &'a TaskMetrics,
+}
+
+impl<K, V> GlobalStoreWriter<'_, K, V> {
+    /// The value of `key` and its event time. A null key has none.
+    ///
+    /// # Errors
+    /// If the key cannot be written, or the row not be read.
+    pub fn get(&self, key: &K) -> StoreResult<Option<ValueAndTimestamp<V>>> {
+        if self.store.key_serde.is_null(key) {
+            return Ok(None);
+        }
+        let bytes = self.store.row_key(key)?;
+        match self.pending.0.get(&bytes) {
+            Some(row) => row.as_ref().map(|row| self.store.read_row(row)).transpose(),
+            None => self.store.get(key),
+        }
+    }
+
+    /// Sets the value of `key`; `None` deletes it. A null key is dropped and counted.
+    ///
+    /// # Errors
+    /// If key or value cannot be written.
+    pub fn put(&mut self, key: &K, value: Option<&V>, timestamp_ms: i64) -> StoreResult<()> {
+        if self.store.key_serde.is_null(key) {
+            self.metrics.count_dropped(DropReason::NullKey);
+            return Ok(());
+        }
+        let bytes = self.store.row_key(key)?;
+        let row = value.map(|value| self.store.write_row(value, timestamp_ms));
+        self.pending.0.insert(bytes, row.transpose()?);
+        Ok(())
+    }
+}
+
+impl<K, V> Debug for GlobalStoreWriter<'_, K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GlobalStoreWriter")
+            .field("store", self.store)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Rows that are not in the byte store yet, `None` for deletions.
+#[derive(Debug, Default)]
+pub(crate) struct PendingRows(BTreeMap<Vec<u8>, Option<Vec<u8>>>);
+
+impl PendingRows {
+    /// Writes all rows, and with them the position up to which the partition is read.
+    pub(crate) fn write(
+        &mut self,
+        rows: &GlobalRows,
+        partition: i32,
+        position: i64,
+    ) -> state_store::Result<()> {
+        let mut batch = WriteBatch::new();
+        batch.put(&position_key(partition), &position.to_be_bytes());
+        for (key, row) in std::mem::take(&mut self.0) {
+            match row {
+                Some(row) => batch.put(&key, &row),
+                None => batch.delete(&key),
+            }
+        }
+        rows.write(&batch)
+    }
+}
+
+/// Up to where a partition is read, if it is.
+pub(crate) fn position(rows: &GlobalRows, partition: i32) -> state_store::Result<Option<i64>> {
+    let position = rows.get(&position_key(partition))?;
+    Ok(position.and_then(|bytes| Some(i64::from_be_bytes(bytes.as_ref().try_into().ok()?))))
+}
+
+fn position_key(partition: i32) -> [u8; 5] {
+    let [a, b, c, d] = partition.to_be_bytes();
+    [POSITION, a, b, c, d]
+}
+
+/// Turns records into rows, whatever their types.
+pub(crate) trait GlobalUpdate: Send + Debug {
+    fn update(
+        &mut self,
+        input: RawInput<'_>,
+        partition_time_ms: i64,
+        pending: &mut PendingRows,
+        metrics: &TaskMetrics,
+    ) -> Result<i64, GlobalProblem>;
+}
+
+/// Why a record did not become a row.
+pub(crate) enum GlobalProblem {
+    /// It cannot be read.
+    Unreadable(ProcessCause),
+    /// It could not be processed.
+    Failed(ProcessCause),
+}
+
+struct Updater<KI, VI, K, V, F> {
+    options: Arc<SourceOptions<KI, VI>>,
+    update: Arc<F>,
+    store: GlobalKeyValueStore<K, V>,
+}
+
+impl<KI, VI, K, V, F> Debug for Updater<KI, VI, K, V, F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Updater")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<KI, VI, K, V, F> GlobalUpdate for Updater<KI, VI, K, V, F>
+where
+    F: Fn(Record<KI, VI>, &mut GlobalStoreWriter<'_, K, V>) -> Result<(), BoxError> + Send + Sync,
+{
+    /// Answers the record's event time.
+    fn update(
+        &mut self,
+        input: RawInput<'_>,
+        partition_time_ms: i64,
+        pending: &mut PendingRows,
+        metrics: &TaskMetrics,
+    ) -> Result<i64, GlobalProblem> {
+        let (key, value) = self.options.read(&input).map_err(GlobalProblem::Unreadable)?;
+        let (Some(key), Some(value)) = (key, value) else {
+            let reason = match input.key {
+                None => DropReason::NullKey,
+                Some(_) => DropReason::UnexpectedNull,
+            };
+            metrics.count_dropped(reason);
+            return Ok(input.timestamp_ms);
+        };
+        let mut record = Record {
+            key,
+            value,
+            timestamp_ms: input.timestamp_ms,
+            headers: input.headers,
+        };
+        if let Some(extractor) = &self.options.timestamp_extractor {
+            record.timestamp_ms = extractor.extract(&record, partition_time_ms);
+        }
+        let timestamp_ms = record.timestamp_ms;
+        if timestamp_ms < 0 {
+            metrics.count_dropped(DropReason::InvalidTimestamp);
+            return Ok(timestamp_ms);
+        }
+        let mut writer = GlobalStoreWriter {
+            store: &self.store,
+            pending,
+            metrics,
+        };
+        (self.update)(record, &mut writer)
+            .map_err(|error| GlobalProblem::Failed(ProcessCause::User(error)))?;
+        Ok(timestamp_ms)
+    }
+}

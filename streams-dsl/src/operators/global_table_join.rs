@@ -1,0 +1,62 @@
+//! A stream joined with a global table: each record looks up the row that is chosen by its key and value.
+
+use std::sync::Arc;
+
+use streams_core::edge::{Edge, Process};
+use streams_core::error::ProcessResult;
+use streams_core::metrics::DropReason;
+use streams_core::serde::Serde;
+use streams_core::store::GlobalKeyValueStore;
+use streams_core::{Record, TaskContext};
+
+use super::place;
+
+pub(crate) struct GlobalTableJoin<K, V, GK, GV, R, S, F> {
+    pub(crate) node: String,
+    /// Chooses the row.
+    pub(crate) select: Arc<S>,
+    /// Makes the result; `None` sends nothing.
+    pub(crate) join: Arc<F>,
+    /// A record that chooses no row is not dropped.
+    pub(crate) left: bool,
+    pub(crate) value_serde: Arc<dyn Serde<V>>,
+    pub(crate) table_key_serde: Arc<dyn Serde<GK>>,
+    pub(crate) table: GlobalKeyValueStore<GK, GV>,
+    pub(crate) next: Edge<K, R>,
+}
+
+impl<K, V, GK, GV, R, S, F> Process<K, V> for GlobalTableJoin<K, V, GK, GV, R, S, F>
+where
+    S: Fn(&K, &V) -> Option<GK>,
+    F: Fn(V, Option<GV>) -> Option<R>,
+{
+    fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
+        if self.value_serde.is_null(&record.value) {
+            task.count_dropped(DropReason::NullValue);
+            return Ok(());
+        }
+        let chosen = (self.select)(&record.key, &record.value);
+        let row = match chosen.filter(|key| !self.table_key_serde.is_null(key)) {
+            Some(key) => {
+                let row = self.table.get(&key);
+                row.map_err(|cause| place(cause, &self.node, task))?
+            }
+            None if self.left => None,
+            None => {
+                task.count_dropped(DropReason::NullKey);
+                return Ok(());
+            }
+        };
+        let (key, timestamp_ms, headers) = (record.key, record.timestamp_ms, record.headers);
+        let Some(value) = (self.join)(record.value, row.map(|row| row.value)) else {
+            return Ok(());
+        };
+        let joined = Record {
+            key,
+            value,
+            timestamp_ms,
+            headers,
+        };
+        self.next.process(joined, task)
+    }
+}
