@@ -48,7 +48,9 @@ impl ProducerContext for Deliveries {
         match result {
             Ok(message) => {
                 let partition = (message.topic().to_owned(), message.partition());
-                delivered.last_offsets.insert(partition, message.offset());
+                // Flushing serves acknowledgements too, beside the client's thread: they may come out of order.
+                let last = delivered.last_offsets.entry(partition).or_insert(-1);
+                *last = message.offset().max(*last);
             }
             // What an abort purges was never meant to arrive.
             Err((error, _)) if purged(error) => {}
