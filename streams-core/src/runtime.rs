@@ -220,18 +220,7 @@ impl Streams {
                 return Ok(false);
             }
         }
-        let ends = admin.offsets(
-            &self.global_partitions,
-            OffsetSpec::Latest,
-            self.shared.config.isolation(),
-        )?;
-        for (partition, end) in self.global_partitions.iter().zip(ends) {
-            let position = global::position(&self.shared.topology, &self.shared.globals, partition)?;
-            if position.unwrap_or(0) < end {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        self.global_stores_at_end(&mut *admin)
     }
 
     /// Input records processed since the start, by all tasks this instance ran.
@@ -301,6 +290,20 @@ impl Streams {
                     .as_ref()
                     .map_or(start >= end, |committed| committed.offset >= *end)
             }))
+    }
+
+    fn global_stores_at_end(&self, admin: &mut dyn Admin) -> Result<bool> {
+        let (shared, partitions) = (&self.shared, &self.global_partitions);
+        let isolation = shared.config.isolation();
+        let ends = admin.offsets(partitions, OffsetSpec::Latest, isolation)?;
+        let starts = admin.offsets(partitions, OffsetSpec::Earliest, isolation)?;
+        for (partition, (start, end)) in partitions.iter().zip(starts.into_iter().zip(ends)) {
+            let position = global::position(&shared.topology, &shared.globals, partition)?;
+            if position.unwrap_or(start) < end {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn start_stream_thread(&mut self, index: usize) -> Result<()> {

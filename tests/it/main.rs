@@ -3,6 +3,8 @@
 
 mod compile_fail;
 mod examples;
+mod global_stores;
 mod restarts;
 mod runtime;
+mod support;
 mod tidy;

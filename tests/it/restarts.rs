@@ -7,15 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{BrokerConfig, EmbeddedBroker};
 use streams_dsl::Headers;
-use streams_dsl::log::{
-    ConsumerConfig, Isolation, Log, NewTopic, OffsetSpec, ProducerConfig, RecordView, TopicPartition,
-};
 use streams_dsl::prelude::*;
 use streams_dsl::testing::WrittenRecord;
-use streams_dsl::time::SystemClock;
-use tempfile::TempDir;
+
+use crate::support::{create_topics, embedded, read, send, wait};
 
 const INPUTS: [&str; 2] = ["left", "right"];
 const RECORDS: i64 = 600;
@@ -64,81 +60,30 @@ fn in_one_go(topology: &Topology) -> Vec<Output> {
 }
 
 fn with_restarts(topology: &Topology) -> Vec<Output> {
-    let dir = TempDir::new().unwrap();
-    let clock = Arc::new(SystemClock::default());
-    let broker = EmbeddedBroker::open(&dir.path().join("broker"), BrokerConfig::embedded(), clock).unwrap();
-    let log: Arc<dyn Log> = broker;
-    for topic in INPUTS.into_iter().chain(["out"]) {
-        log.admin()
-            .unwrap()
-            .create_topic(&NewTopic::new(topic, 1))
-            .unwrap();
-    }
+    let (log, dir) = embedded();
+    create_topics(&*log, &[("left", 1), ("right", 1), ("out", 1)]);
     let state = dir.path().join("state");
     let input = input();
     for (run, chunk) in input.chunks(input.len().div_ceil(RESTARTS)).enumerate() {
-        send(&*log, chunk);
+        let records = chunk.iter();
+        send(
+            &*log,
+            records.map(|(topic, key, value, timestamp_ms)| {
+                (*topic, 0, key.as_bytes(), Some(value.as_bytes()), *timestamp_ms)
+            }),
+        );
         let config = StreamsConfig::new("app").state_dir(&state).num_stream_threads(2);
         let streams = Streams::start(topology, config, Arc::clone(&log)).unwrap();
-        wait(&streams);
+        wait(&[&streams]);
         streams.close().unwrap();
         if run % 2 == 1 {
             std::fs::remove_dir_all(&state).unwrap();
         }
     }
-    read(&*log)
-}
-
-fn send(log: &dyn Log, records: &[Input]) {
-    let mut producer = log.producer(&ProducerConfig::new("test")).unwrap();
-    let headers = Headers::default();
-    for (topic, key, value, timestamp_ms) in records {
-        let handle = producer.topic(topic).unwrap();
-        let record = RecordView {
-            key: Some(key.as_bytes()),
-            value: Some(value.as_bytes()),
-            timestamp_ms: *timestamp_ms,
-            headers: &headers,
-        };
-        producer.send(handle, 0, record).unwrap();
-    }
-    producer.flush().unwrap();
-}
-
-fn wait(streams: &Streams) {
-    for _ in 0..3_000 {
-        if streams.caught_up().unwrap() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("not caught up after 30 s: {:?}", streams.state());
-}
-
-fn read(log: &dyn Log) -> Vec<Output> {
-    let partition = TopicPartition::new("out", 0);
-    let of = std::slice::from_ref(&partition);
-    let mut admin = log.admin().unwrap();
-    let end = admin
-        .offsets(of, OffsetSpec::Latest, Isolation::ReadCommitted)
-        .unwrap()[0];
-    let mut consumer = log.consumer(&ConsumerConfig::new("test")).unwrap();
-    consumer.assign(&[(partition, Some(0))]).unwrap();
-    let (mut position, mut found) = (0, Vec::new());
-    while position < end {
-        for fetched in consumer.poll(Duration::from_secs(1)).unwrap() {
-            position = fetched.next_offset;
-            for (index, span) in fetched.records.spans.iter().enumerate() {
-                let (key, value) = (fetched.records.key(index), fetched.records.value(index));
-                found.push((
-                    key.unwrap().to_vec(),
-                    value.map(<[u8]>::to_vec),
-                    span.timestamp_ms,
-                ));
-            }
-        }
-    }
-    found
+    read(&*log, "out", 0)
+        .into_iter()
+        .map(|(key, value, timestamp_ms)| (key.unwrap(), value, timestamp_ms))
+        .collect()
 }
 
 fn built(optimization: Optimization, add: impl FnOnce(&StreamsBuilder)) -> Topology {
@@ -292,4 +237,17 @@ fn foreign_keys_are_joined_in_the_end() {
     let expected = last(in_one_go(&topology));
     assert_eq!(expected.len(), 11);
     assert_eq!(last(with_restarts(&topology)), expected);
+}
+
+#[test]
+fn a_versioned_table_knows_its_past_and_records_wait_for_it() {
+    let topology = built(Optimization::NONE, |builder| {
+        let versioned = Materialized::named("right").versioned(Duration::from_secs(60));
+        let table = builder.table::<String, String>("right", versioned);
+        let stream = builder.stream::<String, String>("left");
+        let waits = Joined::named("join").grace_period(Duration::from_millis(300));
+        let joined = stream.left_join_with(&table, |a, b| format!("{a}+{b:?}"), waits);
+        joined.to("out");
+    });
+    check("versioned table", &topology);
 }

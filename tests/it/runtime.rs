@@ -2,17 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use broker::{BrokerConfig, EmbeddedBroker};
-use streams_core::Headers;
+use streams_core::log::Log;
 use streams_core::log::memory::MemoryLog;
-use streams_core::log::{
-    ConsumerConfig, Isolation, Log, NewTopic, OffsetSpec, ProducerConfig, RecordView, TopicPartition,
-};
 use streams_core::time::SystemClock;
 use streams_dsl::prelude::*;
 use tempfile::TempDir;
+
+use crate::support::{self, embedded, wait};
 
 const PARTITIONS: i32 = 4;
 const KEYS: usize = 100;
@@ -24,40 +21,21 @@ fn memory() -> (Arc<dyn Log>, TempDir) {
     )
 }
 
-fn embedded() -> (Arc<dyn Log>, TempDir) {
-    let dir = TempDir::new().unwrap();
-    let clock = Arc::new(SystemClock::default());
-    let broker = EmbeddedBroker::open(&dir.path().join("broker"), BrokerConfig::embedded(), clock).unwrap();
-    (broker, dir)
-}
-
 fn create_topics(log: &dyn Log) {
-    for topic in ["in", "out"] {
-        log.admin()
-            .unwrap()
-            .create_topic(&NewTopic::new(topic, PARTITIONS as u32))
-            .unwrap();
-    }
+    support::create_topics(log, &[("in", PARTITIONS as u32), ("out", PARTITIONS as u32)]);
 }
 
 /// Sends `count` records over all partitions and keys.
 fn send(log: &dyn Log, from: usize, count: usize) {
-    let mut producer = log.producer(&ProducerConfig::new("test")).unwrap();
-    let topic = producer.topic("in").unwrap();
-    let headers = Headers::default();
-    for n in from..from + count {
-        let key = format!("key-{}", n % KEYS);
-        let record = RecordView {
-            key: Some(key.as_bytes()),
-            value: Some(b"x"),
-            timestamp_ms: n as i64,
-            headers: &headers,
-        };
-        producer
-            .send(topic, (n % PARTITIONS as usize) as i32, record)
-            .unwrap();
-    }
-    producer.flush().unwrap();
+    let keys: Vec<String> = (from..from + count)
+        .map(|n| format!("key-{}", n % KEYS))
+        .collect();
+    let value: Option<&[u8]> = Some(b"x");
+    let records = (from as i64..).zip(&keys);
+    support::send(
+        log,
+        records.map(|(n, key)| ("in", n as i32 % PARTITIONS, key.as_bytes(), value, n)),
+    );
 }
 
 /// Counts by key behind a repartition, since input partitions do not follow the keys.
@@ -78,42 +56,14 @@ fn start(log: &Arc<dyn Log>, state: &std::path::Path, threads: usize) -> Streams
     Streams::start(&topology(), config, Arc::clone(log)).unwrap()
 }
 
-fn wait(streams: &[&Streams]) {
-    for _ in 0..3_000 {
-        if streams.iter().all(|streams| streams.caught_up().unwrap()) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!(
-        "not caught up after 30 s: {:?}",
-        streams.iter().map(|streams| streams.state()).collect::<Vec<_>>()
-    );
-}
-
 /// All committed updates of each key, in order.
 fn updates(log: &dyn Log) -> HashMap<String, Vec<i64>> {
     let mut updates: HashMap<String, Vec<i64>> = HashMap::new();
     for partition in 0..PARTITIONS {
-        let partition = TopicPartition::new("out", partition);
-        let of = std::slice::from_ref(&partition);
-        let end = log
-            .admin()
-            .unwrap()
-            .offsets(of, OffsetSpec::Latest, Isolation::ReadCommitted)
-            .unwrap()[0];
-        let mut consumer = log.consumer(&ConsumerConfig::new("test")).unwrap();
-        consumer.assign(&[(partition, Some(0))]).unwrap();
-        let mut position = 0;
-        while position < end {
-            for fetched in consumer.poll(Duration::from_secs(1)).unwrap() {
-                position = fetched.next_offset;
-                for index in 0..fetched.records.len() {
-                    let key = String::from_utf8(fetched.records.key(index).unwrap().to_vec()).unwrap();
-                    let count = i64::from_be_bytes(fetched.records.value(index).unwrap().try_into().unwrap());
-                    updates.entry(key).or_default().push(count);
-                }
-            }
+        for (key, count, _) in support::read(log, "out", partition) {
+            let key = String::from_utf8(key.unwrap()).unwrap();
+            let count = i64::from_be_bytes(count.unwrap().try_into().unwrap());
+            updates.entry(key).or_default().push(count);
         }
     }
     updates
@@ -194,11 +144,7 @@ fn a_failing_processor_stops_the_application_and_loses_nothing() {
         .to("out");
     let config = StreamsConfig::new("app").state_dir(dir.path().join("state"));
     let streams = Streams::start(&builder.build().unwrap(), config, Arc::clone(&log)).unwrap();
-    let error = (0..1_000).find_map(|_| {
-        std::thread::sleep(Duration::from_millis(10));
-        streams.caught_up().err()
-    });
-    let error = error.expect("the application must stop").to_string();
+    let error = support::wait_for_failure(&streams);
     assert!(
         error.contains("panicked") && error.contains("the value nobody expected"),
         "{error}"

@@ -63,9 +63,9 @@ impl GlobalThread {
         let ends = admin.offsets(partitions, OffsetSpec::Latest, config.isolation())?;
         let mut behind: Vec<(TopicPartition, i64)> = Vec::new();
         for ((partition, position), end_offset) in positions.iter().zip(ends) {
-            let (position, store) = (position.unwrap_or(0), &partition.topic);
+            let position = position.unwrap_or(0);
             if position < end_offset {
-                tracing::info!(%store, %partition, position, end_offset, "reading a global store's topic");
+                tracing::info!(%partition, position, end_offset, "reading the topic of a global store");
                 behind.push((partition.clone(), end_offset));
             }
         }

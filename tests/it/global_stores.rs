@@ -1,0 +1,187 @@
+//! Global tables over the embedded broker: whole on each instance, there before the first record, kept over restarts.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use streams_dsl::log::{Log, TopicPartition};
+use streams_dsl::prelude::*;
+use streams_dsl::store::GlobalStoreBuilder;
+use tempfile::TempDir;
+
+use crate::support::{create_topics, embedded, read, send, wait, wait_for_failure};
+
+const ITEMS: i32 = 2_000;
+
+/// Orders of two partitions, joined with prices of three.
+fn topology(kind: StoreKind) -> Topology {
+    let builder = StreamsBuilder::new();
+    let prices = builder.global_table::<String, i64>("prices", Materialized::named("prices").kind(kind));
+    let orders = builder.stream::<String, String>("orders");
+    let price = |_: String, price: Option<&i64>| price.copied().unwrap_or(-1);
+    orders
+        .left_join_global(&prices, |_, item| item.clone(), price)
+        .to("out");
+    builder.build().unwrap()
+}
+
+fn prepared() -> (Arc<dyn Log>, TempDir) {
+    let (log, dir) = embedded();
+    create_topics(&*log, &[("prices", 3), ("orders", 2), ("out", 2)]);
+    (log, dir)
+}
+
+fn start(log: &Arc<dyn Log>, topology: &Topology, state: &Path) -> Streams {
+    let config = StreamsConfig::new("app").state_dir(state).num_stream_threads(2);
+    Streams::start(topology, config, Arc::clone(log)).unwrap()
+}
+
+/// Sets the prices of all items, each in some partition.
+fn set_prices(log: &dyn Log, price: i64) {
+    let keys: Vec<String> = (0..ITEMS).map(|n| format!("item-{n}")).collect();
+    let price = price.to_be_bytes();
+    let records = (0..ITEMS).zip(&keys);
+    send(
+        log,
+        records.map(|(n, key)| ("prices", n % 3, key.as_bytes(), Some(price.as_slice()), 5)),
+    );
+}
+
+/// Orders an item on both partitions. Answers the prices that were found.
+fn prices_found(log: &dyn Log, streams: &Streams, item: &str) -> Vec<i64> {
+    for partition in 0..2 {
+        send(
+            log,
+            [("orders", partition, b"order".as_slice(), Some(item.as_bytes()), 1)],
+        );
+    }
+    wait(&[streams]);
+    // One key, so one partition.
+    let mut found: Vec<_> = (0..2).flat_map(|partition| read(log, "out", partition)).collect();
+    let last = found.split_off(found.len() - 2).into_iter();
+    last.map(|(_, price, _)| i64::from_be_bytes(price.unwrap().try_into().unwrap()))
+        .collect()
+}
+
+#[test]
+fn a_global_table_is_whole_before_the_first_record() {
+    for kind in [StoreKind::Persistent, StoreKind::InMemory] {
+        let (log, dir) = prepared();
+        let (topology, state) = (topology(kind), dir.path().join("state"));
+        set_prices(&*log, 7);
+        let streams = start(&log, &topology, &state);
+        for item in ["item-0", "item-1", "item-1999"] {
+            assert_eq!(prices_found(&*log, &streams, item), [7, 7], "{item}");
+        }
+        assert_eq!(prices_found(&*log, &streams, "unknown"), [-1, -1]);
+        set_prices(&*log, 8);
+        wait(&[&streams]);
+        assert_eq!(prices_found(&*log, &streams, "item-5"), [8, 8]);
+        send(&*log, [("prices", 2, b"item-5".as_slice(), None, 6)]);
+        wait(&[&streams]);
+        assert_eq!(prices_found(&*log, &streams, "item-5"), [-1, -1]);
+        streams.close().unwrap();
+        set_prices(&*log, 9);
+        let streams = start(&log, &topology, &state);
+        assert_eq!(prices_found(&*log, &streams, "item-5"), [9, 9]);
+        streams.close().unwrap();
+    }
+}
+
+#[test]
+fn a_global_table_goes_on_where_it_is_or_begins_again() {
+    let (log, dir) = prepared();
+    let (topology, state) = (topology(StoreKind::Persistent), dir.path().join("state"));
+    set_prices(&*log, 7);
+    start(&log, &topology, &state).close().unwrap();
+    // Nothing that was read is on the log any more: what is there now must come from the disk.
+    let end = i64::from(ITEMS / 3 + 1);
+    let ends = [end, end, end - 1].into_iter().zip(0..);
+    let before: Vec<_> = ends
+        .map(|(end, partition)| (TopicPartition::new("prices", partition), end))
+        .collect();
+    log.admin().unwrap().delete_records(&before).unwrap();
+    send(
+        &*log,
+        [(
+            "prices",
+            1,
+            b"item-1".as_slice(),
+            Some(8_i64.to_be_bytes().as_slice()),
+            6,
+        )],
+    );
+    let streams = start(&log, &topology, &state);
+    assert_eq!(prices_found(&*log, &streams, "item-0"), [7, 7]);
+    assert_eq!(prices_found(&*log, &streams, "item-1"), [8, 8]);
+    streams.close().unwrap();
+    // What was deleted before it could be read may have been deletions: the store begins again.
+    send(
+        &*log,
+        [
+            ("prices", 0, b"item-3".as_slice(), None, 7),
+            ("prices", 0, b"item-6".as_slice(), None, 7),
+        ],
+    );
+    let last = (TopicPartition::new("prices", 0), end + 1);
+    log.admin().unwrap().delete_records(&[last]).unwrap();
+    let streams = start(&log, &topology, &state);
+    assert_eq!(prices_found(&*log, &streams, "item-0"), [-1, -1]);
+    assert_eq!(prices_found(&*log, &streams, "item-1"), [8, 8]);
+    streams.close().unwrap();
+}
+
+#[test]
+fn what_cannot_be_read_stops_the_application_and_says_where() {
+    let (log, dir) = prepared();
+    send(
+        &*log,
+        [("prices", 1, b"item-1".as_slice(), Some(b"three".as_slice()), 6)],
+    );
+    let (topology, state) = (topology(StoreKind::Persistent), dir.path().join("state"));
+    let config = StreamsConfig::new("app").state_dir(&state);
+    let error = Streams::start(&topology, config.clone(), Arc::clone(&log))
+        .unwrap_err()
+        .to_string();
+    for part in ["prices", "KTABLE-SOURCE-", "offset 0 of prices-1", "5 were found"] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+    let mut lenient = config;
+    lenient.deserialization_handler = streams_dsl::DeserializationHandler::LogAndContinue;
+    let streams = Streams::start(&topology, lenient, Arc::clone(&log)).unwrap();
+    assert_eq!(prices_found(&*log, &streams, "item-1"), [-1, -1]);
+    assert_eq!(streams.dropped(DropReason::Deserialization), 1);
+    streams.close().unwrap();
+    // And while it runs.
+    let streams = start(&log, &topology, &state);
+    send(
+        &*log,
+        [("prices", 2, b"item-2".as_slice(), Some(b"two".as_slice()), 6)],
+    );
+    let error = wait_for_failure(&streams);
+    assert!(error.contains("offset 0 of prices-2"), "{error}");
+}
+
+#[test]
+fn an_application_may_have_nothing_but_a_global_store() {
+    let (log, dir) = prepared();
+    set_prices(&*log, 7);
+    let builder = StreamsBuilder::new();
+    builder.add_global_store(
+        GlobalStoreBuilder::<String, i64>::new("sums"),
+        "prices",
+        Consumed::<String, i64>::default(),
+        |record, store| {
+            let key = "all".to_owned();
+            let sum = store.get(&key)?.map_or(0, |row| row.value) + record.value;
+            Ok(store.put(&key, Some(&sum), record.timestamp_ms)?)
+        },
+    );
+    let topology = builder.build().unwrap();
+    for _ in 0..2 {
+        let streams = start(&log, &topology, &dir.path().join("state"));
+        streams.wait_until_running(Duration::from_secs(10)).unwrap();
+        wait(&[&streams]);
+        streams.close().unwrap();
+    }
+}
