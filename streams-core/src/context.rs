@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::assignment::TaskId;
 use crate::error::{ProcessError, ProcessResult};
+use crate::handlers::{ErrorHandlers, ErrorResponse, Stage};
 use crate::log::{Producer, RecordView, TopicHandle, TopicPartition};
 use crate::metrics::{DropReason, TaskMetrics};
 use crate::record::RecordMetadata;
@@ -15,16 +16,6 @@ use crate::record::RecordMetadata;
 pub struct TaskContext<'a> {
     pub(crate) state: &'a mut TaskState,
     pub(crate) producer: &'a mut dyn Producer,
-}
-
-/// What to do with a record that cannot be read (Kafka's `DeserializationExceptionHandler`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DeserializationHandler {
-    /// Stop: nothing is lost, and nothing goes on until the record or the serde is mended.
-    #[default]
-    LogAndFail,
-    /// Log it, count it as dropped, go on.
-    LogAndContinue,
 }
 
 /// What a task remembers between records.
@@ -43,7 +34,9 @@ pub(crate) struct TaskState {
     /// What processors keep beside the committed offsets, see [`TaskContext::set_processor_time_ms`].
     pub(crate) processor_times_ms: BTreeMap<String, i64>,
     pub(crate) metrics: Arc<TaskMetrics>,
-    pub(crate) on_unreadable: DeserializationHandler,
+    pub(crate) handlers: ErrorHandlers,
+    /// What failed of the current input and was dropped, for dead letters.
+    pub(crate) failures: Vec<ProcessError>,
     /// Reused by sinks.
     pub(crate) key_buffer: Vec<u8>,
     pub(crate) value_buffer: Vec<u8>,
@@ -61,7 +54,8 @@ impl TaskState {
             commit_requested: false,
             processor_times_ms: BTreeMap::new(),
             metrics: Arc::default(),
-            on_unreadable: DeserializationHandler::default(),
+            handlers: ErrorHandlers::default(),
+            failures: Vec::new(),
             key_buffer: Vec::new(),
             value_buffer: Vec::new(),
         }
@@ -159,13 +153,17 @@ impl TaskContext<'_> {
         self.state.metrics.count_dropped(reason);
     }
 
-    /// Decides about a record that cannot be read.
-    pub(crate) fn unreadable(&mut self, error: Box<ProcessError>) -> ProcessResult {
-        match self.state.on_unreadable {
-            DeserializationHandler::LogAndFail => Err(error),
-            DeserializationHandler::LogAndContinue => {
-                tracing::warn!(%error, "record skipped");
-                self.count_dropped(DropReason::Deserialization);
+    /// Decides about a record that failed.
+    #[cold]
+    pub(crate) fn failed(&mut self, stage: Stage, error: Box<ProcessError>) -> ProcessResult {
+        match self.state.handlers.handle(stage, &error) {
+            ErrorResponse::Fail => Err(error),
+            ErrorResponse::Continue => {
+                tracing::warn!(%error, "record dropped");
+                self.count_dropped(stage.drop_reason());
+                if self.state.handlers.dead_letters().is_some() {
+                    self.state.failures.push(*error);
+                }
                 Ok(())
             }
         }

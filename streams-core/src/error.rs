@@ -208,6 +208,20 @@ pub enum ProcessCause {
     User(Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl ProcessCause {
+    /// The kind of failure, in a word.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Serde { .. } => "serialization",
+            Self::Log(_) => "log",
+            Self::Store(_) | Self::CorruptRow { .. } => "store",
+            Self::InvalidTimestamp { .. } => "invalid-timestamp",
+            Self::BufferFull { .. } => "buffer-full",
+            Self::User(_) => "processing",
+        }
+    }
+}
+
 impl std::fmt::Display for ProcessError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.cause)?;

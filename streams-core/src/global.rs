@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::context::DeserializationHandler;
 use crate::error::{ProcessCause, ProcessError, Result};
+use crate::handlers::{ErrorHandlers, ErrorResponse, Stage};
 use crate::log::{Fetched, TopicPartition};
-use crate::metrics::{DropReason, TaskMetrics};
+use crate::metrics::TaskMetrics;
 use crate::store::{GlobalProblem, GlobalRows, GlobalStoreSpec, GlobalUpdate, PendingRows, global_position};
 use crate::topology::{RawInput, Topology};
 
@@ -19,7 +19,7 @@ pub(crate) type GlobalStores = BTreeMap<String, GlobalRows>;
 #[derive(Debug)]
 pub(crate) struct GlobalState {
     stores: Vec<LiveGlobalStore>,
-    on_unreadable: DeserializationHandler,
+    handlers: ErrorHandlers,
     metrics: Arc<TaskMetrics>,
 }
 
@@ -38,7 +38,7 @@ impl GlobalState {
     /// Opens the byte stores of a topology's global stores.
     pub(crate) fn open(
         topology: &Topology,
-        on_unreadable: DeserializationHandler,
+        handlers: ErrorHandlers,
         open: &mut dyn FnMut(&GlobalStoreSpec) -> Result<GlobalRows>,
     ) -> Result<(Self, GlobalStores)> {
         let (mut stores, mut by_name) = (Vec::new(), GlobalStores::new());
@@ -56,7 +56,7 @@ impl GlobalState {
         }
         let state = Self {
             stores,
-            on_unreadable,
+            handlers,
             metrics: Arc::default(),
         };
         Ok((state, by_name))
@@ -78,7 +78,7 @@ impl GlobalState {
             return Ok(());
         };
         for index in 0..fetched.records.len() {
-            store.apply(fetched, index, self.on_unreadable, &self.metrics)?;
+            store.apply(fetched, index, &self.handlers, &self.metrics)?;
         }
         store
             .pending
@@ -92,7 +92,7 @@ impl LiveGlobalStore {
         &mut self,
         fetched: &Fetched,
         index: usize,
-        on_unreadable: DeserializationHandler,
+        handlers: &ErrorHandlers,
         metrics: &TaskMetrics,
     ) -> Result<()> {
         let (records, partition) = (&fetched.records, &fetched.partition);
@@ -114,18 +114,19 @@ impl LiveGlobalStore {
                 input: Some((partition.clone(), span.offset)),
             })
         };
-        match updated {
-            Ok(timestamp_ms) => *time_ms = timestamp_ms.max(*time_ms),
-            Err(GlobalProblem::Failed(cause)) => return Err(place(cause).into()),
-            Err(GlobalProblem::Unreadable(cause)) => {
-                let error = place(cause);
-                if on_unreadable == DeserializationHandler::LogAndFail {
-                    return Err(error.into());
-                }
-                tracing::warn!(%error, "dropped a record that cannot be read");
-                metrics.count_dropped(DropReason::Deserialization);
+        let (stage, error) = match updated {
+            Ok(timestamp_ms) => {
+                *time_ms = timestamp_ms.max(*time_ms);
+                return Ok(());
             }
+            Err(GlobalProblem::Unreadable(cause)) => (Stage::Deserialization, place(cause)),
+            Err(GlobalProblem::Failed(cause)) => (Stage::Processing, place(cause)),
+        };
+        if handlers.handle(stage, &error) == ErrorResponse::Fail {
+            return Err(error.into());
         }
+        tracing::warn!(%error, "record dropped");
+        metrics.count_dropped(stage.drop_reason());
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ mod context;
 pub mod edge;
 pub mod error;
 mod global;
+pub mod handlers;
 pub mod log;
 pub mod membership;
 pub mod metrics;
@@ -19,5 +20,5 @@ pub mod testing;
 pub mod time;
 pub mod topology;
 
-pub use context::{DeserializationHandler, TaskContext};
+pub use context::TaskContext;
 pub use record::{Header, Headers, Record, RecordMetadata};

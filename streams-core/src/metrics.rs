@@ -22,6 +22,10 @@ pub enum DropReason {
     InvalidTimestamp,
     /// Its bytes could not be read, and the handler said to go on.
     Deserialization,
+    /// A processor returned an error, and the handler said to go on.
+    Processing,
+    /// A result could not be written, and the handler said to go on.
+    Production,
     /// A join or an aggregation of a versioned table: there is a newer row.
     OutOfOrder,
     /// An answer of a foreign-key join whose row is another by now.
@@ -30,13 +34,15 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [DropReason; 8] = [
+    pub const ALL: [DropReason; 10] = [
         DropReason::NullKey,
         DropReason::NullValue,
         DropReason::UnexpectedNull,
         DropReason::Late,
         DropReason::InvalidTimestamp,
         DropReason::Deserialization,
+        DropReason::Processing,
+        DropReason::Production,
         DropReason::OutOfOrder,
         DropReason::StaleResponse,
     ];
@@ -51,6 +57,8 @@ impl Display for DropReason {
             DropReason::Late => "late",
             DropReason::InvalidTimestamp => "invalid-timestamp",
             DropReason::Deserialization => "deserialization",
+            DropReason::Processing => "processing",
+            DropReason::Production => "production",
             DropReason::OutOfOrder => "out-of-order",
             DropReason::StaleResponse => "stale-response",
         })

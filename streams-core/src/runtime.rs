@@ -131,7 +131,7 @@ impl Streams {
         persistent: Box<dyn StoreEngine>,
     ) -> Result<Self> {
         config.check()?;
-        let layout = internal_topics::prepare(topology, &config.application_id, &mut *log.admin()?)?;
+        let layout = internal_topics::prepare(topology, &config, &mut *log.admin()?)?;
         let assignor = Arc::new(layout.assignor);
         let directory = Arc::new(StateDirectory::open(&config.state_dir, &config.application_id)?);
         let (global_state, globals) = global_thread::open(topology, &config, &directory, &*persistent)?;

@@ -15,8 +15,9 @@ use self::heads::Heads;
 pub(crate) use self::queue::{PartitionQueue, StartPosition};
 
 use crate::assignment::TaskId;
-use crate::context::{DeserializationHandler, TaskContext, TaskState};
+use crate::context::{TaskContext, TaskState};
 use crate::error::{ProcessCause, ProcessError, ProcessResult, Result};
+use crate::handlers::{ErrorHandlers, send_dead_letter};
 use crate::log::{Fetched, OffsetAndMetadata, Producer, TopicPartition};
 use crate::metrics::{DropReason, TaskMetrics};
 use crate::processor::PunctuationType;
@@ -43,7 +44,7 @@ impl StreamTask {
         application_id: Arc<str>,
         live: LiveTopology,
         inputs: Vec<(TopicPartition, StartPosition)>,
-        on_unreadable: DeserializationHandler,
+        handlers: ErrorHandlers,
     ) -> Self {
         let (topics, sources): (Vec<_>, Vec<_>) = live.sources.into_iter().unzip();
         let partitions = inputs.iter().map(|(partition, _)| partition.clone()).collect();
@@ -64,7 +65,7 @@ impl StreamTask {
             })
             .collect();
         let mut state = TaskState::new(id, application_id, partitions);
-        state.on_unreadable = on_unreadable;
+        state.handlers = handlers;
         state.processor_times_ms = processor_times_ms;
         state.stream_time_ms = queues
             .iter()
@@ -193,13 +194,37 @@ impl StreamTask {
             task.count_dropped(DropReason::InvalidTimestamp);
         } else {
             task.state.stream_time_ms = task.state.stream_time_ms.max(timestamp_ms);
-            source.process(head.input, &mut task)?;
+            let processed = source.process(head.input, &mut task);
+            if processed.is_err() || !self.state.failures.is_empty() {
+                self.send_dead_letters(index, processed.as_ref().err().map(|error| &**error), producer)?;
+            }
+            processed?;
         }
         self.heads.poll(|index| self.queues[index].head_ms);
         let queue = &mut self.queues[index];
         queue.advance(&*self.sources[queue.source]);
         if !queue.is_empty() {
             self.heads.offer(index, |index| self.queues[index].head_ms);
+        }
+        Ok(())
+    }
+
+    /// Keeps the current input record for each failure that it had.
+    #[cold]
+    fn send_dead_letters(
+        &mut self,
+        index: usize,
+        fatal: Option<&ProcessError>,
+        producer: &mut dyn Producer,
+    ) -> ProcessResult {
+        let failures = std::mem::take(&mut self.state.failures);
+        let (Some(topic), Some(head)) = (self.state.handlers.dead_letters(), self.queues[index].head())
+        else {
+            return Ok(());
+        };
+        let topic = producer.topic(topic)?;
+        for error in failures.iter().chain(fatal) {
+            send_dead_letter(producer, topic, &head.input, error)?;
         }
         Ok(())
     }

@@ -18,9 +18,9 @@ use state_store::{MemoryEngine, StoreEngine, StoreIdentity};
 pub use topics::{TestInputTopic, TestOutputTopic};
 
 use crate::assignment::TaskId;
-use crate::context::DeserializationHandler;
 use crate::error::{LogError, Result, StreamsError};
 use crate::global::GlobalState;
+use crate::handlers::ErrorHandlers;
 use crate::log::{
     Fetched, LogResult, OffsetAndMetadata, Producer, RecordSet, RecordSpan, RecordView, Span, TopicHandle,
     TopicPartition,
@@ -89,17 +89,33 @@ impl TopologyTestDriver {
     /// # Errors
     /// If the topology cannot be made live.
     pub fn new(topology: &Topology) -> Result<Self> {
-        Self::with_deserialization_handler(topology, DeserializationHandler::default())
+        Self::with_errors(topology, ErrorHandlers::default())
     }
 
-    /// A driver that treats unreadable records in this way.
+    /// A driver that does this about records that fail.
+    ///
+    /// ```
+    /// use streams_core::handlers::{ErrorHandlers, LogAndContinue};
+    /// use streams_core::metrics::DropReason;
+    /// use streams_core::testing::TopologyTestDriver;
+    /// use streams_core::topology::{SinkOptions, SourceOptions, TopicName, TopologyBuilder};
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// let numbers = builder.add_source::<String, i64>("in", [TopicName::external("numbers")], SourceOptions::default());
+    /// builder.add_sink("out", TopicName::external("copies"), &[numbers], SinkOptions::default());
+    /// let handlers = ErrorHandlers::default().deserialization(LogAndContinue).dead_letter_topic("dead-letters");
+    /// let driver = TopologyTestDriver::with_errors(&builder.build()?, handlers)?;
+    ///
+    /// driver.input("numbers").pipe("a".to_string(), "seven".to_string())?;
+    /// assert_eq!(driver.dropped(DropReason::Deserialization), 1);
+    /// let dead: (String, String) = driver.output("dead-letters").read_key_values().remove(0);
+    /// assert_eq!(dead, ("a".into(), "seven".into()));
+    /// # Ok::<(), streams_core::error::StreamsError>(())
+    /// ```
     ///
     /// # Errors
     /// If the topology cannot be made live.
-    pub fn with_deserialization_handler(
-        topology: &Topology,
-        handler: DeserializationHandler,
-    ) -> Result<Self> {
+    pub fn with_errors(topology: &Topology, handlers: ErrorHandlers) -> Result<Self> {
         let whole = Subtopology::whole(topology);
         let engine = MemoryEngine;
         let mut open = |spec: &StoreSpec| {
@@ -112,7 +128,7 @@ impl TopologyTestDriver {
             let spec = state_store::StoreSpec::new(identity, state_store::Layout::Plain);
             Ok(engine.open(&spec, None)?)
         };
-        let (global, global_stores) = GlobalState::open(topology, handler, &mut open_global)?;
+        let (global, global_stores) = GlobalState::open(topology, handlers.clone(), &mut open_global)?;
         let mut place = StorePlace {
             application_id: APPLICATION_ID,
             partition: 0,
@@ -138,7 +154,7 @@ impl TopologyTestDriver {
             subtopology: 0,
             partition: 0,
         };
-        let mut task = StreamTask::new(id, Arc::from(APPLICATION_ID), live, inputs, handler);
+        let mut task = StreamTask::new(id, Arc::from(APPLICATION_ID), live, inputs, handlers);
         task.set_wall_clock_ms(0);
         task.punctuate(PunctuationType::WallClockTime, &mut producer)?;
         let inner = Inner {

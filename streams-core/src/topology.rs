@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 pub(crate) use graph::{Graph, NodeKind, NodeSpec, RepartitionTopic};
 pub use graph::{NodeId, TopicName};
-pub use sink::{Partitioner, SinkOptions};
+use sink::Destination;
+pub use sink::{Partitioner, SinkOptions, TopicNameExtractor};
 pub(crate) use source::{RawInput, SourceNode};
 pub use source::{SourceOptions, TimestampExtractor};
 pub(crate) use subtopology::Layout;
@@ -28,7 +29,7 @@ pub use wire::{Wiring, same};
 
 use crate::edge::{Edge, fan_out};
 use crate::error::{Result, StreamsError};
-use crate::processor::{BoxError, Processor, ProcessorInit, live_processor};
+use crate::processor::{BoxError, FixedKey, FixedKeyProcessor, Processor, ProcessorInit, live_processor};
 use crate::record::Record;
 use crate::store::{GlobalStoreBuilder, GlobalStoreWriter, StoreBuilder, StoreSpec};
 
@@ -135,6 +136,23 @@ impl TopologyBuilder {
         })
     }
 
+    /// Adds a processor of the user's that leaves keys as they are. Otherwise as [`add_processor`](Self::add_processor).
+    pub fn add_fixed_key_processor<K, VI, VO, P>(
+        &mut self,
+        name: impl Into<String>,
+        parents: &[Node<K, VI>],
+        stores: &[&str],
+        supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
+    ) -> Node<K, VO>
+    where
+        K: Clone + 'static,
+        VI: 'static,
+        VO: Clone + 'static,
+        P: FixedKeyProcessor<K, VI, VO>,
+    {
+        self.add_processor(name, parents, stores, move |init| supplier(init).map(FixedKey))
+    }
+
     /// Adds an operator: `build` makes the live node for each task from what comes after it.
     pub fn add_operator<KI, VI, KO, VO>(
         &mut self,
@@ -184,9 +202,40 @@ impl TopologyBuilder {
         parents: &[Node<K, V>],
         options: SinkOptions<K, V>,
     ) {
+        let build = sink::builder(Destination::Topic(topic.clone()), options);
+        let topic = Some(topic);
+        self.add_sink_node(name.into(), NodeKind::Sink { topic, build }, parents);
+    }
+
+    /// Adds a sink that writes each record to the topic that is chosen for it. The topics must exist.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use streams_core::testing::TopologyTestDriver;
+    /// use streams_core::topology::{SinkOptions, SourceOptions, TopicName, TopologyBuilder};
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// let words = builder.add_source::<String, String>("in", [TopicName::external("words")], SourceOptions::default());
+    /// builder.add_dynamic_sink("out", Arc::new(|word, _| format!("words-of-{}", word.key)), &[words], SinkOptions::default());
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("words").pipe("ada".to_string(), "tea".to_string())?;
+    /// assert_eq!(driver.output::<String, String>("words-of-ada").read_key_values().len(), 1);
+    /// # Ok::<(), streams_core::error::StreamsError>(())
+    /// ```
+    pub fn add_dynamic_sink<K: 'static, V: 'static>(
+        &mut self,
+        name: impl Into<String>,
+        extractor: TopicNameExtractor<K, V>,
+        parents: &[Node<K, V>],
+        options: SinkOptions<K, V>,
+    ) {
+        let build = sink::builder(Destination::Chosen(extractor), options);
+        self.add_sink_node(name.into(), NodeKind::Sink { topic: None, build }, parents);
+    }
+
+    fn add_sink_node<K, V>(&mut self, name: String, kind: NodeKind, parents: &[Node<K, V>]) {
         let parents: Vec<NodeId> = parents.iter().map(|parent| parent.id).collect();
-        let build = sink::builder(topic.clone(), options);
-        let _: Node<K, V> = self.add_node(name.into(), NodeKind::Sink { topic, build }, &parents, &[]);
+        let _: Node<K, V> = self.add_node(name, kind, &parents, &[]);
     }
 
     /// Adds a store. It becomes part of the topology where a processor names it.
@@ -366,7 +415,7 @@ impl Topology {
     #[must_use]
     pub fn sink_topics(&self) -> Vec<String> {
         self.topics(|kind| match kind {
-            NodeKind::Sink { topic, .. } => vec![topic.clone()],
+            NodeKind::Sink { topic, .. } => topic.iter().cloned().collect(),
             _ => Vec::new(),
         })
     }

@@ -44,7 +44,8 @@
 //! | | `join_global`, `left_join_global` with a [`GlobalKTable`] | [`KStream`] | |
 //! | | `join_stream`, `left_join_stream`, `outer_join_stream` with a [`KStream`] | [`KStream`] | either, if its key may have changed |
 //! | | `to_table` | [`KTable`] | if the key may have changed |
-//! | | `to`, `for_each` | [`Terminal`] | |
+//! | | `process_values`, `try_map_values` | [`KStream`] | |
+//! | | `to`, `to_dynamic`, `for_each` | [`Terminal`] | |
 //! | [`KGroupedStream`] | `count`, `reduce`, `aggregate` | [`KTable`] | |
 //! | | `windowed_by` | [`TimeWindowedKStream`], [`SessionWindowedKStream`] | |
 //! | | `cogroup` | [`CogroupedKStream`] | |
@@ -102,14 +103,17 @@ mod optimize;
 mod options;
 mod plan;
 pub mod prelude;
+mod process;
 mod repartition;
 mod session;
 mod stores;
 mod stream;
 mod stream_join;
+mod stream_table_join;
 mod suppressed;
 mod table;
 mod table_join;
+mod terminal;
 mod view;
 mod waiting_serde;
 mod windowed;
@@ -126,13 +130,14 @@ pub use join_windows::{JoinWindows, StreamJoined};
 pub use optimize::Optimization;
 pub use options::{Consumed, Grouped, Joined, Materialized, Produced, Repartitioned};
 pub use session::{SessionWindowedKStream, SessionWindowedSerde, SessionWindows};
-pub use stream::{KStream, Terminal};
+pub use stream::KStream;
 pub use streams_core::{
-    DeserializationHandler, Header, Headers, Record, RecordMetadata, TaskContext, error, json_serde, log,
-    metrics, processor, runtime, serde, store, testing, time, topology,
+    Header, Headers, Record, RecordMetadata, TaskContext, error, handlers, json_serde, log, metrics,
+    processor, runtime, serde, store, testing, time, topology,
 };
 pub use suppressed::{BufferConfig, StrictBufferConfig, Suppressed};
 pub use table::KTable;
+pub use terminal::Terminal;
 pub use windowed::TimeWindowedKStream;
 pub use windows::{SlidingWindows, TimeWindowedSerde, TimeWindows, Window, Windowed, Windows};
 

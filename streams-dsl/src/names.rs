@@ -16,6 +16,7 @@ pub(crate) mod prefix {
     pub(crate) const PEEK: &str = "KSTREAM-PEEK-";
     pub(crate) const FOR_EACH: &str = "KSTREAM-FOREACH-";
     pub(crate) const PROCESSOR: &str = "KSTREAM-PROCESSOR-";
+    pub(crate) const PROCESS_VALUES: &str = "KSTREAM-PROCESSVALUES-";
     pub(crate) const BRANCH: &str = "KSTREAM-BRANCH-";
     pub(crate) const MERGE: &str = "KSTREAM-MERGE-";
     pub(crate) const WINDOWED: &str = "KSTREAM-WINDOWED-";

@@ -1,6 +1,7 @@
 //! What an application imports: `use streams_dsl::prelude::*`.
 
 pub use streams_core::error::{LogError, StreamsError};
+pub use streams_core::handlers::{ErrorHandlers, ErrorResponse, LogAndContinue, LogAndFail};
 pub use streams_core::metrics::DropReason;
 pub use streams_core::runtime::{ProcessingGuarantee, Streams, StreamsConfig};
 pub use streams_core::serde::{DefaultSerde, Json, JsonSerde, Serde};

@@ -134,7 +134,7 @@ impl Windows for SessionWindows {
 /// use streams_dsl::prelude::*;
 ///
 /// let builder = StreamsBuilder::new();
-/// let visits = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_secs(10));
+/// let visits = SessionWindows::of_inactivity_gap_and_grace(Duration::from_secs(10), Duration::from_secs(60));
 /// let clicks = builder.stream::<String, String>("clicks").group_by_key().windowed_by(visits);
 /// clicks.count(Materialized::named("visits")).to_stream().to("visits");
 /// let driver = TopologyTestDriver::new(&builder.build()?)?;
@@ -232,7 +232,7 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
     /// use streams_dsl::prelude::*;
     ///
     /// let builder = StreamsBuilder::new();
-    /// let sessions = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_millis(10));
+    /// let sessions = SessionWindows::of_inactivity_gap_and_grace(Duration::from_millis(10), Duration::from_secs(1));
     /// let readings = builder.stream::<String, i64>("in").group_by_key().windowed_by(sessions);
     /// readings.aggregate(|| 0_i64, |_, n, sum| sum + n, |_, a, b| a + b, Materialized::named("sums"));
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;

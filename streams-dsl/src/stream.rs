@@ -3,23 +3,18 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use streams_core::edge::Edge;
-use streams_core::error::Result;
-use streams_core::processor::{Processor, ProcessorInit};
 use streams_core::serde::{DefaultSerde, Serde};
-use streams_core::topology::{SinkOptions, TopicName, Wiring};
 
-use crate::lower::{Lower, Lowered, operator, operator_of};
+use crate::lower::{Lower, operator, operator_of};
 use crate::names::prefix;
 use crate::operators::filter::{Filter, RequireKey};
 use crate::operators::flat_map::{FlatMap, FlatMapValues};
 use crate::operators::map::{Map, MapValues, SelectKey};
 use crate::operators::peek::{ForEach, Peek};
-use crate::operators::stream_table_join::{StreamTableJoin, Waiting};
-use crate::options::{Grouped, Joined, Materialized, Produced, Repartitioned};
+use crate::options::{Grouped, Materialized, Repartitioned};
 use crate::plan::{KeyEffect, Kind, PlanId, PlanNode, SharedPlan, TableState};
 use crate::repartition::{self, Serdes};
-use crate::{BranchedKStream, Data, KGroupedStream, KTable, builder, stores, view};
+use crate::{BranchedKStream, Data, KGroupedStream, KTable, Terminal, builder, stores, view};
 
 /// An unbounded stream of records (Kafka's `KStream`).
 ///
@@ -75,7 +70,7 @@ impl<K, V> KStream<K, V> {
     }
 
     /// Other values at another node: their serde is not known.
-    fn with_values<W>(&self, node: PlanId) -> KStream<K, W> {
+    pub(crate) fn with_values<W>(&self, node: PlanId) -> KStream<K, W> {
         KStream::new(Rc::clone(&self.plan), node, self.key_serde.clone(), None)
     }
 
@@ -86,7 +81,7 @@ impl<K, V> KStream<K, V> {
         plan.add(make(name, vec![self.node]))
     }
 
-    fn then(&self, prefix: &str, key: KeyEffect, lower: Lower) -> PlanId {
+    pub(crate) fn then(&self, prefix: &str, key: KeyEffect, lower: Lower) -> PlanId {
         self.add(prefix, |name, parents| {
             let mut node = PlanNode::new(name, parents, lower);
             node.key = key;
@@ -437,118 +432,6 @@ impl<K: Data, V: Data> KStream<K, V> {
         BranchedKStream::new(self)
     }
 
-    /// Writes the stream to a topic, with the serdes it carries or the types' own.
-    pub fn to(&self, topic: &str) -> Terminal
-    where
-        K: DefaultSerde,
-        V: DefaultSerde,
-    {
-        self.to_with(topic, Produced::default())
-    }
-
-    /// Writes the stream to a topic as `produced` says.
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use streams_dsl::prelude::*;
-    /// use streams_dsl::serde::JsonSerde;
-    ///
-    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
-    /// struct Order { item: String }
-    ///
-    /// let builder = StreamsBuilder::new();
-    /// let orders = builder.stream::<String, String>("in").map_values(|item| Order { item });
-    /// orders.to_with("orders", Produced::with(String::default_serde(), Arc::new(JsonSerde)));
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// driver.input("in").pipe("a".to_string(), "tea".to_string())?;
-    /// let json = driver.output::<String, String>("orders").read().unwrap().value;
-    /// assert_eq!(json, r#"{"item":"tea"}"#);
-    /// # Ok::<(), streams_dsl::error::StreamsError>(())
-    /// ```
-    pub fn to_with(&self, topic: &str, produced: Produced<K, V>) -> Terminal {
-        let topic = TopicName::external(topic);
-        let key_serde = produced.key_serde.resolve(self.key_serde.as_ref());
-        let value_serde = produced.value_serde.resolve(self.value_serde.as_ref());
-        let mut options = SinkOptions::new(key_serde, value_serde);
-        options.partitioner = produced.partitioner;
-        let lower: Lower = Box::new(move |lowering| {
-            let parents = lowering.parents::<K, V>();
-            let name = lowering.node.name.as_str();
-            lowering.builder.add_sink(name, topic, &parents, options);
-            Lowered::default()
-        });
-        self.terminal(self.then(prefix::SINK, KeyEffect::Keeps, lower))
-    }
-
-    fn terminal(&self, node: PlanId) -> Terminal {
-        Terminal {
-            plan: Rc::clone(&self.plan),
-            node,
-        }
-    }
-
-    /// A processor of your own (Kafka's Processor API): see [`Processor`]. `supplier` makes one for each task; it takes the
-    /// stores named here, and schedules, from its argument.
-    ///
-    /// ```
-    /// use streams_dsl::prelude::*;
-    /// use streams_dsl::processor::{BoxError, Processor, ProcessorContext};
-    /// use streams_dsl::store::{KeyValueStore, KeyValueStoreBuilder};
-    ///
-    /// /// Passes a value on if it differs from the key's last one.
-    /// struct Distinct(KeyValueStore<String, i64>);
-    ///
-    /// impl Processor<String, i64, String, i64> for Distinct {
-    ///     fn process(
-    ///         &mut self,
-    ///         record: Record<String, i64>,
-    ///         context: &mut ProcessorContext<'_, '_, String, i64>,
-    ///     ) -> Result<(), BoxError> {
-    ///         let before = self.0.put(&record.key, Some(record.value), record.timestamp_ms)?;
-    ///         match before {
-    ///             Some(before) if before.value == record.value => Ok(()),
-    ///             _ => context.forward(record),
-    ///         }
-    ///     }
-    /// }
-    ///
-    /// let builder = StreamsBuilder::new();
-    /// builder.add_state_store("last", KeyValueStoreBuilder::<String, i64>::new("last"));
-    /// let input = builder.stream::<String, i64>("in");
-    /// input.process(&["last"], |init| Ok(Distinct(init.key_value_store("last")?))).to("out");
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// for n in [1_i64, 1, 2] {
-    ///     driver.input("in").pipe("a".to_string(), n)?;
-    /// }
-    /// let out = driver.output::<String, i64>("out").read_key_values();
-    /// assert_eq!(out, [("a".into(), 1), ("a".into(), 2)]);
-    /// # Ok::<(), streams_dsl::error::StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn process<KO: Data, VO: Data, P: Processor<K, V, KO, VO>>(
-        &self,
-        stores: &[&str],
-        supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
-    ) -> KStream<KO, VO> {
-        let lower: Lower = Box::new(move |lowering| {
-            let node = lowering.node;
-            let parents = lowering.parents::<K, V>();
-            let added =
-                lowering
-                    .builder
-                    .add_processor(node.name.as_str(), &parents, &node.stores(), supplier);
-            Lowered::operator::<KO, VO>(added)
-        });
-        let node = self.add(prefix::PROCESSOR, |name, parents| {
-            let mut node = PlanNode::new(name, parents, lower);
-            node.key = KeyEffect::Changes;
-            node.changes_values = true;
-            node.stores = stores.iter().map(|&store| store.to_owned()).collect();
-            node
-        });
-        KStream::new(Rc::clone(&self.plan), node, None, None)
-    }
-
     pub(crate) fn same_builder(&self, other: &SharedPlan, what: &str) -> bool {
         let same = Rc::ptr_eq(&self.plan, other);
         if !same {
@@ -774,208 +657,5 @@ impl<K: Data, V: Data> KStream<K, V> {
             Some(serdes.value),
             view::of_table(&store, is_versioned),
         )
-    }
-}
-
-/// Joins with a table of the same key.
-impl<K: Data, V: Data> KStream<K, V> {
-    /// Each record with the row of its key; dropped if there is none.
-    ///
-    /// The stream drives: an update of the table sends nothing. The result has the record's timestamp. Null values, and null
-    /// keys, are dropped and counted. The stream is repartitioned if its key may have changed; stream and table must have
-    /// the same number of partitions.
-    ///
-    /// ```
-    /// use streams_dsl::prelude::*;
-    ///
-    /// let builder = StreamsBuilder::new();
-    /// let names = builder.table::<i64, String>("names", Materialized::default());
-    /// let visits = builder.stream::<i64, String>("visits");
-    /// visits.join(&names, |page, name| format!("{name} saw {page}")).to("out");
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// driver.input("visits").pipe(1_i64, "too soon".to_string())?;
-    /// driver.input("names").pipe(1_i64, "Ada".to_string())?;
-    /// driver.input("visits").pipe(1_i64, "home".to_string())?;
-    /// assert_eq!(driver.output::<i64, String>("out").read_key_values(), [(1, "Ada saw home".into())]);
-    /// # Ok::<(), streams_dsl::error::StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn join<T: Data, R: Data>(
-        &self,
-        table: &KTable<K, T>,
-        joiner: impl Fn(V, &T) -> R + Send + Sync + 'static,
-    ) -> KStream<K, R>
-    where
-        K: DefaultSerde,
-        V: DefaultSerde,
-    {
-        self.join_with(table, joiner, Joined::default())
-    }
-
-    /// As [`join`](Self::join), with the stream's serdes and a name.
-    #[must_use]
-    pub fn join_with<T: Data, R: Data>(
-        &self,
-        table: &KTable<K, T>,
-        joiner: impl Fn(V, &T) -> R + Send + Sync + 'static,
-        joined: Joined<K, V>,
-    ) -> KStream<K, R> {
-        let joiner = move |value: V, row: Option<&T>| row.map(|row| joiner(value, row));
-        self.join_table(table, joiner, joined, false)
-    }
-
-    /// Each record with the row of its key, or with none. As [`join`](Self::join), but a null key is joined with none.
-    ///
-    /// ```
-    /// use streams_dsl::prelude::*;
-    ///
-    /// let builder = StreamsBuilder::new();
-    /// let names = builder.table::<i64, String>("names", Materialized::default());
-    /// let visits = builder.stream::<i64, String>("visits");
-    /// let known = visits.left_join(&names, |page, name| {
-    ///     format!("{} saw {page}", name.map_or("somebody", String::as_str))
-    /// });
-    /// known.to("out");
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// driver.input("visits").pipe(1_i64, "home".to_string())?;
-    /// let out = driver.output::<i64, String>("out").read_key_values();
-    /// assert_eq!(out, [(1, "somebody saw home".into())]);
-    /// # Ok::<(), streams_dsl::error::StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn left_join<T: Data, R: Data>(
-        &self,
-        table: &KTable<K, T>,
-        joiner: impl Fn(V, Option<&T>) -> R + Send + Sync + 'static,
-    ) -> KStream<K, R>
-    where
-        K: DefaultSerde,
-        V: DefaultSerde,
-    {
-        self.left_join_with(table, joiner, Joined::default())
-    }
-
-    /// As [`left_join`](Self::left_join), with the stream's serdes and a name.
-    #[must_use]
-    pub fn left_join_with<T: Data, R: Data>(
-        &self,
-        table: &KTable<K, T>,
-        joiner: impl Fn(V, Option<&T>) -> R + Send + Sync + 'static,
-        joined: Joined<K, V>,
-    ) -> KStream<K, R> {
-        let joiner = move |value: V, row: Option<&T>| Some(joiner(value, row));
-        self.join_table(table, joiner, joined, true)
-    }
-
-    fn join_table<T: Data, R: Data>(
-        &self,
-        table: &KTable<K, T>,
-        join: impl Fn(V, Option<&T>) -> Option<R> + Send + Sync + 'static,
-        joined: Joined<K, V>,
-        left: bool,
-    ) -> KStream<K, R> {
-        let other = self.same_builder(&table.plan, "join").then_some(table.node);
-        let serdes = Serdes {
-            key: joined.key_serde.resolve(self.key_serde.as_ref()),
-            value: joined.value_serde.resolve(self.value_serde.as_ref()),
-        };
-        let mut plan = self.plan.borrow_mut();
-        let parent = if plan.repartition_required(self.node) {
-            let prefix = joined.name.clone();
-            let prefix = prefix.unwrap_or_else(|| plan.node(self.node).name.clone());
-            repartition::shared(&mut plan, self.node, &prefix, serdes.clone())
-        } else {
-            self.node
-        };
-        let prefix = if left { prefix::LEFT_JOIN } else { prefix::JOIN };
-        let name = plan.names.processor_or(joined.name.as_deref(), prefix);
-        let buffer = joined
-            .grace_ms
-            .map(|grace_ms| (grace_ms, format!("{name}-Buffer")));
-        if let Some((_, store)) = &buffer {
-            if other.is_some_and(|other| !plan.is_versioned(other)) {
-                let problem =
-                    format!("{name}: records can wait only for a versioned table (Materialized::versioned)");
-                plan.problems.push(problem);
-            }
-            plan.stores.push(stores::waiting(store, &serdes));
-        }
-        let lower = lower_join(
-            join,
-            left,
-            serdes.clone(),
-            Arc::clone(&table.view),
-            buffer.clone(),
-        );
-        let mut node = PlanNode::new(name, vec![parent], lower);
-        node.takes_null_keys = left;
-        node.joined = other;
-        if let Some(other) = other {
-            node.stores = plan.look_up(other);
-            plan.copartition(parent, other);
-        }
-        node.stores.extend(buffer.map(|(_, store)| store));
-        let node = plan.add(node);
-        KStream::new(Rc::clone(&self.plan), node, Some(serdes.key), None)
-    }
-}
-
-fn lower_join<K: Data, V: Data, T: Data, R: Data>(
-    join: impl Fn(V, Option<&T>) -> Option<R> + Send + Sync + 'static,
-    left: bool,
-    serdes: Serdes<K, V>,
-    view: view::OpenView<K, T>,
-    buffer: Option<(i64, String)>,
-) -> Lower {
-    let join = Arc::new(join);
-    operator_of(move |node| {
-        let node = node.name.clone();
-        move |wiring: &mut Wiring<'_>, next: Edge<K, R>| {
-            let Serdes { key, value } = serdes.clone();
-            Ok(Box::new(StreamTableJoin {
-                node: node.clone(),
-                join: Arc::clone(&join),
-                left,
-                key_serde: key,
-                value_serde: value,
-                table: view(wiring)?,
-                waiting: match &buffer {
-                    Some((grace_ms, store)) => Some(Waiting::new(*grace_ms, wiring.key_value_store(store)?)),
-                    None => None,
-                },
-                next,
-            }) as Edge<K, V>)
-        }
-    })
-}
-
-/// The end of a stream: a sink, or a [`for_each`](KStream::for_each). Only its name can still be set.
-#[derive(Clone)]
-pub struct Terminal {
-    plan: SharedPlan,
-    node: PlanId,
-}
-
-impl Terminal {
-    /// Names the processor, instead of a generated name.
-    ///
-    /// ```
-    /// use streams_dsl::prelude::*;
-    ///
-    /// let builder = StreamsBuilder::new();
-    /// builder.stream::<String, i64>("in").to("out").named("write-out");
-    /// assert!(builder.build()?.describe().contains("Sink: write-out (topic: out)"));
-    /// # Ok::<(), streams_dsl::error::StreamsError>(())
-    /// ```
-    pub fn named(self, name: &str) {
-        self.plan.borrow_mut().rename(self.node, name);
-    }
-}
-
-impl std::fmt::Debug for Terminal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Terminal")
-            .field("node", &self.node)
-            .finish_non_exhaustive()
     }
 }

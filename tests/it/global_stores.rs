@@ -146,8 +146,7 @@ fn what_cannot_be_read_stops_the_application_and_says_where() {
     for part in ["prices", "KTABLE-SOURCE-", "offset 0 of prices-1", "5 were found"] {
         assert!(error.contains(part), "{part} in {error}");
     }
-    let mut lenient = config;
-    lenient.deserialization_handler = streams_dsl::DeserializationHandler::LogAndContinue;
+    let lenient = config.errors(ErrorHandlers::default().deserialization(LogAndContinue));
     let streams = Streams::start(&topology, lenient, Arc::clone(&log)).unwrap();
     assert_eq!(prices_found(&*log, &streams, "item-1"), [-1, -1]);
     assert_eq!(streams.dropped(DropReason::Deserialization), 1);

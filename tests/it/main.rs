@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod compile_fail;
+mod errors;
 mod examples;
 mod global_stores;
 mod restarts;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::context::DeserializationHandler;
 use crate::error::{Result, StreamsError};
+use crate::handlers::ErrorHandlers;
 use crate::log::Isolation;
 use crate::time::{Clock, SystemClock};
 
@@ -47,8 +47,8 @@ pub struct StreamsConfig {
     pub heartbeat_interval_ms: i32,
     /// `max.poll.interval.ms`: how long others wait for this instance in a rebalance. Default: 60,000.
     pub max_poll_interval_ms: i32,
-    /// `deserialization.exception.handler`. Default: stop.
-    pub deserialization_handler: DeserializationHandler,
+    /// What is done about records that fail. Default: stop.
+    pub errors: ErrorHandlers,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -80,7 +80,7 @@ impl StreamsConfig {
             session_timeout_ms: 10_000,
             heartbeat_interval_ms: 1_000,
             max_poll_interval_ms: 60_000,
-            deserialization_handler: DeserializationHandler::default(),
+            errors: ErrorHandlers::default(),
             clock: Arc::new(SystemClock::default()),
         }
     }
@@ -103,6 +103,13 @@ impl StreamsConfig {
     #[must_use]
     pub fn processing_guarantee(mut self, guarantee: ProcessingGuarantee) -> Self {
         self.processing_guarantee = guarantee;
+        self
+    }
+
+    /// Sets what is done about records that fail.
+    #[must_use]
+    pub fn errors(mut self, handlers: ErrorHandlers) -> Self {
+        self.errors = handlers;
         self
     }
 

@@ -45,7 +45,7 @@ pub(crate) fn open(
             StoreKind::InMemory => MemoryEngine.open(&store, None)?,
         })
     };
-    GlobalState::open(topology, config.deserialization_handler, &mut open)
+    GlobalState::open(topology, config.errors.clone(), &mut open)
 }
 
 impl GlobalThread {

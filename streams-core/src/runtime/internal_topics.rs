@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use super::StreamsConfig;
 use crate::error::{LogError, Result, StreamsError};
 use crate::log::{Admin, NewTopic};
 use crate::topology::{Layout, Topology};
 
 /// Checks the user's topics, makes missing internal ones, and lays out the tasks.
-pub(crate) fn prepare(topology: &Topology, application_id: &str, admin: &mut dyn Admin) -> Result<Layout> {
+pub(crate) fn prepare(topology: &Topology, config: &StreamsConfig, admin: &mut dyn Admin) -> Result<Layout> {
+    let dead_letters = config.errors.dead_letters().map(ToString::to_string);
+    partition_counts(dead_letters.as_slice(), admin)?;
     let sources = topology.source_topics();
     let counts = partition_counts(&sources, admin)?;
     partition_counts(&topology.sink_topics(), admin)?;
-    let layout = topology.layout(application_id, &counts)?;
+    let layout = topology.layout(&config.application_id, &counts)?;
     for topic in &layout.internal_topics {
         make(topic, admin)?;
     }

@@ -153,8 +153,8 @@ impl Tasks {
                 continue;
             };
             let application_id = Arc::from(self.shared.config.application_id.as_str());
-            let on_unreadable = self.shared.config.deserialization_handler;
-            let task = StreamTask::new(*id, application_id, live, inputs, on_unreadable);
+            let handlers = self.shared.config.errors.clone();
+            let task = StreamTask::new(*id, application_id, live, inputs, handlers);
             self.shared.register(*id, task.metrics());
             self.running.insert(*id, RunningTask { task, _lock: lock });
         }

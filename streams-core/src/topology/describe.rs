@@ -107,7 +107,10 @@ impl<'a> Part<'a> {
                     .collect();
                 format!("    Processor: {} (stores: [{}])", node.name, stores.join(", "))
             }
-            NodeKind::Sink { topic, .. } => format!("    Sink: {} (topic: {topic})", node.name),
+            NodeKind::Sink {
+                topic: Some(topic), ..
+            } => format!("    Sink: {} (topic: {topic})", node.name),
+            NodeKind::Sink { topic: None, .. } => format!("    Sink: {} (extractor class: fn)", node.name),
         };
         text.push_str(&head);
         text.push('\n');

@@ -88,7 +88,8 @@ pub(crate) enum NodeKind {
     /// Writes a global store. No task runs it.
     GlobalUpdate,
     Sink {
-        topic: TopicName,
+        /// `None`: chosen for each record.
+        topic: Option<TopicName>,
         build: BuildNode,
     },
 }
@@ -170,7 +171,10 @@ impl Graph {
         let mut sources: BTreeMap<&TopicName, &str> = BTreeMap::new();
         let mut sinks: BTreeSet<&TopicName> = BTreeSet::new();
         for node in &self.nodes {
-            if let NodeKind::Sink { topic, .. } = &node.kind {
+            if let NodeKind::Sink {
+                topic: Some(topic), ..
+            } = &node.kind
+            {
                 sinks.insert(topic);
             }
             let topics = node.kind.topics();

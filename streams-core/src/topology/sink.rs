@@ -1,5 +1,7 @@
 //! Sinks: where typed records become bytes again, and get their partition.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use super::wire::{BuildNode, ErasedEdge};
 use crate::context::TaskContext;
 use crate::edge::Process;
 use crate::error::{ProcessCause, ProcessError, ProcessResult};
+use crate::handlers::Stage;
 use crate::log::{RecordView, TopicHandle};
 use crate::partitioner::partition_for_key;
 use crate::record::Record;
@@ -52,19 +55,68 @@ impl<K, V> Debug for SinkOptions<K, V> {
     }
 }
 
-pub(super) fn builder<K: 'static, V: 'static>(topic: TopicName, options: SinkOptions<K, V>) -> BuildNode {
+/// Chooses the topic of a record (Kafka's `TopicNameExtractor`). The task says where the record came from.
+pub type TopicNameExtractor<K, V> = Arc<dyn Fn(&Record<K, V>, &TaskContext<'_>) -> String + Send + Sync>;
+
+/// Where a sink writes to.
+pub(super) enum Destination<K, V> {
+    /// Always this topic.
+    Topic(TopicName),
+    /// The topic that is chosen for each record.
+    Chosen(TopicNameExtractor<K, V>),
+}
+
+pub(super) fn builder<K: 'static, V: 'static>(
+    destination: Destination<K, V>,
+    options: SinkOptions<K, V>,
+) -> BuildNode {
     let options = Arc::new(options);
     Arc::new(move |wiring, _children| {
         let node = wiring.node_name().to_owned();
-        let (topic, handle) = wiring.topic(&topic)?;
+        let target = match &destination {
+            Destination::Topic(topic) => Target::Topic(wiring.topic(topic)?),
+            Destination::Chosen(extractor) => Target::Chosen {
+                extractor: Arc::clone(extractor),
+                known: HashMap::new(),
+            },
+        };
         Ok(ErasedEdge::new(Box::new(Sink {
             node,
-            topic,
-            handle,
+            target,
             options: Arc::clone(&options),
             keyless: 0,
         })))
     })
+}
+
+/// A topic's name on the log, and how the producer knows it.
+type Topic = (Arc<str>, TopicHandle);
+
+/// A live destination.
+enum Target<K, V> {
+    Topic(Topic),
+    Chosen {
+        extractor: TopicNameExtractor<K, V>,
+        known: HashMap<String, Topic>,
+    },
+}
+
+impl<K, V> Target<K, V> {
+    fn topic(&mut self, record: &Record<K, V>, task: &mut TaskContext<'_>) -> Result<&Topic, ProcessCause> {
+        match self {
+            Self::Topic(topic) => Ok(topic),
+            Self::Chosen { extractor, known } => {
+                let name = extractor(record, task);
+                match known.entry(name) {
+                    Entry::Occupied(known) => Ok(known.into_mut()),
+                    Entry::Vacant(new) => {
+                        let topic = (Arc::from(new.key().as_str()), task.producer.topic(new.key())?);
+                        Ok(new.insert(topic))
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// How many records without a key go to one partition before the next one is taken.
@@ -72,8 +124,7 @@ const KEYLESS_RUN: u32 = 1_000;
 
 struct Sink<K, V> {
     node: String,
-    topic: Arc<str>,
-    handle: TopicHandle,
+    target: Target<K, V>,
     options: Arc<SinkOptions<K, V>>,
     /// Records without a key so far.
     keyless: u32,
@@ -86,7 +137,13 @@ impl<K, V> Process<K, V> for Sink<K, V> {
         let result = self.send(&record, &mut key_buffer, &mut value_buffer, task);
         task.state.key_buffer = key_buffer;
         task.state.value_buffer = value_buffer;
-        result.map_err(|cause| self.place(cause, task))
+        match result {
+            Ok(()) => Ok(()),
+            Err(cause @ ProcessCause::Serde { .. }) => {
+                task.failed(Stage::Production, self.place(cause, task))
+            }
+            Err(cause) => Err(self.place(cause, task)),
+        }
     }
 }
 
@@ -98,28 +155,18 @@ impl<K, V> Sink<K, V> {
         value_buffer: &mut Vec<u8>,
         task: &mut TaskContext<'_>,
     ) -> Result<(), ProcessCause> {
-        let key = write(
-            &*self.options.key_serde,
-            &record.key,
-            key_buffer,
-            &self.topic,
-            "key",
-        )?;
-        let value = write(
-            &*self.options.value_serde,
-            &record.value,
-            value_buffer,
-            &self.topic,
-            "value",
-        )?;
-        let partition = match (&self.options.partitioner, key) {
-            (Some(partitioner), _) => partitioner(&record.key, &record.value, self.handle.partitions),
-            (None, Some(key)) if self.handle.partitions > 1 => partition_for_key(
-                self.options.key_serde.partition_bytes(key),
-                self.handle.partitions,
-            ),
+        let options = &*self.options;
+        let (topic, handle) = self.target.topic(record, task)?;
+        let (handle, partitions) = (*handle, handle.partitions);
+        let key = write(&*options.key_serde, &record.key, key_buffer, topic, "key")?;
+        let value = write(&*options.value_serde, &record.value, value_buffer, topic, "value")?;
+        let partition = match (&options.partitioner, key) {
+            (Some(partitioner), _) => partitioner(&record.key, &record.value, partitions),
+            (None, Some(key)) if partitions > 1 => {
+                partition_for_key(options.key_serde.partition_bytes(key), partitions)
+            }
             (None, Some(_)) => 0,
-            (None, None) => self.keyless_partition(),
+            (None, None) => self.keyless_partition(partitions),
         };
         let view = RecordView {
             key,
@@ -127,15 +174,15 @@ impl<K, V> Sink<K, V> {
             timestamp_ms: record.timestamp_ms,
             headers: &record.headers,
         };
-        task.producer.send(self.handle, partition, view)?;
+        task.producer.send(handle, partition, view)?;
         task.state.metrics.count_sent();
         Ok(())
     }
 
-    fn keyless_partition(&mut self) -> i32 {
+    fn keyless_partition(&mut self, partitions: u32) -> i32 {
         let run = self.keyless / KEYLESS_RUN;
         self.keyless = self.keyless.wrapping_add(1);
-        i32::try_from(run % self.handle.partitions).unwrap_or(0)
+        i32::try_from(run % partitions).unwrap_or(0)
     }
 
     #[cold]

@@ -7,6 +7,7 @@ use super::wire::{ErasedEdge, Wiring};
 use crate::context::TaskContext;
 use crate::edge::{Edge, fan_out};
 use crate::error::{ProcessCause, ProcessError, ProcessResult, Result};
+use crate::handlers::Stage;
 use crate::metrics::DropReason;
 use crate::record::{Headers, Record};
 use crate::serde::{DefaultSerde, Serde, SerdeError};
@@ -196,6 +197,6 @@ impl<K, V> Source<K, V> {
             task: Some(task.task_id().to_string()),
             input: task.state.input_position(),
         });
-        task.unreadable(error)
+        task.failed(Stage::Deserialization, error)
     }
 }

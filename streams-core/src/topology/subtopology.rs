@@ -89,7 +89,10 @@ fn describe_part(graph: &Graph, group: &mut [usize], id: u32, of: usize) -> Subt
     for node in nodes.iter().map(|node| &graph.nodes[node.0]) {
         used.extend(node.stores.iter().cloned());
         sources.extend(node.kind.topics().iter().cloned());
-        if let NodeKind::Sink { topic, .. } = &node.kind {
+        if let NodeKind::Sink {
+            topic: Some(topic), ..
+        } = &node.kind
+        {
             sinks.push(topic.clone());
         }
     }

@@ -1,0 +1,195 @@
+//! Processors of the user's own in a stream.
+
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use streams_core::error::Result;
+use streams_core::processor::{
+    BoxError, FixedKeyProcessor, FixedKeyProcessorContext, FixedKeyRecord, Processor, ProcessorInit,
+};
+
+use crate::lower::{Lower, Lowered};
+use crate::names::prefix;
+use crate::plan::{KeyEffect, PlanNode};
+use crate::{Data, KStream};
+
+/// Processors of your own.
+impl<K: Data, V: Data> KStream<K, V> {
+    /// A processor of your own (Kafka's Processor API): see [`Processor`]. `supplier` makes one for each task; it takes the
+    /// stores named here, and schedules, from its argument.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    /// use streams_dsl::processor::{BoxError, Processor, ProcessorContext};
+    /// use streams_dsl::store::{KeyValueStore, KeyValueStoreBuilder};
+    ///
+    /// /// Passes a value on if it differs from the key's last one.
+    /// struct Distinct(KeyValueStore<String, i64>);
+    ///
+    /// impl Processor<String, i64, String, i64> for Distinct {
+    ///     fn process(
+    ///         &mut self,
+    ///         record: Record<String, i64>,
+    ///         context: &mut ProcessorContext<'_, '_, String, i64>,
+    ///     ) -> Result<(), BoxError> {
+    ///         let before = self.0.put(&record.key, Some(record.value), record.timestamp_ms)?;
+    ///         match before {
+    ///             Some(before) if before.value == record.value => Ok(()),
+    ///             _ => context.forward(record),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.add_state_store("last", KeyValueStoreBuilder::<String, i64>::new("last"));
+    /// let input = builder.stream::<String, i64>("in");
+    /// input.process(&["last"], |init| Ok(Distinct(init.key_value_store("last")?))).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for n in [1_i64, 1, 2] {
+    ///     driver.input("in").pipe("a".to_string(), n)?;
+    /// }
+    /// let out = driver.output::<String, i64>("out").read_key_values();
+    /// assert_eq!(out, [("a".into(), 1), ("a".into(), 2)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn process<KO: Data, VO: Data, P: Processor<K, V, KO, VO>>(
+        &self,
+        stores: &[&str],
+        supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
+    ) -> KStream<KO, VO> {
+        let lower: Lower = Box::new(move |lowering| {
+            let node = lowering.node;
+            let parents = lowering.parents::<K, V>();
+            let added =
+                lowering
+                    .builder
+                    .add_processor(node.name.as_str(), &parents, &node.stores(), supplier);
+            Lowered::operator::<KO, VO>(added)
+        });
+        let node = self.add(prefix::PROCESSOR, |name, parents| {
+            let mut node = PlanNode::new(name, parents, lower);
+            node.key = KeyEffect::Changes;
+            node.changes_values = true;
+            node.stores = stores.iter().map(|&store| store.to_owned()).collect();
+            node
+        });
+        KStream::new(Rc::clone(&self.plan), node, None, None)
+    }
+
+    /// A processor of your own that leaves keys as they are (Kafka's `processValues`): nothing behind it is repartitioned for its
+    /// sake. See [`FixedKeyProcessor`]; stores and schedules as for [`process`](Self::process).
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    /// use streams_dsl::processor::{BoxError, FixedKeyProcessor, FixedKeyProcessorContext, FixedKeyRecord};
+    /// use streams_dsl::store::{KeyValueStore, KeyValueStoreBuilder};
+    ///
+    /// /// Passes on the difference to the key's last value.
+    /// struct Difference(KeyValueStore<String, i64>);
+    ///
+    /// impl FixedKeyProcessor<String, i64, i64> for Difference {
+    ///     fn process(
+    ///         &mut self,
+    ///         record: FixedKeyRecord<String, i64>,
+    ///         context: &mut FixedKeyProcessorContext<'_, '_, '_, String, i64>,
+    ///     ) -> Result<(), BoxError> {
+    ///         let value = *record.value();
+    ///         let before = self.0.put(record.key(), Some(value), record.timestamp_ms())?;
+    ///         context.forward(record.with_value(value - before.map_or(0, |row| row.value)))
+    ///     }
+    /// }
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.add_state_store("last", KeyValueStoreBuilder::<String, i64>::new("last"));
+    /// let input = builder.stream::<String, i64>("in");
+    /// input.process_values(&["last"], |init| Ok(Difference(init.key_value_store("last")?))).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for n in [5_i64, 7] {
+    ///     driver.input("in").pipe("a".to_string(), n)?;
+    /// }
+    /// let out = driver.output::<String, i64>("out").read_key_values();
+    /// assert_eq!(out, [("a".into(), 5), ("a".into(), 2)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn process_values<VO: Data, P: FixedKeyProcessor<K, V, VO>>(
+        &self,
+        stores: &[&str],
+        supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
+    ) -> KStream<K, VO> {
+        let lower: Lower = Box::new(move |lowering| {
+            let node = lowering.node;
+            let parents = lowering.parents::<K, V>();
+            let builder = &mut *lowering.builder;
+            let added =
+                builder.add_fixed_key_processor(node.name.as_str(), &parents, &node.stores(), supplier);
+            Lowered::operator::<K, VO>(added)
+        });
+        let node = self.add(prefix::PROCESS_VALUES, |name, parents| {
+            let mut node = PlanNode::new(name, parents, lower);
+            node.changes_values = true;
+            node.stores = stores.iter().map(|&store| store.to_owned()).collect();
+            node
+        });
+        self.with_values(node)
+    }
+
+    /// A new value for each record, from a function that may fail. What it returns as an error goes to the
+    /// [processing handler](streams_core::handlers::ErrorHandlers::processing), which stops the application or drops the record.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, String>("texts").try_map_values(|text| text.parse::<i64>()).to("numbers");
+    /// let handlers = ErrorHandlers::default().processing(LogAndContinue).dead_letter_topic("no-numbers");
+    /// let driver = TopologyTestDriver::with_errors(&builder.build()?, handlers)?;
+    /// for text in ["7", "seven"] {
+    ///     driver.input("texts").pipe("a".to_string(), text.to_string())?;
+    /// }
+    /// assert_eq!(driver.output::<String, i64>("numbers").read_key_values(), [("a".into(), 7)]);
+    /// assert_eq!(driver.output::<String, String>("no-numbers").read().unwrap().value, "seven");
+    /// assert_eq!(driver.dropped(DropReason::Processing), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn try_map_values<VO: Data, E: Into<BoxError> + 'static>(
+        &self,
+        map: impl Fn(V) -> Result<VO, E> + Send + Sync + 'static,
+    ) -> KStream<K, VO> {
+        let map = Arc::new(map);
+        let lower: Lower = Box::new(move |lowering| {
+            let node = lowering.node;
+            let parents = lowering.parents::<K, V>();
+            let builder = &mut *lowering.builder;
+            let added = builder.add_fixed_key_processor(node.name.as_str(), &parents, &[], move |_| {
+                Ok(TryMapValues(Arc::clone(&map), PhantomData))
+            });
+            Lowered::operator::<K, VO>(added)
+        });
+        let node = self.add(prefix::MAP_VALUES, |name, parents| {
+            let mut node = PlanNode::new(name, parents, lower);
+            node.changes_values = true;
+            node
+        });
+        self.with_values(node)
+    }
+}
+
+struct TryMapValues<F, E>(Arc<F>, PhantomData<fn() -> E>);
+
+impl<K, V, VO, E, F> FixedKeyProcessor<K, V, VO> for TryMapValues<F, E>
+where
+    E: Into<BoxError> + 'static,
+    F: Fn(V) -> Result<VO, E> + 'static,
+{
+    fn process(
+        &mut self,
+        record: FixedKeyRecord<K, V>,
+        context: &mut FixedKeyProcessorContext<'_, '_, '_, K, VO>,
+    ) -> Result<(), BoxError> {
+        context.forward(record.try_map_value(&*self.0).map_err(Into::into)?)
+    }
+}
