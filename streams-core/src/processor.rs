@@ -372,7 +372,7 @@ impl<KI, VI, KO, VO, P: Processor<KI, VI, KO, VO>> Process<KI, VI> for Processor
         };
         match self.processor.process(record, &mut context) {
             Ok(()) => Ok(()),
-            Err(error) => failed(error, &self.name, task),
+            Err(error) => task.processing_failed(error, &self.name),
         }
     }
 }
@@ -388,30 +388,36 @@ impl<KI, VI, KO, VO, P: Processor<KI, VI, KO, VO>> Punctuate for ProcessorNode<P
             .punctuate(Schedule(index), timestamp_ms, &mut context)
         {
             Ok(()) => Ok(()),
-            Err(error) => failed(error, &self.name, task),
+            Err(error) => task.processing_failed(error, &self.name),
         }
     }
 }
 
-/// An error that came from downstream has its place already, and is decided about; others happened here.
-#[cold]
-fn failed(error: BoxError, processor: &str, task: &mut TaskContext<'_>) -> ProcessResult {
-    let cause = match error.downcast::<ProcessError>() {
-        Ok(placed) => return Err(placed),
-        Err(error) => match error.downcast::<ProcessCause>() {
-            Ok(cause) => *cause,
-            Err(error) => ProcessCause::User(error),
-        },
-    };
-    let error = Box::new(ProcessError {
-        cause,
-        processor: Some(processor.to_owned()),
-        task: Some(task.task_id().to_string()),
-        input: task.state.input_position(),
-    });
-    match &error.cause {
-        // The store or the log is broken, not the record.
-        ProcessCause::Store(_) | ProcessCause::CorruptRow { .. } | ProcessCause::Log(_) => Err(error),
-        _ => task.failed(Stage::Processing, error),
+impl TaskContext<'_> {
+    /// Decides about an error that user code returned in a processor, by the application's processing handler: an error again,
+    /// to be returned at once, or nothing if the record is dropped.
+    ///
+    /// # Errors
+    /// If the handler says so, or the error is not about the record: it came from downstream, where it was decided about
+    /// already, or from a store or the log.
+    #[cold]
+    pub fn processing_failed(&mut self, error: BoxError, processor: &str) -> ProcessResult {
+        let cause = match error.downcast::<ProcessError>() {
+            Ok(placed) => return Err(placed),
+            Err(error) => match error.downcast::<ProcessCause>() {
+                Ok(cause) => *cause,
+                Err(error) => ProcessCause::User(error),
+            },
+        };
+        let error = Box::new(ProcessError {
+            cause,
+            processor: Some(processor.to_owned()),
+            task: Some(self.task_id().to_string()),
+            input: self.state.input_position(),
+        });
+        match &error.cause {
+            ProcessCause::Store(_) | ProcessCause::CorruptRow { .. } | ProcessCause::Log(_) => Err(error),
+            _ => self.failed(Stage::Processing, error),
+        }
     }
 }

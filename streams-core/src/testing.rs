@@ -1,40 +1,33 @@
 //! The test driver: runs a topology without broker, threads or waiting, deterministically (Kafka's `TopologyTestDriver`).
 //!
 //! Each record that is piped in is processed to the end, punctuation and commit included, before the call returns; what
-//! goes to repartition topics is read again at once. All topics have one partition; stores are in memory; the wall clock
-//! stands still until it is moved.
+//! goes to repartition topics is read again at once. All topics have one partition, unless [more](TestDriverOptions::partitions) are
+//! asked for; stores are in memory; the wall clock stands still until it is moved.
 
+mod producer;
+mod tasks;
 mod topics;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use state_store::{MemoryEngine, StoreEngine, StoreIdentity};
 
 pub use topics::{TestInputTopic, TestOutputTopic};
 
+use self::tasks::Driven;
 use crate::assignment::TaskId;
-use crate::error::{LogError, Result, StreamsError};
-use crate::global::GlobalState;
+use crate::error::{Result, StreamsError};
 use crate::handlers::ErrorHandlers;
-use crate::log::{
-    Fetched, LogResult, OffsetAndMetadata, Producer, RecordSet, RecordSpan, RecordView, Span, TopicHandle,
-    TopicPartition,
-};
-use crate::membership::GroupMetadata;
+use crate::log::TopicPartition;
 use crate::metrics::DropReason;
-use crate::processor::PunctuationType;
 use crate::record::Headers;
 use crate::serde::{DefaultSerde, Serde};
-use crate::store::{
-    GlobalKeyValueStore, GlobalStoreSpec, KeyValueStore, SessionStore, StoreSpec, WindowStore,
-};
-use crate::task::{StartPosition, StreamTask};
-use crate::topology::{ErasedHandle, StorePlace, Subtopology, Topology, open_global_stores, wire};
+use crate::store::{GlobalKeyValueStore, KeyValueStore, SessionStore, VersionedKeyValueStore, WindowStore};
+use crate::topology::{ErasedHandle, Topology};
 
 /// The application id that names internal topics in the driver.
 pub const APPLICATION_ID: &str = "app";
@@ -55,19 +48,71 @@ pub const APPLICATION_ID: &str = "app";
 /// ```
 #[derive(Clone)]
 pub struct TopologyTestDriver {
-    inner: Rc<RefCell<Inner>>,
+    inner: Rc<RefCell<Driven>>,
+    /// The partition it is asked about; otherwise keys decide, and all partitions are read.
+    partition: Option<i32>,
 }
 
-struct Inner {
-    task: StreamTask,
-    handles: BTreeMap<String, ErasedHandle>,
-    global: GlobalState,
-    global_handles: BTreeMap<String, ErasedHandle>,
-    producer: CapturingProducer,
-    source_topics: Vec<String>,
-    /// Next offset of each source topic.
-    offsets: BTreeMap<String, i64>,
-    now_ms: i64,
+/// How a [`TopologyTestDriver`] runs.
+///
+/// ```
+/// use streams_core::handlers::{ErrorHandlers, LogAndContinue};
+/// use streams_core::metrics::DropReason;
+/// use streams_core::testing::{TestDriverOptions, TopologyTestDriver};
+/// use streams_core::topology::{SinkOptions, SourceOptions, TopicName, TopologyBuilder};
+///
+/// let mut builder = TopologyBuilder::new();
+/// let numbers = builder.add_source::<String, i64>("in", [TopicName::external("numbers")], SourceOptions::default());
+/// builder.add_sink("out", TopicName::external("copies"), &[numbers], SinkOptions::default());
+/// let handlers = ErrorHandlers::default().deserialization(LogAndContinue).dead_letter_topic("dead-letters");
+/// let options = TestDriverOptions::default().errors(handlers);
+/// let driver = TopologyTestDriver::with_options(&builder.build()?, options)?;
+///
+/// driver.input("numbers").pipe("a".to_string(), "seven".to_string())?;
+/// assert_eq!(driver.dropped(DropReason::Deserialization), 1);
+/// let dead: (String, String) = driver.output("dead-letters").read_key_values().remove(0);
+/// assert_eq!(dead, ("a".into(), "seven".into()));
+/// # Ok::<(), streams_core::error::StreamsError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct TestDriverOptions {
+    errors: ErrorHandlers,
+    partitions: BTreeMap<String, u32>,
+}
+
+impl TestDriverOptions {
+    /// What is done about records that fail. Default: the call that piped the record returns the error.
+    #[must_use]
+    pub fn errors(mut self, handlers: ErrorHandlers) -> Self {
+        self.errors = handlers;
+        self
+    }
+
+    /// How many partitions a topic has. Once one is said, the driver has a task for each sub-topology and partition, as a running
+    /// application: joined topics must have equal counts, and each task has its own part of the state. Topics that are not
+    /// said have one partition, internal topics as many as their input.
+    ///
+    /// ```
+    /// use streams_core::testing::{TestDriverOptions, TopologyTestDriver};
+    /// use streams_core::topology::{SinkOptions, SourceOptions, TopicName, TopologyBuilder};
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// let numbers = builder.add_source::<String, i64>("in", [TopicName::external("numbers")], SourceOptions::default());
+    /// builder.add_sink("out", TopicName::external("copies"), &[numbers], SinkOptions::default());
+    /// let options = TestDriverOptions::default().partitions("numbers", 3).partitions("copies", 2);
+    /// let driver = TopologyTestDriver::with_options(&builder.build()?, options)?;
+    ///
+    /// driver.on_partition(2).input("numbers").pipe("a".to_string(), 7_i64)?;
+    /// // Keys decide the partition of what is written.
+    /// let by_partition = [0, 1].map(|p| driver.on_partition(p).output::<String, i64>("copies").read_key_values().len());
+    /// assert_eq!(by_partition, [0, 1]);
+    /// # Ok::<(), streams_core::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn partitions(mut self, topic: &str, partitions: u32) -> Self {
+        self.partitions.insert(topic.to_owned(), partitions.max(1));
+        self
+    }
 }
 
 /// A record as it was written to a topic.
@@ -89,87 +134,28 @@ impl TopologyTestDriver {
     /// # Errors
     /// If the topology cannot be made live.
     pub fn new(topology: &Topology) -> Result<Self> {
-        Self::with_errors(topology, ErrorHandlers::default())
+        Self::with_options(topology, TestDriverOptions::default())
     }
 
-    /// A driver that does this about records that fail.
-    ///
-    /// ```
-    /// use streams_core::handlers::{ErrorHandlers, LogAndContinue};
-    /// use streams_core::metrics::DropReason;
-    /// use streams_core::testing::TopologyTestDriver;
-    /// use streams_core::topology::{SinkOptions, SourceOptions, TopicName, TopologyBuilder};
-    ///
-    /// let mut builder = TopologyBuilder::new();
-    /// let numbers = builder.add_source::<String, i64>("in", [TopicName::external("numbers")], SourceOptions::default());
-    /// builder.add_sink("out", TopicName::external("copies"), &[numbers], SinkOptions::default());
-    /// let handlers = ErrorHandlers::default().deserialization(LogAndContinue).dead_letter_topic("dead-letters");
-    /// let driver = TopologyTestDriver::with_errors(&builder.build()?, handlers)?;
-    ///
-    /// driver.input("numbers").pipe("a".to_string(), "seven".to_string())?;
-    /// assert_eq!(driver.dropped(DropReason::Deserialization), 1);
-    /// let dead: (String, String) = driver.output("dead-letters").read_key_values().remove(0);
-    /// assert_eq!(dead, ("a".into(), "seven".into()));
-    /// # Ok::<(), streams_core::error::StreamsError>(())
-    /// ```
+    /// A driver that runs as `options` say.
     ///
     /// # Errors
-    /// If the topology cannot be made live.
-    pub fn with_errors(topology: &Topology, handlers: ErrorHandlers) -> Result<Self> {
-        let whole = Subtopology::whole(topology);
-        let engine = MemoryEngine;
-        let mut open = |spec: &StoreSpec| {
-            let identity = StoreIdentity::new(APPLICATION_ID, "0_0", &spec.name);
-            let spec = state_store::StoreSpec::new(identity, spec.layout);
-            Ok(engine.open(&spec, None)?)
-        };
-        let mut open_global = |spec: &GlobalStoreSpec| {
-            let identity = StoreIdentity::new(APPLICATION_ID, "global", &spec.name);
-            let spec = state_store::StoreSpec::new(identity, state_store::Layout::Plain);
-            Ok(engine.open(&spec, None)?)
-        };
-        let (global, global_stores) = GlobalState::open(topology, handlers.clone(), &mut open_global)?;
-        let mut place = StorePlace {
-            application_id: APPLICATION_ID,
-            partition: 0,
-            cache_bytes: usize::MAX,
-            logs_every_put: true,
-            globals: &global_stores,
-            open: &mut open,
-        };
-        let mut producer = CapturingProducer::default();
-        let mut live = wire(topology, &whole, &mut place, &mut producer)?;
-        let handles = std::mem::take(&mut live.handles);
-        let global_handles = open_global_stores(topology, &global_stores);
-        let source_topics: Vec<String> = live
-            .sources
-            .iter()
-            .flat_map(|(topics, _)| topics.clone())
-            .collect();
-        let inputs = source_topics
-            .iter()
-            .map(|topic| (TopicPartition::new(topic.as_str(), 0), StartPosition::at(0)))
-            .collect();
-        let id = TaskId {
-            subtopology: 0,
-            partition: 0,
-        };
-        let mut task = StreamTask::new(id, Arc::from(APPLICATION_ID), live, inputs, handlers);
-        task.set_wall_clock_ms(0);
-        task.punctuate(PunctuationType::WallClockTime, &mut producer)?;
-        let inner = Inner {
-            task,
-            handles,
-            global,
-            global_handles,
-            producer,
-            source_topics,
-            offsets: BTreeMap::new(),
-            now_ms: 0,
-        };
+    /// If the topology cannot be made live, or topics that are joined have unlike partition counts.
+    pub fn with_options(topology: &Topology, options: TestDriverOptions) -> Result<Self> {
         Ok(Self {
-            inner: Rc::new(RefCell::new(inner)),
+            inner: Rc::new(RefCell::new(Driven::new(topology, options)?)),
+            partition: None,
         })
+    }
+
+    /// The same driver, asked about one partition: what is piped goes there, whatever its key, what is read was written there,
+    /// and stores are those of its task.
+    #[must_use]
+    pub fn on_partition(&self, partition: i32) -> Self {
+        Self {
+            inner: Rc::clone(&self.inner),
+            partition: Some(partition),
+        }
     }
 
     /// An input topic with the types' default serdes.
@@ -212,7 +198,11 @@ impl TopologyTestDriver {
     /// If the topology does not read the topic, or processing failed.
     pub fn pipe_raw(&self, topic: &str, record: &WrittenRecord) -> Result<()> {
         let mut inner = self.inner.borrow_mut();
-        inner.enqueue(topic, record)?;
+        let partition = match self.partition {
+            Some(partition) => partition,
+            None => inner.partition_of(topic, record.key.as_deref()),
+        };
+        inner.enqueue(TopicPartition::new(topic, partition), record)?;
         inner.run()
     }
 
@@ -221,17 +211,8 @@ impl TopologyTestDriver {
     /// # Errors
     /// If a punctuation failed.
     pub fn advance_wall_clock(&self, by: Duration) -> Result<()> {
-        let mut inner = self.inner.borrow_mut();
-        let inner = &mut *inner;
-        inner.now_ms = inner
-            .now_ms
-            .saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX));
-        inner.task.set_wall_clock_ms(inner.now_ms);
-        inner
-            .task
-            .punctuate(PunctuationType::WallClockTime, &mut inner.producer)?;
-        inner.commit()?;
-        inner.run()
+        let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        self.inner.borrow_mut().advance_wall_clock(by_ms)
     }
 
     /// A key-value store of the topology.
@@ -267,34 +248,53 @@ impl TopologyTestDriver {
         typed(inner.global_handles.get(name), name)
     }
 
+    /// A versioned store of the topology.
+    ///
+    /// # Errors
+    /// If there is none of that name and type.
+    pub fn versioned_store<K: 'static, V: 'static>(
+        &self,
+        name: &str,
+    ) -> Result<VersionedKeyValueStore<K, V>> {
+        self.store(name)
+    }
+
     /// All that was ever written to a topic, internal ones included (`app-counts-changelog`), in order.
     #[must_use]
     pub fn written(&self, topic: &str) -> Vec<WrittenRecord> {
         let inner = self.inner.borrow();
-        inner
+        let all = inner
             .producer
-            .topics
-            .iter()
-            .find(|(name, _)| name == topic)
-            .map(|(_, all)| all.clone())
-            .unwrap_or_default()
+            .find(topic)
+            .into_iter()
+            .flat_map(|log| &log.records);
+        all.filter(|(partition, _)| self.partition.is_none_or(|asked| asked == *partition))
+            .map(|(_, record)| record.clone())
+            .collect()
     }
 
     fn written_at(&self, topic: &str, index: usize) -> Option<WrittenRecord> {
         let inner = self.inner.borrow();
-        let (_, all) = inner.producer.topics.iter().find(|(name, _)| name == topic)?;
-        all.get(index).cloned()
+        let records = &inner.producer.find(topic)?.records;
+        let (_, record) = match self.partition {
+            None => records.get(index)?,
+            Some(asked) => records
+                .iter()
+                .filter(|(partition, _)| *partition == asked)
+                .nth(index)?,
+        };
+        Some(record.clone())
     }
 
     /// Names of all topics that were written or could be.
     #[must_use]
     pub fn topics(&self) -> Vec<String> {
-        self.inner
-            .borrow()
+        let inner = self.inner.borrow();
+        inner
             .producer
             .topics
             .iter()
-            .map(|(name, _)| name.clone())
+            .map(|log| log.name.to_string())
             .collect()
     }
 
@@ -302,12 +302,25 @@ impl TopologyTestDriver {
     #[must_use]
     pub fn dropped(&self, reason: DropReason) -> u64 {
         let inner = self.inner.borrow();
-        inner.task.metrics().dropped(reason) + inner.global.metrics().dropped(reason)
+        let by_tasks = inner.tasks.iter().map(|task| task.task.metrics().dropped(reason));
+        by_tasks.sum::<u64>() + inner.global.metrics().dropped(reason)
     }
 
     fn store<T: Clone + 'static>(&self, name: &str) -> Result<T> {
         let inner = self.inner.borrow();
-        typed(inner.handles.get(name), name)
+        let asked = |id: TaskId| self.partition.is_none_or(|partition| id.partition == partition);
+        let mut having = inner
+            .tasks
+            .iter()
+            .filter(|task| asked(task.task.id()))
+            .filter_map(|task| task.handles.get(name));
+        let first = having.next();
+        if having.next().is_some() {
+            return Err(StreamsError::Topology(format!(
+                "several tasks have a part of store {name}: say which, with on_partition"
+            )));
+        }
+        typed(first, name)
     }
 }
 
@@ -325,158 +338,5 @@ impl std::fmt::Debug for TopologyTestDriver {
         f.debug_struct("TopologyTestDriver")
             .field("topics", &self.topics())
             .finish_non_exhaustive()
-    }
-}
-
-impl Inner {
-    fn enqueue(&mut self, topic: &str, record: &WrittenRecord) -> Result<()> {
-        let is_global = self.global.reads(topic);
-        if !is_global && !self.source_topics.iter().any(|source| source == topic) {
-            let topics = self.source_topics.join(", ");
-            return Err(StreamsError::Topology(format!(
-                "the topology does not read topic {topic}, only: {topics}"
-            )));
-        }
-        let next = self.offsets.entry(topic.to_owned()).or_default();
-        let offset = *next;
-        *next += 1;
-        let fetched = Fetched {
-            partition: TopicPartition::new(topic, 0),
-            records: record.to_set(offset),
-            next_offset: offset + 1,
-            end_offset: offset + 1,
-        };
-        if is_global {
-            return self.global.apply(&fetched);
-        }
-        self.task.add(fetched);
-        Ok(())
-    }
-
-    /// Processes, punctuates and commits record by record until nothing is left.
-    fn run(&mut self) -> Result<()> {
-        loop {
-            self.requeue()?;
-            if self.task.process(1, &mut self.producer)? == 0 {
-                return Ok(());
-            }
-            self.task
-                .punctuate(PunctuationType::StreamTime, &mut self.producer)?;
-            self.commit()?;
-        }
-    }
-
-    fn commit(&mut self) -> Result<()> {
-        self.task.prepare_commit(&mut self.producer)?;
-        self.task.committed(&self.producer);
-        self.task.flush()?;
-        Ok(())
-    }
-
-    /// What was written to topics that the topology reads comes back as input.
-    fn requeue(&mut self) -> Result<()> {
-        while let Some((topic, record)) = self.producer.fresh.pop_front() {
-            if self.source_topics.contains(&topic) || self.global.reads(&topic) {
-                self.enqueue(&topic, &record)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl WrittenRecord {
-    fn to_set(&self, offset: i64) -> RecordSet {
-        let (key, value) = (self.key.as_deref(), self.value.as_deref());
-        let data = [key.unwrap_or_default(), value.unwrap_or_default()].concat();
-        let key_span = key.map_or(Span::NULL, |key| Span::new(0, key.len()));
-        let value_span = value.map_or(Span::NULL, |value| {
-            Span::new(data.len() - value.len(), value.len())
-        });
-        let span = RecordSpan {
-            offset,
-            timestamp_ms: self.timestamp_ms,
-            key: key_span,
-            value: value_span,
-        };
-        let headers = match self.headers.is_empty() {
-            true => BTreeMap::new(),
-            false => BTreeMap::from([(0, self.headers.clone())]),
-        };
-        RecordSet {
-            data: Bytes::from(data),
-            spans: vec![span],
-            headers,
-        }
-    }
-}
-
-/// Keeps what is written, by topic.
-#[derive(Debug, Default)]
-struct CapturingProducer {
-    topics: Vec<(String, Vec<WrittenRecord>)>,
-    /// Not yet looked at by the driver.
-    fresh: VecDeque<(String, WrittenRecord)>,
-}
-
-impl Producer for CapturingProducer {
-    fn topic(&mut self, name: &str) -> LogResult<TopicHandle> {
-        let index = match self.topics.iter().position(|(topic, _)| topic == name) {
-            Some(index) => index,
-            None => {
-                self.topics.push((name.to_owned(), Vec::new()));
-                self.topics.len() - 1
-            }
-        };
-        let index = u32::try_from(index).map_err(|_| LogError::invalid("too many topics"))?;
-        Ok(TopicHandle { index, partitions: 1 })
-    }
-
-    fn send(&mut self, topic: TopicHandle, _partition: i32, record: RecordView<'_>) -> LogResult<()> {
-        let written = WrittenRecord {
-            key: record.key.map(Bytes::copy_from_slice),
-            value: record.value.map(Bytes::copy_from_slice),
-            timestamp_ms: record.timestamp_ms,
-            headers: record.headers.clone(),
-        };
-        let (name, all) = &mut self.topics[topic.index as usize];
-        self.fresh.push_back((name.clone(), written.clone()));
-        all.push(written);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> LogResult<()> {
-        Ok(())
-    }
-
-    fn last_offset(&self, topic: TopicHandle, _partition: i32) -> Option<i64> {
-        let written = self.topics[topic.index as usize].1.len();
-        i64::try_from(written)
-            .ok()
-            .filter(|count| *count > 0)
-            .map(|count| count - 1)
-    }
-
-    fn init_transactions(&mut self) -> LogResult<()> {
-        Ok(())
-    }
-
-    fn begin_transaction(&mut self) -> LogResult<()> {
-        Ok(())
-    }
-
-    fn send_offsets(
-        &mut self,
-        _: &[(TopicPartition, OffsetAndMetadata)],
-        _: &GroupMetadata,
-    ) -> LogResult<()> {
-        Ok(())
-    }
-
-    fn commit_transaction(&mut self) -> LogResult<()> {
-        Ok(())
-    }
-
-    fn abort_transaction(&mut self) -> LogResult<()> {
-        Ok(())
     }
 }

@@ -7,9 +7,11 @@
 
 mod describe;
 mod graph;
+mod picture;
 mod sink;
 mod source;
 mod subtopology;
+mod summary;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -24,6 +26,7 @@ pub(crate) use source::{RawInput, SourceNode};
 pub use source::{SourceOptions, TimestampExtractor};
 pub(crate) use subtopology::Layout;
 pub use subtopology::Subtopology;
+pub use summary::{StoreSummary, SubtopologySummary, TopologySummary, UpgradeFinding};
 pub(crate) use wire::{ErasedHandle, LivePunctuation, LiveTopology, StorePlace, open_global_stores, wire};
 pub use wire::{Wiring, same};
 
@@ -31,7 +34,7 @@ use crate::edge::{Edge, fan_out};
 use crate::error::{Result, StreamsError};
 use crate::processor::{BoxError, FixedKey, FixedKeyProcessor, Processor, ProcessorInit, live_processor};
 use crate::record::Record;
-use crate::store::{GlobalStoreBuilder, GlobalStoreWriter, StoreBuilder, StoreSpec};
+use crate::store::{GlobalStoreBuilder, GlobalStoreWriter, StoreBuilder, StoreKind, StoreSpec};
 
 /// A node of the topology being built that gives out records of `K` and `V`.
 pub struct Node<K, V> {
@@ -302,6 +305,23 @@ impl TopologyBuilder {
         }
     }
 
+    /// Where the rows of stores are kept that do not say so themselves (Kafka's `dsl.store.suppliers.class`). Default: on disk. Call it when
+    /// all stores are added.
+    pub fn default_store_kind(&mut self, kind: StoreKind) {
+        for unsaid in self.store_kinds().filter(|of| of.is_none()) {
+            *unsaid = Some(kind);
+        }
+    }
+
+    fn store_kinds(&mut self) -> impl Iterator<Item = &mut Option<StoreKind>> {
+        let globals = self.graph.global_stores.iter_mut().map(|store| &mut store.kind);
+        self.graph
+            .stores
+            .iter_mut()
+            .map(|store| &mut store.kind)
+            .chain(globals)
+    }
+
     /// Has a store restored from the topic its rows are read from, instead of a changelog: of each record the bytes of key and
     /// value must be those of the row.
     pub fn restore_from(&mut self, store: &str, topic: TopicName) {
@@ -424,6 +444,31 @@ impl Topology {
     #[must_use]
     pub fn describe(&self) -> String {
         describe::describe(self)
+    }
+
+    /// The topology as a picture: the text of a [Mermaid](https://mermaid.js.org) flow chart, which Markdown pages show. Topics
+    /// are flags, stores cylinders.
+    ///
+    /// ```
+    /// use streams_core::topology::{SinkOptions, SourceOptions, TopicName, TopologyBuilder};
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// let numbers = builder.add_source::<String, i64>("in", [TopicName::external("numbers")], SourceOptions::default());
+    /// builder.add_sink("out", TopicName::external("copies"), &[numbers], SinkOptions::default());
+    /// let topology = builder.build()?;
+    /// assert!(topology.to_mermaid().contains("t_numbers --> n0"));
+    /// assert!(topology.to_graphviz().contains("t_numbers -> n0"));
+    /// # Ok::<(), streams_core::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn to_mermaid(&self) -> String {
+        picture::mermaid(self)
+    }
+
+    /// The topology as a picture: the text of a [Graphviz](https://graphviz.org) graph.
+    #[must_use]
+    pub fn to_graphviz(&self) -> String {
+        picture::graphviz(self)
     }
 
     pub(crate) fn graph(&self) -> &Graph {

@@ -9,7 +9,7 @@ use streams_core::Record;
 use streams_core::edge::Edge;
 use streams_core::error::Result;
 use streams_core::serde::{DefaultSerde, NullableSerde, Serde};
-use streams_core::store::StoreBuilder;
+use streams_core::store::{StoreBuilder, StoreKind};
 use streams_core::topology::{SourceOptions, TimestampExtractor, TopicName, Topology, Wiring};
 
 use crate::lower::{Lower, Lowered, lower};
@@ -238,6 +238,21 @@ impl StreamsBuilder {
             source_topic: None,
             add: Box::new(move |builder| builder.add_store(store)),
         });
+    }
+
+    /// Where the rows of stores are kept that do not say so themselves (Kafka's `dsl.store.suppliers.class`). Default: on disk.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.default_store_kind(StoreKind::InMemory);
+    /// builder.stream::<String, i64>("clicks").group_by_key().count(Materialized::named("counts"));
+    /// let topology = builder.build()?;
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    pub fn default_store_kind(&self, kind: StoreKind) {
+        self.plan.borrow_mut().default_store_kind = Some(kind);
     }
 
     /// Checks and finishes the topology. Streams and tables made by this builder cannot be used afterwards.

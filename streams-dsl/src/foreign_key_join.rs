@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use streams_core::edge::Edge;
 use streams_core::serde::{DefaultSerde, NullableSerde, Serde};
-use streams_core::store::StoreKind;
 use streams_core::topology::{SinkOptions, SourceOptions, TopicName, Wiring};
 
 use crate::foreign_key_serde::{CombinedKeySerde, Response, ResponseSerde, Subscription, SubscriptionSerde};
@@ -288,7 +287,7 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
             value: Arc::new(SubscriptionSerde(Arc::clone(&self.left.key))) as Arc<dyn Serde<_>>,
         };
         let settings = StoreSettings {
-            kind: StoreKind::Persistent,
+            kind: None,
             logged: true,
             changelog_configs: Vec::new(),
         };

@@ -146,8 +146,10 @@ impl StreamsBuilder {
             let names = &mut plan.names;
             names.store_or(materialized.name.as_deref(), &format!("{topic}-"))
         };
-        let builder = GlobalStoreBuilder::with_serdes(&store, Arc::clone(&key_serde), stored_serde);
-        let builder = builder.kind(materialized.kind);
+        let mut builder = GlobalStoreBuilder::with_serdes(&store, Arc::clone(&key_serde), stored_serde);
+        if let Some(kind) = materialized.kind {
+            builder = builder.kind(kind);
+        }
         let update = |record: Record<K, Option<V>>, store: &mut GlobalStoreWriter<'_, K, V>| {
             store.put(&record.key, record.value.as_ref(), record.timestamp_ms)?;
             Ok(())

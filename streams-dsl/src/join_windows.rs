@@ -102,7 +102,7 @@ pub struct StreamJoined<K, V, W> {
     pub(crate) other_value_serde: SerdeOf<W>,
     pub(crate) name: Option<String>,
     pub(crate) store_name: Option<String>,
-    pub(crate) kind: StoreKind,
+    pub(crate) kind: Option<StoreKind>,
     pub(crate) logged: bool,
     pub(crate) changelog_configs: Vec<(String, String)>,
 }
@@ -129,7 +129,7 @@ impl<K, V, W> StreamJoined<K, V, W> {
             other_value_serde,
             name: None,
             store_name: None,
-            kind: StoreKind::Persistent,
+            kind: None,
             logged: true,
             changelog_configs: Vec::new(),
         }
@@ -166,7 +166,7 @@ impl<K, V, W> StreamJoined<K, V, W> {
     /// Where records are kept. Default: on disk.
     #[must_use]
     pub fn kind(mut self, kind: StoreKind) -> Self {
-        self.kind = kind;
+        self.kind = Some(kind);
         self
     }
 

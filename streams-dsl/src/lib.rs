@@ -52,7 +52,7 @@
 //! | [`CogroupedKStream`] | `cogroup`, `windowed_by`, `aggregate` | [`KTable`] | |
 //! | [`SessionWindowedKStream`] | `count`, `reduce`, `aggregate` | [`KTable`] of [`Windowed`] keys | |
 //! | [`TimeWindowedKStream`] | `count`, `reduce`, `aggregate` | [`KTable`] of [`Windowed`] keys | |
-//! | [`KTable`] | `filter`, `filter_not`, `map_values`, `filter_map_values` | [`KTable`] | |
+//! | [`KTable`] | `filter`, `filter_not`, `map_values`, `filter_map_values`, `transform_values` | [`KTable`] | |
 //! | | `suppress` | [`KTable`] with fewer updates | |
 //! | | `join`, `left_join`, `outer_join` with a [`KTable`] | [`KTable`] | |
 //! | | `join_foreign_key`, `left_join_foreign_key` with a [`KTable`] | [`KTable`] | both ways, over topics of its own |
@@ -113,6 +113,7 @@ mod stream_table_join;
 mod suppressed;
 mod table;
 mod table_join;
+mod table_transform;
 mod terminal;
 mod view;
 mod waiting_serde;
@@ -139,7 +140,9 @@ pub use suppressed::{BufferConfig, StrictBufferConfig, Suppressed};
 pub use table::KTable;
 pub use terminal::Terminal;
 pub use windowed::TimeWindowedKStream;
-pub use windows::{SlidingWindows, TimeWindowedSerde, TimeWindows, Window, Windowed, Windows};
+pub use windows::{
+    SlidingWindows, TimeWindowedSerde, TimeWindows, UnlimitedWindows, Window, Windowed, Windows,
+};
 
 pub(crate) use change::Change;
 

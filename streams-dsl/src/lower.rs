@@ -123,6 +123,9 @@ pub(crate) fn lower(mut plan: Plan, optimization: Optimization) -> Result<Topolo
         let sources: BTreeSet<NodeId> = group.iter().filter_map(|id| lowered[id.0].source).collect();
         builder.copartition(&sources.into_iter().collect::<Vec<_>>());
     }
+    if let Some(kind) = plan.default_store_kind {
+        builder.default_store_kind(kind);
+    }
     builder.build()
 }
 

@@ -36,6 +36,7 @@ pub(crate) mod prefix {
     pub(crate) const TABLE_SOURCE: &str = "KTABLE-SOURCE-";
     pub(crate) const TABLE_FILTER: &str = "KTABLE-FILTER-";
     pub(crate) const TABLE_MAP_VALUES: &str = "KTABLE-MAPVALUES-";
+    pub(crate) const TABLE_TRANSFORM_VALUES: &str = "KTABLE-TRANSFORMVALUES-";
     pub(crate) const TABLE_JOIN_THIS: &str = "KTABLE-JOINTHIS-";
     pub(crate) const TABLE_JOIN_OTHER: &str = "KTABLE-JOINOTHER-";
     pub(crate) const TABLE_MERGE: &str = "KTABLE-MERGE-";

@@ -283,7 +283,7 @@ debug_options!(Consumed, Produced, Grouped, Joined, Repartitioned);
 pub struct Materialized<V> {
     pub(crate) name: Option<String>,
     pub(crate) value_serde: SerdeOf<V>,
-    pub(crate) kind: StoreKind,
+    pub(crate) kind: Option<StoreKind>,
     pub(crate) logged: bool,
     pub(crate) retention_ms: Option<i64>,
     pub(crate) history_ms: Option<i64>,
@@ -309,7 +309,7 @@ impl<V> Materialized<V> {
         Self {
             name: None,
             value_serde,
-            kind: StoreKind::Persistent,
+            kind: None,
             logged: true,
             retention_ms: None,
             history_ms: None,
@@ -333,7 +333,7 @@ impl<V> Materialized<V> {
     /// Where rows are kept. Default: on disk.
     #[must_use]
     pub fn kind(mut self, kind: StoreKind) -> Self {
-        self.kind = kind;
+        self.kind = Some(kind);
         self
     }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt::{self, Debug};
 use std::rc::Rc;
 
+use streams_core::store::StoreKind;
 use streams_core::topology::TopologyBuilder;
 
 use crate::lower::Lower;
@@ -30,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) stores: Vec<PlanStore>,
     /// Groups of sources whose topics must have equal partition counts.
     pub(crate) copartitioned: Vec<Vec<PlanId>>,
+    /// For stores that do not say.
+    pub(crate) default_store_kind: Option<StoreKind>,
     /// What is wrong, to be reported by `build`.
     pub(crate) problems: Vec<String>,
 }

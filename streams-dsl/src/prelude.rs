@@ -6,7 +6,7 @@ pub use streams_core::metrics::DropReason;
 pub use streams_core::runtime::{ProcessingGuarantee, Streams, StreamsConfig};
 pub use streams_core::serde::{DefaultSerde, Json, JsonSerde, Serde};
 pub use streams_core::store::StoreKind;
-pub use streams_core::testing::TopologyTestDriver;
+pub use streams_core::testing::{TestDriverOptions, TopologyTestDriver};
 pub use streams_core::topology::Topology;
 pub use streams_core::{Record, json_serde};
 
@@ -14,6 +14,6 @@ pub use crate::{
     BranchedKStream, BufferConfig, CogroupedKStream, Consumed, GlobalKTable, Grouped, JoinWindows, Joined,
     KGroupedStream, KGroupedTable, KStream, KTable, Materialized, Optimization, Produced, Repartitioned,
     SessionWindowedKStream, SessionWindowedSerde, SessionWindows, SlidingWindows, StreamJoined,
-    StreamsBuilder, Suppressed, TableJoined, TimeWindowedKStream, TimeWindowedSerde, TimeWindows, Window,
-    Windowed,
+    StreamsBuilder, Suppressed, TableJoined, TimeWindowedKStream, TimeWindowedSerde, TimeWindows,
+    UnlimitedWindows, Window, Windowed,
 };

@@ -145,7 +145,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// let builder = StreamsBuilder::new();
     /// builder.stream::<String, String>("texts").try_map_values(|text| text.parse::<i64>()).to("numbers");
     /// let handlers = ErrorHandlers::default().processing(LogAndContinue).dead_letter_topic("no-numbers");
-    /// let driver = TopologyTestDriver::with_errors(&builder.build()?, handlers)?;
+    /// let driver = TopologyTestDriver::with_options(&builder.build()?, TestDriverOptions::default().errors(handlers))?;
     /// for text in ["7", "seven"] {
     ///     driver.input("texts").pipe("a".to_string(), text.to_string())?;
     /// }

@@ -16,14 +16,18 @@ use crate::waiting_serde::{WaitingKeySerde, WaitingValueSerde};
 /// What all kinds of stores can be told.
 #[derive(Clone)]
 pub(crate) struct StoreSettings {
-    pub(crate) kind: StoreKind,
+    /// Default: as the topology says.
+    pub(crate) kind: Option<StoreKind>,
     pub(crate) logged: bool,
     pub(crate) changelog_configs: Vec<(String, String)>,
 }
 
 macro_rules! settings {
     ($builder:expr, $settings:ident) => {{
-        let mut builder = $builder.kind($settings.kind);
+        let mut builder = $builder;
+        if let Some(kind) = $settings.kind {
+            builder = builder.kind(kind);
+        }
         if !$settings.logged {
             builder = builder.logging_disabled();
         }
@@ -96,7 +100,7 @@ pub(crate) fn waiting<K: Clone + 'static, V: Clone + 'static>(
         value: Arc::new(WaitingValueSerde(Arc::clone(&serdes.value))) as Arc<dyn Serde<_>>,
     };
     let settings = StoreSettings {
-        kind: StoreKind::Persistent,
+        kind: None,
         logged: true,
         changelog_configs: Vec::new(),
     };

@@ -214,7 +214,7 @@ impl<K: Data, V: Data> KTable<K, V> {
             changelog_configs,
         } = suppressed.buffer;
         let settings = StoreSettings {
-            kind: streams_core::store::StoreKind::Persistent,
+            kind: None,
             logged,
             changelog_configs,
         };

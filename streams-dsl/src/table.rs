@@ -344,7 +344,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         }
     }
 
-    fn add_derived<W>(
+    pub(crate) fn add_derived<W>(
         &self,
         derivation: Derivation<K, W>,
         lower: crate::lower::Lower,
@@ -393,6 +393,22 @@ pub(crate) struct Derivation<K, W> {
     pub(crate) store: Option<String>,
     pub(crate) value_serde: Option<Arc<dyn Serde<W>>>,
     pub(crate) view: OpenView<K, W>,
+}
+
+impl<K: Data, W: Data> Derivation<K, W> {
+    /// In the store it has, or in one of its own name that is made once somebody needs it.
+    pub(crate) fn stored_on_demand<V>(mut self, parent: &KTable<K, V>, serde: Arc<dyn Serde<W>>) -> Self {
+        if self.store.is_none() {
+            let name = format!("{}-store", self.name);
+            let key_serde = Arc::clone(&parent.key_serde);
+            let materialized = Materialized::with(Arc::clone(&serde));
+            let store = stores::key_value(materialized, &name, key_serde, Arc::clone(&serde));
+            parent.plan.borrow_mut().stores.push(store);
+            self.view = view::key_value(&name);
+            (self.store, self.value_serde) = (Some(name), Some(serde));
+        }
+        self
+    }
 }
 
 impl<K, W> Derivation<K, W> {

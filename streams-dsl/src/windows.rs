@@ -46,6 +46,7 @@ mod sealed {
     pub trait Sealed {}
     impl Sealed for super::TimeWindows {}
     impl Sealed for super::SlidingWindows {}
+    impl Sealed for super::UnlimitedWindows {}
     impl Sealed for crate::session::SessionWindows {}
 }
 
@@ -169,6 +170,8 @@ impl FixedWindows {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeWindows {
+    /// Where the first one starts.
+    origin_ms: i64,
     size_ms: i64,
     advance_ms: i64,
     grace_ms: i64,
@@ -186,6 +189,7 @@ impl TimeWindows {
     pub fn of_size_and_grace(size: Duration, grace: Duration) -> Self {
         let size_ms = millis(size);
         Self {
+            origin_ms: 0,
             size_ms,
             advance_ms: size_ms,
             grace_ms: millis(grace),
@@ -213,13 +217,14 @@ impl TimeWindows {
 
     /// The windows that a timestamp falls into, earliest first. Windows never start before the epoch.
     pub fn windows_for(&self, timestamp_ms: i64) -> impl Iterator<Item = Window> + use<> {
-        let (size_ms, advance_ms) = (self.size_ms, self.advance_ms.max(1));
-        let first_ms = (timestamp_ms - size_ms + advance_ms).max(0) / advance_ms * advance_ms;
-        std::iter::successors(Some(first_ms), move |start_ms| Some(start_ms + advance_ms))
-            .take_while(move |&start_ms| start_ms <= timestamp_ms)
+        let (origin_ms, size_ms, advance_ms) = (self.origin_ms, self.size_ms, self.advance_ms.max(1));
+        let since_ms = timestamp_ms.saturating_sub(origin_ms);
+        let first_ms = (since_ms - size_ms + advance_ms).max(0) / advance_ms * advance_ms;
+        std::iter::successors(Some(first_ms), move |start_ms| start_ms.checked_add(advance_ms))
+            .take_while(move |&start_ms| start_ms <= since_ms)
             .map(move |start_ms| Window {
-                start_ms,
-                end_ms: start_ms.saturating_add(size_ms),
+                start_ms: origin_ms + start_ms,
+                end_ms: (origin_ms + start_ms).saturating_add(size_ms),
             })
     }
 
@@ -235,6 +240,71 @@ impl TimeWindows {
             ));
         }
         None
+    }
+}
+
+/// One window without an end, for everything from some time on (Kafka's `UnlimitedWindows`). It never closes; records from
+/// before its start are in no window.
+///
+/// ```
+/// use streams_dsl::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// let this_year = UnlimitedWindows::start_on(1_767_225_600_000);
+/// let sales = builder.stream::<String, i64>("sales").group_by_key().windowed_by(this_year);
+/// sales.count(Materialized::named("sales")).to_stream().to("counts");
+/// let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// for at_ms in [1_767_225_599_999, 1_767_225_600_000, 1_767_999_999_999] {
+///     driver.input("sales").pipe_at("tea".to_string(), 1_i64, at_ms)?;
+/// }
+/// let store = driver.window_store::<String, i64>("sales")?;
+/// assert_eq!(store.fetch(&"tea".into(), 1_767_225_600_000).unwrap().unwrap().value, 2);
+/// # Ok::<(), streams_dsl::error::StreamsError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnlimitedWindows {
+    start_ms: i64,
+}
+
+impl UnlimitedWindows {
+    /// From the epoch on.
+    #[must_use]
+    pub fn of() -> Self {
+        Self::default()
+    }
+
+    /// From this time on, in milliseconds since the Unix epoch; negative is the epoch.
+    #[must_use]
+    pub fn start_on(start_ms: i64) -> Self {
+        Self {
+            start_ms: start_ms.max(0),
+        }
+    }
+
+    fn as_time_windows(self) -> TimeWindows {
+        TimeWindows {
+            origin_ms: self.start_ms,
+            size_ms: i64::MAX,
+            advance_ms: i64::MAX,
+            grace_ms: 0,
+        }
+    }
+}
+
+impl Windows for UnlimitedWindows {
+    type Stream<K: Data, V: Data> = TimeWindowedKStream<K, V>;
+
+    fn group<K: Data, V: Data>(self, grouped: KGroupedStream<K, V>) -> TimeWindowedKStream<K, V> {
+        self.as_time_windows().group(grouped)
+    }
+
+    type Cogrouped<K: Data, A: Data> = TimeWindowedCogroupedKStream<K, A>;
+
+    fn cogroup<K: Data, A: Data>(
+        self,
+        cogrouped: CogroupedKStream<K, A>,
+    ) -> TimeWindowedCogroupedKStream<K, A> {
+        self.as_time_windows().cogroup(cogrouped)
     }
 }
 

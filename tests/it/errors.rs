@@ -68,7 +68,8 @@ fn a_dead_letter_says_what_happened_and_where() {
     let handlers = ErrorHandlers::default()
         .processing(LogAndContinue)
         .dead_letter_topic("dead");
-    let driver = TopologyTestDriver::with_errors(&topology(), handlers).unwrap();
+    let driver =
+        TopologyTestDriver::with_options(&topology(), TestDriverOptions::default().errors(handlers)).unwrap();
     for text in ["1", "one"] {
         driver
             .input("texts")
@@ -137,7 +138,9 @@ fn results_that_cannot_be_written_are_dropped_if_the_handler_says_so() {
     builder.stream::<String, i64>("in").to_with("out", serdes);
     let topology = builder.build().unwrap();
     let run = |handlers: ErrorHandlers| {
-        let driver = TopologyTestDriver::with_errors(&topology, handlers).unwrap();
+        let driver =
+            TopologyTestDriver::with_options(&topology, TestDriverOptions::default().errors(handlers))
+                .unwrap();
         let input = driver.input("in");
         let piped: Result<Vec<()>, _> = [1_i64, 2]
             .map(|n| input.pipe("k".to_string(), n))

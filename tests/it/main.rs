@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod compile_fail;
+mod driver;
 mod errors;
 mod examples;
 mod global_stores;
@@ -9,3 +10,4 @@ mod restarts;
 mod runtime;
 mod support;
 mod tidy;
+mod topologies;

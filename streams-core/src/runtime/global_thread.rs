@@ -38,7 +38,7 @@ pub(crate) fn open(
     let mut open = |spec: &GlobalStoreSpec| {
         let identity = StoreIdentity::new(&config.application_id, TASK, &spec.name);
         let store = StoreSpec::new(identity, Layout::Plain);
-        Ok(match spec.kind {
+        Ok(match spec.kind.unwrap_or_default() {
             StoreKind::Persistent => {
                 persistent.open(&store, Some(&directory.global_store_path(&spec.name)))?
             }

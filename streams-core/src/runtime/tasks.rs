@@ -290,7 +290,7 @@ impl Tasks {
             let identity =
                 state_store::StoreIdentity::new(&config.application_id, id.to_string(), &spec.name);
             let store = state_store::StoreSpec::new(identity, spec.layout);
-            Ok(match spec.kind {
+            Ok(match spec.kind.unwrap_or_default() {
                 StoreKind::Persistent => {
                     let path = shared.directory.store_path(id, &spec.name);
                     shared.persistent.open(&store, Some(&path))?

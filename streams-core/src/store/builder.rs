@@ -15,9 +15,10 @@ use crate::serde::{DefaultSerde, Serde};
 use crate::topology::{ErasedHandle, TopicName};
 
 /// Where a store keeps its rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StoreKind {
     /// On disk, through the application's persistent engine (RocksDB).
+    #[default]
     Persistent,
     /// In memory; restored from its changelog at every start.
     InMemory,
@@ -35,7 +36,8 @@ pub trait StoreBuilder {
 pub struct StoreSpec {
     pub(crate) name: String,
     pub(crate) layout: Layout,
-    pub(crate) kind: StoreKind,
+    /// `None` until the topology is built: as it says.
+    pub(crate) kind: Option<StoreKind>,
     pub(crate) logged: bool,
     /// The topic its rows are read from, which is its changelog.
     pub(crate) source_topic: Option<TopicName>,
@@ -75,7 +77,7 @@ pub(crate) struct OpenedStore {
 #[derive(Clone, Debug)]
 struct Common {
     name: String,
-    kind: StoreKind,
+    kind: Option<StoreKind>,
     logged: bool,
     changelog_configs: BTreeMap<String, String>,
 }
@@ -88,7 +90,7 @@ impl Common {
         ]);
         Self {
             name,
-            kind: StoreKind::Persistent,
+            kind: None,
             logged: true,
             changelog_configs: configs,
         }
@@ -97,10 +99,10 @@ impl Common {
 
 macro_rules! common_settings {
     () => {
-        /// Where rows are kept. Default: on disk.
+        /// Where rows are kept. Default: as the topology says, or on disk.
         #[must_use]
         pub fn kind(mut self, kind: StoreKind) -> Self {
-            self.common.kind = kind;
+            self.common.kind = Some(kind);
             self
         }
 

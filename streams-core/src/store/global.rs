@@ -40,7 +40,7 @@ const TIMESTAMP_BYTES: usize = 8;
 #[derive(Clone, Debug)]
 pub struct GlobalStoreBuilder<K, V> {
     name: String,
-    kind: StoreKind,
+    kind: Option<StoreKind>,
     key_serde: Arc<dyn Serde<K>>,
     value_serde: Arc<dyn Serde<V>>,
 }
@@ -61,16 +61,16 @@ impl<K: 'static, V: 'static> GlobalStoreBuilder<K, V> {
     ) -> Self {
         Self {
             name: name.into(),
-            kind: StoreKind::Persistent,
+            kind: None,
             key_serde,
             value_serde,
         }
     }
 
-    /// Where rows are kept. In memory they are read from the topic at every start. Default: on disk.
+    /// Where rows are kept. In memory they are read from the topic at every start. Default: as the topology says, or on disk.
     #[must_use]
     pub fn kind(mut self, kind: StoreKind) -> Self {
-        self.kind = kind;
+        self.kind = Some(kind);
         self
     }
 
@@ -128,7 +128,8 @@ pub(crate) struct GlobalStoreSpec {
     pub(crate) topic: Arc<str>,
     /// The processor that updates it.
     pub(crate) processor: String,
-    pub(crate) kind: StoreKind,
+    /// `None` until the topology is built: as it says.
+    pub(crate) kind: Option<StoreKind>,
     /// Makes a reader, a `GlobalKeyValueStore<K, V>`.
     pub(crate) open: Arc<dyn Fn(GlobalRows) -> ErasedHandle + Send + Sync>,
     /// Makes what turns records into rows.

@@ -1,0 +1,271 @@
+//! The tasks of the test driver, and the loop that runs them until nothing is left to do.
+//!
+//! Without partitions one task runs all of the topology, as Kafka's driver does. With partitions there is a task for each
+//! sub-topology and partition, as in a running application.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use state_store::{MemoryEngine, StoreEngine, StoreIdentity};
+
+use super::producer::CapturingProducer;
+use super::{APPLICATION_ID, TestDriverOptions, WrittenRecord};
+use crate::assignment::TaskId;
+use crate::error::{Result, StreamsError};
+use crate::global::{GlobalState, GlobalStores};
+use crate::log::{Fetched, RecordSet, RecordSpan, Span, TopicPartition};
+use crate::partitioner::partition_for_key;
+use crate::processor::PunctuationType;
+use crate::store::{GlobalStoreSpec, StoreSpec};
+use crate::task::{StartPosition, StreamTask};
+use crate::topology::{ErasedHandle, StorePlace, Subtopology, Topology, open_global_stores, wire};
+
+/// A task and the stores it has.
+pub(super) struct DrivenTask {
+    pub(super) task: StreamTask,
+    pub(super) handles: BTreeMap<String, ErasedHandle>,
+}
+
+/// All that the driver runs.
+pub(super) struct Driven {
+    pub(super) tasks: Vec<DrivenTask>,
+    pub(super) global: GlobalState,
+    pub(super) global_handles: BTreeMap<String, ErasedHandle>,
+    pub(super) producer: CapturingProducer,
+    /// Which task reads a partition.
+    readers: BTreeMap<TopicPartition, usize>,
+    /// Next offset of each partition that was read.
+    offsets: BTreeMap<TopicPartition, i64>,
+    now_ms: i64,
+}
+
+/// A task to be: its id, what it runs, and what it reads.
+type Plan = (TaskId, Subtopology, Vec<TopicPartition>);
+
+impl Driven {
+    pub(super) fn new(topology: &Topology, options: TestDriverOptions) -> Result<Self> {
+        let TestDriverOptions { errors, partitions } = options;
+        let (plans, partitions) = match partitions.is_empty() {
+            true => (vec![whole(topology)], partitions),
+            false => laid_out(topology, partitions)?,
+        };
+        let mut open_global = |spec: &GlobalStoreSpec| {
+            let identity = StoreIdentity::new(APPLICATION_ID, "global", &spec.name);
+            let spec = state_store::StoreSpec::new(identity, state_store::Layout::Plain);
+            Ok(MemoryEngine.open(&spec, None)?)
+        };
+        let (global, global_stores) = GlobalState::open(topology, errors.clone(), &mut open_global)?;
+        let read = plans.iter().flat_map(|(_, _, inputs)| inputs);
+        let mut inputs: Vec<String> = read.map(|partition| partition.topic.to_string()).collect();
+        inputs.extend(
+            topology
+                .graph()
+                .global_stores
+                .iter()
+                .map(|spec| spec.topic.to_string()),
+        );
+        let mut driven = Self {
+            tasks: Vec::new(),
+            global,
+            global_handles: open_global_stores(topology, &global_stores),
+            producer: CapturingProducer::new(partitions, inputs),
+            readers: BTreeMap::new(),
+            offsets: BTreeMap::new(),
+            now_ms: 0,
+        };
+        for (id, part, inputs) in plans {
+            let index = driven.tasks.len();
+            driven
+                .readers
+                .extend(inputs.iter().map(|partition| (partition.clone(), index)));
+            let (live, handles) = make_live(topology, id, &part, &global_stores, &mut driven.producer)?;
+            let inputs = inputs
+                .into_iter()
+                .map(|partition| (partition, StartPosition::at(0)));
+            let mut task = StreamTask::new(
+                id,
+                Arc::from(APPLICATION_ID),
+                live,
+                inputs.collect(),
+                errors.clone(),
+            );
+            task.set_wall_clock_ms(0);
+            task.punctuate(PunctuationType::WallClockTime, &mut driven.producer)?;
+            driven.tasks.push(DrivenTask { task, handles });
+        }
+        Ok(driven)
+    }
+
+    /// The partition that a record of this key belongs to.
+    pub(super) fn partition_of(&self, topic: &str, key: Option<&[u8]>) -> i32 {
+        key.map_or(0, |key| partition_for_key(key, self.producer.partitions(topic)))
+    }
+
+    /// Gives a record to whoever reads its partition.
+    pub(super) fn enqueue(&mut self, partition: TopicPartition, record: &WrittenRecord) -> Result<()> {
+        let is_global = self.global.reads(&partition.topic);
+        let reader = self.readers.get(&partition).copied();
+        if !is_global && reader.is_none() {
+            return Err(self.not_read(&partition));
+        }
+        let next = self.offsets.entry(partition.clone()).or_default();
+        let offset = *next;
+        *next += 1;
+        let fetched = Fetched {
+            partition,
+            records: record.to_set(offset),
+            next_offset: offset + 1,
+            end_offset: offset + 1,
+        };
+        if let Some(reader) = reader {
+            self.tasks[reader].task.add(fetched);
+            return Ok(());
+        }
+        self.global.apply(&fetched)
+    }
+
+    fn not_read(&self, partition: &TopicPartition) -> StreamsError {
+        let mut topics: Vec<&str> = self.readers.keys().map(|partition| &*partition.topic).collect();
+        topics.dedup();
+        let what = match topics.contains(&&*partition.topic) {
+            true => format!(
+                "topic {} has no partition {}",
+                partition.topic, partition.partition
+            ),
+            false => format!(
+                "the topology does not read topic {}, only: {}",
+                partition.topic,
+                topics.join(", ")
+            ),
+        };
+        StreamsError::Topology(what)
+    }
+
+    /// Processes, punctuates and commits record by record until nothing is left.
+    pub(super) fn run(&mut self) -> Result<()> {
+        loop {
+            self.requeue()?;
+            let mut processed = 0;
+            for DrivenTask { task, .. } in &mut self.tasks {
+                processed = task.process(1, &mut self.producer)?;
+                if processed > 0 {
+                    task.punctuate(PunctuationType::StreamTime, &mut self.producer)?;
+                    commit(task, &mut self.producer)?;
+                    break;
+                }
+            }
+            if processed == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(super) fn advance_wall_clock(&mut self, by_ms: i64) -> Result<()> {
+        self.now_ms = self.now_ms.saturating_add(by_ms);
+        for DrivenTask { task, .. } in &mut self.tasks {
+            task.set_wall_clock_ms(self.now_ms);
+            task.punctuate(PunctuationType::WallClockTime, &mut self.producer)?;
+            commit(task, &mut self.producer)?;
+        }
+        self.run()
+    }
+
+    /// What was written to topics that the topology reads comes back as input.
+    fn requeue(&mut self) -> Result<()> {
+        while let Some((partition, record)) = self.producer.pop_fresh() {
+            self.enqueue(partition, &record)?;
+        }
+        Ok(())
+    }
+}
+
+fn commit(task: &mut StreamTask, producer: &mut CapturingProducer) -> Result<()> {
+    task.prepare_commit(producer)?;
+    task.committed(&*producer);
+    task.flush()?;
+    Ok(())
+}
+
+/// One task for all of the topology.
+fn whole(topology: &Topology) -> Plan {
+    let id = TaskId {
+        subtopology: 0,
+        partition: 0,
+    };
+    let part = Subtopology::whole(topology);
+    let topics = part.sources.iter().map(|topic| topic.resolve(APPLICATION_ID));
+    let inputs = topics.map(|topic| TopicPartition::new(topic, 0)).collect();
+    (id, part, inputs)
+}
+
+/// The tasks of a running application, and the partition counts of all of its topics.
+fn laid_out(
+    topology: &Topology,
+    mut partitions: BTreeMap<String, u32>,
+) -> Result<(Vec<Plan>, BTreeMap<String, u32>)> {
+    for topic in topology.source_topics() {
+        partitions.entry(topic).or_insert(1);
+    }
+    let layout = topology.layout(APPLICATION_ID, &partitions)?;
+    let internal = layout.internal_topics.into_iter();
+    partitions.extend(internal.map(|topic| (topic.name, topic.partitions)));
+    let plan = |(id, inputs): (&TaskId, &Vec<TopicPartition>)| {
+        let part = topology.subtopologies()[id.subtopology as usize].clone();
+        (*id, part, inputs.clone())
+    };
+    Ok((layout.assignor.tasks().iter().map(plan).collect(), partitions))
+}
+
+type Live = (crate::topology::LiveTopology, BTreeMap<String, ErasedHandle>);
+
+fn make_live(
+    topology: &Topology,
+    id: TaskId,
+    part: &Subtopology,
+    globals: &GlobalStores,
+    producer: &mut CapturingProducer,
+) -> Result<Live> {
+    let mut open = |spec: &StoreSpec| {
+        let identity = StoreIdentity::new(APPLICATION_ID, id.to_string(), &spec.name);
+        let spec = state_store::StoreSpec::new(identity, spec.layout);
+        Ok(MemoryEngine.open(&spec, None)?)
+    };
+    let mut place = StorePlace {
+        application_id: APPLICATION_ID,
+        partition: id.partition,
+        cache_bytes: usize::MAX,
+        logs_every_put: true,
+        globals,
+        open: &mut open,
+    };
+    let mut live = wire(topology, part, &mut place, producer)?;
+    let handles = std::mem::take(&mut live.handles);
+    Ok((live, handles))
+}
+
+impl WrittenRecord {
+    fn to_set(&self, offset: i64) -> RecordSet {
+        let (key, value) = (self.key.as_deref(), self.value.as_deref());
+        let data = [key.unwrap_or_default(), value.unwrap_or_default()].concat();
+        let key_span = key.map_or(Span::NULL, |key| Span::new(0, key.len()));
+        let value_span = value.map_or(Span::NULL, |value| {
+            Span::new(data.len() - value.len(), value.len())
+        });
+        let span = RecordSpan {
+            offset,
+            timestamp_ms: self.timestamp_ms,
+            key: key_span,
+            value: value_span,
+        };
+        let headers = match self.headers.is_empty() {
+            true => BTreeMap::new(),
+            false => BTreeMap::from([(0, self.headers.clone())]),
+        };
+        RecordSet {
+            data: Bytes::from(data),
+            spans: vec![span],
+            headers,
+        }
+    }
+}

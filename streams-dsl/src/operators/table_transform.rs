@@ -1,0 +1,54 @@
+//! `transform_values` on a table: a function with state sees every update, deletions too.
+
+use streams_core::edge::{Edge, Process};
+use streams_core::error::ProcessResult;
+use streams_core::processor::BoxError;
+use streams_core::store::KeyValueStore;
+use streams_core::{Record, TaskContext};
+
+use super::place;
+use crate::change::Change;
+
+pub(crate) struct TableTransform<K, W, T> {
+    pub(crate) node: String,
+    /// The value to be, of key and value; `None` deletes.
+    pub(crate) transform: T,
+    pub(crate) store: Option<KeyValueStore<K, W>>,
+    pub(crate) send_old: bool,
+    pub(crate) next: Edge<K, Change<W>>,
+}
+
+impl<K, V, W: Clone, T> Process<K, Change<V>> for TableTransform<K, W, T>
+where
+    T: FnMut(&K, Option<&V>) -> Result<Option<W>, BoxError>,
+{
+    fn process(&mut self, record: Record<K, Change<V>>, task: &mut TaskContext<'_>) -> ProcessResult {
+        let Record {
+            key,
+            value: change,
+            timestamp_ms,
+            headers,
+        } = record;
+        let new = match (self.transform)(&key, change.new.as_ref()) {
+            Ok(new) => new,
+            Err(error) => return task.processing_failed(error, &self.node),
+        };
+        let old = match &self.store {
+            Some(store) => {
+                let before = store
+                    .put(&key, new.clone(), timestamp_ms)
+                    .map_err(|cause| place(cause, &self.node, task))?;
+                before.filter(|_| self.send_old).map(|row| row.value)
+            }
+            None => None,
+        };
+        let is_latest = change.is_latest || self.store.is_some();
+        let update = Record {
+            key,
+            value: Change { new, old, is_latest },
+            timestamp_ms,
+            headers,
+        };
+        self.next.process(update, task)
+    }
+}
