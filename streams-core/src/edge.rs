@@ -21,6 +21,15 @@ pub trait Process<K, V> {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult;
 }
 
+/// A node that its task enters before each commit, to have done what it held back.
+pub trait AtCommit {
+    /// Processes what was held back, all the way down.
+    ///
+    /// # Errors
+    /// As for [`Process::process`].
+    fn at_commit(&mut self, task: &mut TaskContext<'_>) -> ProcessResult;
+}
+
 /// A typed link to what comes next.
 pub type Edge<K, V> = Box<dyn Process<K, V>>;
 

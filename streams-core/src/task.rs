@@ -8,7 +8,9 @@ mod heads;
 mod metadata;
 mod queue;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use self::heads::Heads;
@@ -16,6 +18,7 @@ pub(crate) use self::queue::{PartitionQueue, StartPosition};
 
 use crate::assignment::TaskId;
 use crate::context::{TaskContext, TaskState};
+use crate::edge::AtCommit;
 use crate::error::{ProcessCause, ProcessError, ProcessResult, Result};
 use crate::handlers::{ErrorHandlers, send_dead_letter};
 use crate::log::{Fetched, OffsetAndMetadata, Producer, TopicPartition};
@@ -33,6 +36,7 @@ pub(crate) struct StreamTask {
     sources: Vec<Box<dyn SourceNode>>,
     stores: Vec<Box<dyn TaskStore>>,
     punctuations: Vec<LivePunctuation>,
+    at_commit: Vec<Rc<RefCell<dyn AtCommit>>>,
     /// Something was processed or punctuated since the last commit.
     uncommitted: bool,
 }
@@ -73,7 +77,10 @@ impl StreamTask {
             .max()
             .unwrap_or(-1);
         let LiveTopology {
-            stores, punctuations, ..
+            stores,
+            punctuations,
+            at_commit,
+            ..
         } = live;
         Self {
             state,
@@ -82,6 +89,7 @@ impl StreamTask {
             sources,
             stores,
             punctuations,
+            at_commit,
             uncommitted: false,
         }
     }
@@ -284,11 +292,19 @@ impl StreamTask {
         self.state.commit_requested || self.stores.iter().any(|store| store.over_limit())
     }
 
-    /// First half of a commit: state goes to the changelogs. Returns the input offsets that belong to it.
+    /// First half of a commit: what was held back is processed, and state goes to the changelogs. Returns the input offsets that belong to it.
     pub(crate) fn prepare_commit(
         &mut self,
         producer: &mut dyn Producer,
     ) -> Result<Vec<(TopicPartition, OffsetAndMetadata)>, Box<ProcessError>> {
+        self.state.input = None;
+        for node in &self.at_commit {
+            let mut task = TaskContext {
+                state: &mut self.state,
+                producer,
+            };
+            node.borrow_mut().at_commit(&mut task)?;
+        }
         for store in &self.stores {
             store
                 .write_changelog(producer)

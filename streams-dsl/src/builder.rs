@@ -15,6 +15,7 @@ use streams_core::topology::{SourceOptions, TimestampExtractor, TopicName, Topol
 use crate::lower::{Lower, Lowered, lower};
 use crate::names::prefix;
 use crate::operators::table_source::{TableSource, VersionedTableSource};
+use crate::operators::update_cache::cached;
 use crate::optimize::Optimization;
 use crate::options::{Consumed, Materialized};
 use crate::plan::{KeyEffect, Kind, Plan, PlanNode, PlanStore, SharedPlan, TableState};
@@ -195,6 +196,9 @@ impl StreamsBuilder {
             plan.problems
                 .push(format!("{name}: a versioned table needs a name for its store"));
         }
+        let cache = materialized
+            .cache_of(&key_serde)
+            .filter(|_| named && !is_versioned);
         plan.stores.push(stores::table(
             materialized,
             &store,
@@ -211,6 +215,7 @@ impl StreamsBuilder {
             options,
             Arc::clone(&key_serde),
             (store.clone(), is_versioned),
+            cache,
         );
         let mut node = PlanNode::new(name, Vec::new(), lower);
         node.kind = Kind::TableSource {
@@ -290,6 +295,7 @@ fn lower_table<K: Data, V: Data>(
     options: SourceOptions<K, Option<V>>,
     key_serde: Arc<dyn Serde<K>>,
     store: (String, bool),
+    cache: Option<Arc<dyn Serde<K>>>,
 ) -> Lower {
     Box::new(move |lowering| {
         let node = lowering.node;
@@ -299,7 +305,11 @@ fn lower_table<K: Data, V: Data>(
         let source = lowering
             .builder
             .add_source(source_name.as_str(), [topic], options);
-        let build = table_source(node, key_serde, store, |value: Option<V>| value);
+        let source_of = table_source(node, key_serde, store, |value: Option<V>| value);
+        let build = move |wiring: &mut Wiring<'_>, next| {
+            let next = cached(cache.as_ref(), wiring, next);
+            source_of(wiring, next)
+        };
         let table = lowering
             .builder
             .add_operator(node.name.as_str(), &[source], &node.stores(), build);

@@ -8,7 +8,7 @@ use streams_core::serde::Serde;
 use streams_core::topology::Wiring;
 
 use crate::grouped::LiveAggregate;
-use crate::lower::{Lower, operator, operator_of};
+use crate::lower::{Lower, operator_of, table_operator_of};
 use crate::names::prefix;
 use crate::operators::aggregate::Aggregator;
 use crate::operators::session_aggregate::SessionAggregator;
@@ -79,6 +79,8 @@ struct Aggregation<A> {
     initial: Initial<A>,
     result_serde: Arc<dyn Serde<A>>,
     store: String,
+    /// Updates wait for the next commit.
+    caching: bool,
 }
 
 /// Adds a value to the aggregate of its key.
@@ -262,6 +264,7 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
             initial: Arc::new(initial),
             result_serde: materialized.value_serde.clone().resolve(None),
             store,
+            caching: materialized.caching,
         };
         (aggregation, parents)
     }
@@ -285,7 +288,8 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
             nodes.push(plan.add(node));
         }
         let name = plan.names.processor(prefix::COGROUP_MERGE);
-        let merge = operator::<R, Change<A>, R, Change<A>>(|_, next| Ok(next));
+        let cache = aggregation.caching.then(|| Arc::clone(&key_serde));
+        let merge = table_operator_of(cache, |_| |_: &mut Wiring<'_>, next: Edge<R, Change<A>>| Ok(next));
         let mut node = PlanNode::new(name, nodes, merge);
         node.kind = Kind::CogroupMerge;
         node.key = KeyEffect::Settles;

@@ -9,7 +9,7 @@ use streams_core::serde::{DefaultSerde, NullableSerde, Serde};
 use streams_core::topology::{SinkOptions, SourceOptions, TopicName, Wiring};
 
 use crate::foreign_key_serde::{CombinedKeySerde, Response, ResponseSerde, Subscription, SubscriptionSerde};
-use crate::lower::{Lower, Lowered, operator_of};
+use crate::lower::{Lower, Lowered, operator_of, table_operator_of};
 use crate::names::prefix;
 use crate::operators::foreign_key_join::{
     Extract, ForeignTableJoin, HashedBy, ResponseJoin, SubscriptionJoin, SubscriptionReceive,
@@ -354,6 +354,7 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
             .store_or(materialized.name.as_deref(), prefix::FK_OUTPUT);
         let value_serde = materialized.value_serde.clone().resolve(None);
         let key_serde = Arc::clone(&self.left.key);
+        let cache = materialized.cache_of(&key_serde).filter(|_| named);
         let stored = stores::key_value(
             materialized,
             &store,
@@ -362,7 +363,7 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         );
         plan.stores.push(stored);
         let (keys, store_name) = (Arc::clone(&key_serde), store.clone());
-        let lower = operator_of(move |node| {
+        let lower = table_operator_of(cache, move |node| {
             builder::table_source(node, keys, (store_name, false), |value: Option<R>| value)
         });
         let mut node = PlanNode::new(self.names.result.clone(), vec![resolver], lower);

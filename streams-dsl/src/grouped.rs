@@ -8,7 +8,7 @@ use streams_core::error::Result;
 use streams_core::serde::Serde;
 use streams_core::topology::Wiring;
 
-use crate::lower::operator_of;
+use crate::lower::table_operator_of;
 use crate::names::prefix;
 use crate::operators::aggregate::{Aggregate, Aggregator, Reducer, Step};
 use crate::options::Materialized;
@@ -161,6 +161,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         let parent = self.partitioned(&mut plan, &store);
         let key = Arc::clone(&self.serdes.key);
         let result_serde = materialized.value_serde.clone().resolve(None);
+        let cache = materialized.cache_of(&key);
         plan.stores.push(stores::key_value(
             materialized,
             &store,
@@ -173,7 +174,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             result_serde: Arc::clone(&result_serde),
             store: store.clone(),
         };
-        let lower = operator_of(move |node| {
+        let lower = table_operator_of(cache, move |node| {
             let (node, send_old) = (node.name.clone(), node.send_old_values);
             move |wiring: &mut Wiring<'_>, next: Edge<K, Change<A>>| live.build(&node, send_old, wiring, next)
         });

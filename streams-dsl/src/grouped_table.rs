@@ -9,7 +9,7 @@ use streams_core::topology::Wiring;
 
 use crate::change_serde::ChangeSerde;
 use crate::grouped::aggregation;
-use crate::lower::operator_of;
+use crate::lower::{operator_of, table_operator_of};
 use crate::names::prefix;
 use crate::operators::table_group::{Refold, Regroup, Rereduce, TableAggregate, TableSelect};
 use crate::options::{Grouped, Materialized, SerdeOf};
@@ -247,6 +247,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         let name = plan.names.processor(prefix);
         let key = Arc::clone(&self.serdes.key);
         let result_serde = materialized.value_serde.clone().resolve(None);
+        let cache = materialized.cache_of(&key);
         plan.stores.push(stores::key_value(
             materialized,
             &store,
@@ -255,7 +256,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         ));
         let (key_serde, result) = (Arc::clone(&key), Arc::clone(&result_serde));
         let (step, store_name) = (Arc::new(step), store.clone());
-        let lower = operator_of(move |node| {
+        let lower = table_operator_of(cache, move |node| {
             let (node, send_old) = (node.name.clone(), node.send_old_values);
             move |wiring: &mut Wiring<'_>, next: Edge<K, Change<A>>| {
                 Ok(Box::new(TableAggregate {

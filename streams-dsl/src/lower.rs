@@ -5,11 +5,15 @@
 //! each node's own function.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use streams_core::edge::Edge;
 use streams_core::error::{Result, StreamsError};
+use streams_core::serde::Serde;
 use streams_core::topology::{Node, NodeId, TopicName, Topology, TopologyBuilder, Wiring};
 
+use crate::Change;
+use crate::operators::update_cache::cached;
 use crate::optimize::{Optimization, optimize};
 use crate::plan::{Kind, Plan, PlanId, PlanNode};
 
@@ -84,6 +88,27 @@ where
             .builder
             .add_operator(node.name.as_str(), &parents, &node.stores(), make(node));
         Lowered::operator(added)
+    })
+}
+
+/// An operator that makes a table: what comes after it is behind a cache, if the serde of its keys is given.
+pub(crate) fn table_operator_of<KI, VI, K, V, B>(
+    cache: Option<Arc<dyn Serde<K>>>,
+    make: impl FnOnce(&PlanNode) -> B + 'static,
+) -> Lower
+where
+    KI: 'static,
+    VI: 'static,
+    K: Clone + 'static,
+    V: Clone + 'static,
+    B: Fn(&mut Wiring<'_>, Edge<K, Change<V>>) -> Result<Edge<KI, VI>> + Send + Sync + 'static,
+{
+    operator_of(move |node| {
+        let build = make(node);
+        move |wiring: &mut Wiring<'_>, next: Edge<K, Change<V>>| {
+            let next = cached(cache.as_ref(), wiring, next);
+            build(wiring, next)
+        }
     })
 }
 

@@ -24,6 +24,7 @@ pub(crate) mod table_map;
 pub(crate) mod table_source;
 pub(crate) mod table_transform;
 pub(crate) mod to_stream;
+pub(crate) mod update_cache;
 pub(crate) mod window_aggregate;
 pub(crate) mod window_rows;
 

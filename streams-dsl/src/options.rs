@@ -285,6 +285,7 @@ pub struct Materialized<V> {
     pub(crate) value_serde: SerdeOf<V>,
     pub(crate) kind: Option<StoreKind>,
     pub(crate) logged: bool,
+    pub(crate) caching: bool,
     pub(crate) retention_ms: Option<i64>,
     pub(crate) history_ms: Option<i64>,
     pub(crate) changelog_configs: Vec<(String, String)>,
@@ -311,6 +312,7 @@ impl<V> Materialized<V> {
             value_serde,
             kind: None,
             logged: true,
+            caching: false,
             retention_ms: None,
             history_ms: None,
             changelog_configs: Vec::new(),
@@ -342,6 +344,27 @@ impl<V> Materialized<V> {
     pub fn logging_disabled(mut self) -> Self {
         self.logged = false;
         self
+    }
+
+    /// Sends on only the last update of each key, at the next commit, instead of every one as it happens: fewer records for
+    /// whatever comes after. With more than 10,000 keys since a commit they are sent before it. Results that are sent when windows
+    /// close, and tables that are not stored, are as they are without. Default: every update, unlike Kafka, where caching is the
+    /// default; the store itself is behind a cache either way.
+    ///
+    /// ```
+    /// use streams_dsl::Materialized;
+    ///
+    /// let counts = Materialized::<i64>::named("counts").caching_enabled();
+    /// ```
+    #[must_use]
+    pub fn caching_enabled(mut self) -> Self {
+        self.caching = true;
+        self
+    }
+
+    /// The serde of the keys of the updates that wait for a commit, if they do.
+    pub(crate) fn cache_of<K>(&self, key_serde: &Arc<dyn Serde<K>>) -> Option<Arc<dyn Serde<K>>> {
+        self.caching.then(|| Arc::clone(key_serde))
     }
 
     /// For windows: how long rows are kept, by event time. Default, and the least there can be: size and grace.

@@ -10,7 +10,7 @@ use streams_core::serde::{Serde, SerdeError};
 use streams_core::topology::Wiring;
 
 use crate::grouped::aggregation;
-use crate::lower::operator_of;
+use crate::lower::table_operator_of;
 use crate::names::prefix;
 use crate::operators::final_results::FinalResults;
 use crate::operators::session_aggregate::{SessionAggregate, SessionAggregator, SessionReducer, SessionStep};
@@ -268,6 +268,11 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
         let Serdes { key, .. } = self.grouped.serdes.clone();
         let result_serde = materialized.value_serde.clone().resolve(None);
         let retention_ms = self.windows.checked_retention_ms(&mut plan, &materialized, &name);
+        let windowed_serde: Arc<dyn Serde<Windowed<K>>> =
+            Arc::new(SessionWindowedSerde::new(Arc::clone(&key)));
+        let cache = materialized
+            .cache_of(&windowed_serde)
+            .filter(|_| !self.emit_final);
         plan.stores.push(stores::session(
             materialized,
             &store,
@@ -283,14 +288,13 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
             result_serde: Arc::clone(&result_serde),
             store: store.clone(),
         };
-        let lower = operator_of(move |node| {
+        let lower = table_operator_of(cache, move |node| {
             let (node, send_old) = (node.name.clone(), node.send_old_values);
             move |wiring: &mut Wiring<'_>, next| live.build(&node, send_old, wiring, next)
         });
         let mut node = aggregation(name, parent, &store, lower);
         node.window_grace_ms = Some(self.windows.retention_ms());
         let node = plan.add(node);
-        let windowed_serde: Arc<dyn Serde<Windowed<K>>> = Arc::new(SessionWindowedSerde::new(key));
         KTable::new(
             Rc::clone(&self.grouped.plan),
             node,

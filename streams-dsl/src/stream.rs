@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use streams_core::serde::{DefaultSerde, Serde};
 
-use crate::lower::{Lower, operator, operator_of};
+use crate::lower::{Lower, operator, table_operator_of};
 use crate::names::prefix;
 use crate::operators::filter::{Filter, RequireKey};
 use crate::operators::flat_map::{FlatMap, FlatMapValues};
@@ -629,6 +629,9 @@ impl<K: Data, V: Data> KStream<K, V> {
             plan.problems
                 .push(format!("{name}: a versioned table needs a name for its store"));
         }
+        let cache = materialized
+            .cache_of(&serdes.key)
+            .filter(|_| named && !is_versioned);
         plan.stores.push(stores::table(
             materialized,
             &store,
@@ -637,7 +640,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         ));
         let (key_serde, value_serde) = (Arc::clone(&serdes.key), Arc::clone(&serdes.value));
         let store_name = store.clone();
-        let lower = operator_of(move |node| {
+        let lower = table_operator_of(cache, move |node| {
             let value = move |value: V| (!value_serde.is_null(&value)).then_some(value);
             builder::table_source(node, key_serde, (store_name, is_versioned), value)
         });

@@ -7,7 +7,7 @@ use streams_core::edge::Edge;
 use streams_core::serde::{NullableSerde, Serde};
 use streams_core::topology::Wiring;
 
-use crate::lower::{operator, operator_of};
+use crate::lower::{operator, table_operator_of};
 use crate::names::prefix;
 use crate::operators::table_filter::TableFilter;
 use crate::operators::table_map::TableMap;
@@ -190,7 +190,7 @@ impl<K: Data, V: Data> KTable<K, V> {
             computed,
         );
         let store = derivation.store.clone();
-        let lower = operator_of(move |node| {
+        let lower = table_operator_of(derivation.cache.clone(), move |node| {
             let (send_old, uses_versions) = (node.send_old_values, node.uses_versions);
             let node = node.name.clone();
             move |wiring: &mut Wiring<'_>, next: Edge<K, Change<V>>| {
@@ -293,7 +293,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         });
         let derivation = self.derive(prefix::TABLE_MAP_VALUES, materialized, None, computed);
         let store = derivation.store.clone();
-        let lower = operator_of(move |node| {
+        let lower = table_operator_of(derivation.cache.clone(), move |node| {
             let (node, send_old) = (node.name.clone(), node.send_old_values);
             move |wiring: &mut Wiring<'_>, next: Edge<K, Change<W>>| {
                 let store = open::<K, W>(wiring, store.as_deref())?;
@@ -321,13 +321,14 @@ impl<K: Data, V: Data> KTable<K, V> {
     ) -> Derivation<K, W> {
         let mut plan = self.plan.borrow_mut();
         let mut value_serde = carried.cloned();
-        let mut store = None;
+        let (mut store, mut cache) = (None, None);
         if let Some(mut materialized) = materialized {
             let serde = materialized.value_serde.clone().resolve(carried);
             value_serde = Some(Arc::clone(&serde));
             match materialized.name.take() {
                 None => plan.names.burn(),
                 Some(name) => {
+                    cache = materialized.cache_of(&self.key_serde);
                     let key_serde = Arc::clone(&self.key_serde);
                     plan.stores
                         .push(stores::key_value(materialized, &name, key_serde, serde));
@@ -339,6 +340,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         Derivation {
             name: plan.names.processor(prefix),
             store,
+            cache,
             value_serde,
             view,
         }
@@ -391,6 +393,8 @@ impl<K: Data, V: Data> KTable<K, Option<V>> {
 pub(crate) struct Derivation<K, W> {
     pub(crate) name: String,
     pub(crate) store: Option<String>,
+    /// The serde of the keys of updates that wait for a commit, if they do.
+    pub(crate) cache: Option<Arc<dyn Serde<K>>>,
     pub(crate) value_serde: Option<Arc<dyn Serde<W>>>,
     pub(crate) view: OpenView<K, W>,
 }

@@ -8,7 +8,7 @@ use streams_core::edge::Edge;
 use streams_core::serde::Serde;
 use streams_core::topology::Wiring;
 
-use crate::lower::{Lower, operator_of};
+use crate::lower::{Lower, operator_of, table_operator_of};
 use crate::names::prefix;
 use crate::operators::table_join::{TableJoinSide, TableMerge};
 use crate::options::Materialized;
@@ -269,7 +269,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         sides: Vec<PlanId>,
     ) -> KTable<K, R> {
         let store = derivation.store.clone();
-        let lower = operator_of(move |node| {
+        let lower = table_operator_of(derivation.cache.clone(), move |node| {
             let (node, send_old) = (node.name.clone(), node.send_old_values);
             move |wiring: &mut Wiring<'_>, next: Edge<K, Change<R>>| {
                 Ok(Box::new(TableMerge {

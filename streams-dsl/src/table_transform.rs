@@ -5,7 +5,7 @@ use streams_core::error::Result;
 use streams_core::processor::BoxError;
 use streams_core::topology::Wiring;
 
-use crate::lower::operator_of;
+use crate::lower::table_operator_of;
 use crate::names::prefix;
 use crate::operators::table_transform::TableTransform;
 use crate::options::Materialized;
@@ -68,7 +68,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         let derivation = self.derive(prefix, materialized, Some(&value_serde), view::key_value(""));
         let derivation = derivation.stored_on_demand(self, value_serde);
         let store = derivation.store.clone();
-        let lower = operator_of(move |node| {
+        let lower = table_operator_of(derivation.cache.clone(), move |node| {
             let (name, send_old) = (node.name.clone(), node.send_old_values);
             let store = store.filter(|store| node.stores.contains(store));
             move |wiring: &mut Wiring<'_>, next: Edge<K, Change<W>>| {

@@ -9,7 +9,7 @@ use streams_core::serde::Serde;
 use streams_core::topology::Wiring;
 
 use crate::grouped::aggregation;
-use crate::lower::operator_of;
+use crate::lower::table_operator_of;
 use crate::names::prefix;
 use crate::operators::aggregate::{Aggregator, Reducer, Step};
 use crate::operators::final_results::FinalResults;
@@ -178,13 +178,12 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
             ordered: matches!(self.windows, FixedWindows::Sliding(_)),
         };
         let key = Arc::clone(&serdes.key);
-        let stored = stores::window(
-            materialized,
-            &store,
-            shape,
-            Arc::clone(&key),
-            Arc::clone(&result_serde),
-        );
+        let windowed_serde: Arc<dyn Serde<Windowed<K>>> =
+            Arc::new(TimeWindowedSerde::new(Arc::clone(&key), self.windows.size_ms()));
+        let cache = materialized
+            .cache_of(&windowed_serde)
+            .filter(|_| !self.emit_final);
+        let stored = stores::window(materialized, &store, shape, key, Arc::clone(&result_serde));
         plan.stores.push(stored);
         let live = LiveWindows {
             windows: self.windows,
@@ -194,15 +193,13 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
             result_serde: Arc::clone(&result_serde),
             store: store.clone(),
         };
-        let lower = operator_of(move |node| {
+        let lower = table_operator_of(cache, move |node| {
             let (node, send_old) = (node.name.clone(), node.send_old_values);
             move |wiring: &mut Wiring<'_>, next| live.build(&node, send_old, wiring, next)
         });
         let mut node = aggregation(name, parent, &store, lower);
         node.window_grace_ms = Some(self.windows.grace_ms());
         let node = plan.add(node);
-        let windowed_serde: Arc<dyn Serde<Windowed<K>>> =
-            Arc::new(TimeWindowedSerde::new(key, self.windows.size_ms()));
         KTable::new(
             Rc::clone(&self.grouped.plan),
             node,

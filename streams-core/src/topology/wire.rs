@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{NodeKind, SourceNode, Subtopology, TopicName, Topology};
-use crate::edge::{Edge, share};
+use crate::edge::{AtCommit, Edge, Process, Shared, share};
 use crate::error::{Result, StreamsError};
 use crate::global::GlobalStores;
 use crate::log::{Producer, TopicHandle};
@@ -111,6 +111,7 @@ pub struct Wiring<'a> {
     shared: &'a mut BTreeMap<String, ErasedHandle>,
     producer: &'a mut dyn Producer,
     punctuations: &'a mut Vec<LivePunctuation>,
+    at_commit: &'a mut Vec<Rc<RefCell<dyn AtCommit>>>,
 }
 
 impl Wiring<'_> {
@@ -207,6 +208,16 @@ impl Wiring<'_> {
         Ok((Arc::from(name), handle))
     }
 
+    /// Makes an edge of a node that the task enters before each commit too: those upstream first.
+    pub fn at_commit<K: 'static, V: 'static>(
+        &mut self,
+        node: impl Process<K, V> + AtCommit + 'static,
+    ) -> Edge<K, V> {
+        let node = Rc::new(RefCell::new(node));
+        self.at_commit.push(Rc::clone(&node) as Rc<RefCell<dyn AtCommit>>);
+        Box::new(Shared(node))
+    }
+
     pub(crate) fn schedule(
         &mut self,
         every: Duration,
@@ -268,6 +279,8 @@ pub(crate) struct LiveTopology {
     pub(crate) sources: Vec<(Vec<String>, Box<dyn SourceNode>)>,
     pub(crate) stores: Vec<Box<dyn TaskStore>>,
     pub(crate) punctuations: Vec<LivePunctuation>,
+    /// Nodes that are entered before a commit, upstream first.
+    pub(crate) at_commit: Vec<Rc<RefCell<dyn AtCommit>>>,
     /// Typed handles by store name, for whoever looks in from outside.
     pub(crate) handles: BTreeMap<String, ErasedHandle>,
 }
@@ -295,6 +308,7 @@ pub(crate) fn wire(
     let globals = open_global_stores(topology, place.globals);
     let graph = topology.graph();
     let mut punctuations = Vec::new();
+    let mut at_commit = Vec::new();
     let mut shared = BTreeMap::new();
     let mut sources = Vec::new();
     // For each node, one edge for every parent that has not taken it yet.
@@ -321,6 +335,7 @@ pub(crate) fn wire(
             shared: &mut shared,
             producer: &mut *producer,
             punctuations: &mut punctuations,
+            at_commit: &mut at_commit,
         };
         let edge = match &node.kind {
             NodeKind::Source { topics, build } => {
@@ -342,6 +357,8 @@ pub(crate) fn wire(
         sources,
         stores,
         punctuations,
+        // Nodes were made from the sinks upward.
+        at_commit: at_commit.into_iter().rev().collect(),
         handles,
     })
 }
