@@ -17,6 +17,7 @@ mod builder;
 mod cached;
 mod global;
 mod key_value;
+mod lru;
 mod session;
 pub(crate) mod versioned;
 mod window;

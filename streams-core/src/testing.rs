@@ -105,7 +105,7 @@ impl TestDriverOptions {
     /// driver.on_partition(2).input("numbers").pipe("a".to_string(), 7_i64)?;
     /// // Keys decide the partition of what is written.
     /// let by_partition = [0, 1].map(|p| driver.on_partition(p).output::<String, i64>("copies").read_key_values().len());
-    /// assert_eq!(by_partition, [0, 1]);
+    /// assert_eq!(by_partition, [1, 0]);
     /// # Ok::<(), streams_core::error::StreamsError>(())
     /// ```
     #[must_use]

@@ -286,6 +286,7 @@ pub struct Materialized<V> {
     pub(crate) kind: Option<StoreKind>,
     pub(crate) logged: bool,
     pub(crate) caching: bool,
+    pub(crate) entries_max: Option<usize>,
     pub(crate) retention_ms: Option<i64>,
     pub(crate) history_ms: Option<i64>,
     pub(crate) changelog_configs: Vec<(String, String)>,
@@ -313,6 +314,7 @@ impl<V> Materialized<V> {
             kind: None,
             logged: true,
             caching: false,
+            entries_max: None,
             retention_ms: None,
             history_ms: None,
             changelog_configs: Vec::new(),
@@ -336,6 +338,31 @@ impl<V> Materialized<V> {
     #[must_use]
     pub fn kind(mut self, kind: StoreKind) -> Self {
         self.kind = Some(kind);
+        self
+    }
+
+    /// Keeps this many rows, in memory, and deletes those that were not read or written for longest (Kafka's `Stores.lruMap`). For
+    /// tables that are not windowed or versioned. Default: all rows.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let recent = clicks.count(Materialized::named("recent").lru(2));
+    /// recent.to_stream().to("counts");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for user in ["ada", "bob", "ada", "cyd", "bob"] {
+    ///     driver.input("clicks").pipe(user.to_string(), "home".to_string())?;
+    /// }
+    /// // Bob was forgotten when Cyd came.
+    /// let counts: Vec<i64> = driver.output::<String, i64>("counts").read_key_values().into_iter().map(|(_, n)| n).collect();
+    /// assert_eq!(counts, [1, 1, 2, 1, 1]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn lru(mut self, entries_max: usize) -> Self {
+        self.entries_max = Some(entries_max);
         self
     }
 

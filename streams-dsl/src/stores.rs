@@ -123,14 +123,18 @@ pub(crate) fn buffer<K: 'static, V: 'static>(
     }
 }
 
-pub(crate) fn key_value<K: 'static, V: 'static>(
+pub(crate) fn key_value<K: 'static, V: Clone + 'static>(
     materialized: Materialized<V>,
     name: &str,
     key_serde: Arc<dyn Serde<K>>,
     value_serde: Arc<dyn Serde<V>>,
 ) -> PlanStore {
+    let entries_max = materialized.entries_max;
     let store = KeyValueStoreBuilder::with_serdes(name, key_serde, value_serde);
-    let store = settings!(store, materialized);
+    let mut store = settings!(store, materialized);
+    if let Some(entries_max) = entries_max {
+        store = store.lru(entries_max);
+    }
     PlanStore {
         name: name.to_owned(),
         source_topic: None,

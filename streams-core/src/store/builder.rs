@@ -9,6 +9,7 @@ use state_store::{KeySchema, Layout};
 
 use super::buffer::{LiveBuffer, Rows};
 use super::cached::{Cached, Changelog, LiveStore, TaskStore};
+use super::key_value::Eviction;
 use super::versioned::VersionSerde;
 use super::{KeyValueStore, SessionStore, TimeOrderedBuffer, VersionedKeyValueStore, WindowStore};
 use crate::serde::{DefaultSerde, Serde};
@@ -136,6 +137,7 @@ macro_rules! common_settings {
 pub struct KeyValueStoreBuilder<K, V> {
     common: Common,
     ordered: bool,
+    lru: Option<Evictions<V>>,
     key_serde: Arc<dyn Serde<K>>,
     value_serde: Arc<dyn Serde<V>>,
 }
@@ -157,6 +159,7 @@ impl<K: 'static, V: 'static> KeyValueStoreBuilder<K, V> {
         Self {
             common: Common::new(name.into(), "compact"),
             ordered: false,
+            lru: None,
             key_serde,
             value_serde,
         }
@@ -171,6 +174,48 @@ impl<K: 'static, V: 'static> KeyValueStoreBuilder<K, V> {
         self.ordered = true;
         self
     }
+
+    /// Keeps this many rows in memory, at least one, and deletes those that were not read or written for longest, from the
+    /// changelog too (Kafka's `Stores.lruMap`). Restored rows count as used in the order of their keys. Default: all rows.
+    ///
+    /// ```
+    /// use streams_core::store::KeyValueStoreBuilder;
+    ///
+    /// let recent = KeyValueStoreBuilder::<String, i64>::new("recent").lru(1_000);
+    /// ```
+    #[must_use]
+    pub fn lru(mut self, entries_max: usize) -> Self
+    where
+        V: Clone,
+    {
+        self.common.kind = Some(StoreKind::InMemory);
+        self.lru = Some(Evictions {
+            entries_max,
+            make: Eviction::new,
+        });
+        self
+    }
+}
+
+/// How many rows a store keeps. Says that its values can be cloned, which not all stores' values must.
+struct Evictions<V> {
+    entries_max: usize,
+    make: fn(usize) -> Eviction<V>,
+}
+
+impl<V> Clone for Evictions<V> {
+    fn clone(&self) -> Self {
+        Self {
+            entries_max: self.entries_max,
+            make: self.make,
+        }
+    }
+}
+
+impl<V> std::fmt::Debug for Evictions<V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Evictions({})", self.entries_max)
+    }
 }
 
 impl<K: 'static, V: 'static> StoreBuilder for KeyValueStoreBuilder<K, V> {
@@ -178,13 +223,15 @@ impl<K: 'static, V: 'static> StoreBuilder for KeyValueStoreBuilder<K, V> {
         let Self {
             common,
             ordered,
+            lru,
             key_serde,
             value_serde,
         } = self;
         spec(common, Layout::Plain, move |name, open| {
             let topic = Arc::clone(&open.topic);
             let (store, cached) = live(name, open, &value_serde, ordered);
-            let handle = KeyValueStore::new(topic, Arc::clone(&key_serde), cached);
+            let lru = lru.as_ref().map(|of| (of.make)(of.entries_max));
+            let handle = KeyValueStore::new(topic, Arc::clone(&key_serde), cached, lru);
             OpenedStore {
                 store,
                 handle: ErasedHandle::new(handle),

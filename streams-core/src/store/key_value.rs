@@ -8,6 +8,7 @@ use std::sync::Arc;
 use state_store::Direction;
 
 use super::cached::{Cached, CachedIter};
+use super::lru::Lru;
 use super::{StoreResult, ValueAndTimestamp};
 use crate::error::ProcessCause;
 use crate::serde::Serde;
@@ -25,6 +26,23 @@ pub struct KeyValueStore<K, V> {
 struct Inner<V> {
     cached: Rc<RefCell<Cached<V>>>,
     key: Vec<u8>,
+    /// If only so many rows are kept.
+    lru: Option<Eviction<V>>,
+}
+
+/// Which rows were used last, and what forgets the others.
+pub(super) struct Eviction<V> {
+    lru: Lru,
+    used: fn(&mut Lru, &[u8], &mut Cached<V>) -> StoreResult<()>,
+}
+
+impl<V: Clone> Eviction<V> {
+    pub(super) fn new(entries_max: usize) -> Self {
+        Self {
+            lru: Lru::new(entries_max),
+            used: Lru::used,
+        }
+    }
 }
 
 impl<K, V> Clone for KeyValueStore<K, V> {
@@ -38,13 +56,19 @@ impl<K, V> Clone for KeyValueStore<K, V> {
 }
 
 impl<K, V> KeyValueStore<K, V> {
-    pub(crate) fn new(topic: Arc<str>, key_serde: Arc<dyn Serde<K>>, cached: Rc<RefCell<Cached<V>>>) -> Self {
+    pub(super) fn new(
+        topic: Arc<str>,
+        key_serde: Arc<dyn Serde<K>>,
+        cached: Rc<RefCell<Cached<V>>>,
+        lru: Option<Eviction<V>>,
+    ) -> Self {
         Self {
             topic,
             key_serde,
             inner: Rc::new(RefCell::new(Inner {
                 cached,
                 key: Vec::new(),
+                lru,
             })),
         }
     }
@@ -213,7 +237,11 @@ impl<K, V> KeyValueStore<K, V> {
         self.write_key(key, &mut inner.key)?;
         let mut cached = inner.cached.borrow_mut();
         let slot = cached.find(&inner.key)?;
-        Ok(f(&mut cached, slot))
+        let result = f(&mut cached, slot);
+        if let Some(Eviction { lru, used }) = &mut inner.lru {
+            used(lru, &inner.key, &mut cached)?;
+        }
+        Ok(result)
     }
 
     fn write_key(&self, key: &K, out: &mut Vec<u8>) -> StoreResult<()> {
