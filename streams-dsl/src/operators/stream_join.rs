@@ -215,6 +215,10 @@ where
                     waiting.clock.borrow_mut().oldest_ms = unmatched.timestamp_ms;
                 }
                 open[usize::from(unmatched.side == Side::Right)] = true;
+                // Kafka looks at each record of a row, and so stops at the second one.
+                if open == [true; 2] && values.len() > 1 {
+                    break;
+                }
                 continue;
             }
             for value in values.iter().filter_map(|value| (waiting.alone)(value)) {
