@@ -286,6 +286,7 @@ impl PartitionLog {
         let next = Segment::create(&self.dir, self.log_end_offset, now_ms)?;
         let sealed = self.active();
         sealed.write_indexes(Durability::Process)?;
+        sealed.index.thin();
         let sealed = SealedSegment::of(sealed);
         self.unsynced.push(sealed);
         self.names_synced = false;

@@ -1,12 +1,16 @@
 //! The two sparse indexes of a segment: offset to byte position, and timestamp to offset, with Kafka's
 //! entries and bytes. In memory they are sorted vectors; the files exist so that a clean start need not
 //! read the log. They are always derived from the log: a file that does not check out is rebuilt, never
-//! trusted. An index entry may be missing, but never point behind what it stands for.
+//! trusted. An index entry may be missing, but never point behind what it stands for. Therefore a segment that is
+//! written no more can keep fewer of them in memory.
 
 /// Bytes of an entry in a `.index` file.
 const OFFSET_ENTRY_BYTES: usize = 8;
 /// Bytes of an entry in a `.timeindex` file.
 const TIME_ENTRY_BYTES: usize = 12;
+/// Bytes of log between two offset entries that a sealed segment keeps in memory: at most 8,192 of them in a segment of
+/// 1 GiB, and no more time entries. A read looks at that many bytes' batch headers at most to find its place.
+pub(crate) const SEALED_INTERVAL_BYTES: i32 = 128 * 1024;
 
 /// The batch that ends with this offset starts at this position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +78,27 @@ impl SegmentIndex {
             self.bytes_since_entry = 0;
         }
         self.bytes_since_entry += size as u64;
+    }
+
+    /// Keeps only what a segment needs that is written no more, and whose files are. What is kept depends on the entries alone.
+    pub(crate) fn thin(&mut self) {
+        let mut next = 0;
+        self.offsets.retain(|entry| {
+            let keep = entry.position >= next;
+            if keep {
+                next = entry.position.saturating_add(SEALED_INTERVAL_BYTES);
+            }
+            keep
+        });
+        self.offsets.shrink_to_fit();
+        // As many at most, evenly spread, the last one among them.
+        let every = self.times.len().div_ceil(self.offsets.len().max(1)).max(1);
+        let mut behind = self.times.len();
+        self.times.retain(|_| {
+            behind -= 1;
+            behind.is_multiple_of(every)
+        });
+        self.times.shrink_to_fit();
     }
 
     /// Completes the time index: its last entry always is the segment's largest timestamp.

@@ -299,6 +299,7 @@ impl Recovery {
             if !trusted {
                 segment.write_indexes(Durability::Disk)?;
             }
+            segment.index.thin();
         }
         if self.log_end_offset < self.checkpoint.log_start_offset {
             // Only deleted records were left, and not all of them: go on where the deletion ended.

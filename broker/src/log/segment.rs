@@ -18,7 +18,7 @@ use crate::log::slice::LogSlice;
 use crate::log::transaction_index::TransactionIndex;
 
 /// Bytes read at once to find a batch near its index entry.
-const LOCATE_CHUNK_BYTES: usize = 8 * 1024;
+const HEADERS_CHUNK_BYTES: usize = 8 * 1024;
 /// Bytes read at once when all batches of a segment are walked.
 const SCAN_CHUNK_BYTES: usize = 1024 * 1024;
 /// The kinds of files a segment has.
@@ -289,11 +289,9 @@ impl Segment {
         let indexed = self.index.last_before(limit, upper_bound);
         // An entry stands at the start of its batch, which is the end of the one before; its first offset is read below.
         let mut position = indexed.map_or(from.0, |indexed| indexed.max(from.0));
-        let mut header = [0; BATCH_HEADER_BYTES];
+        let mut headers = Headers::new(self);
         while position < self.size {
-            self.read_exact(&mut header, position)?;
-            let header =
-                BatchHeader::parse(&header).map_err(|reason| SegmentError::Damaged { position, reason })?;
+            let header = headers.at(position)?;
             if header.base_offset >= upper_bound {
                 break;
             }
@@ -312,36 +310,14 @@ impl Segment {
 
     /// The first batch whose last offset is at least `offset`, and its position.
     pub(crate) fn locate(&self, offset: i64) -> Result<Option<(u64, BatchHeader)>, SegmentError> {
-        let mut chunk = [0; LOCATE_CHUNK_BYTES];
         let mut position = self.index.position_before(offset);
+        let mut headers = Headers::new(self);
         while position < self.size {
-            let length = (self.size - position).min(LOCATE_CHUNK_BYTES as u64) as usize;
-            let chunk = &mut chunk[..length];
-            self.read_exact(chunk, position)?;
-            let mut at = 0;
-            while at < length {
-                match BatchHeader::parse(&chunk[at..]) {
-                    Ok(header) if header.size_bytes() as u64 > self.size - position - at as u64 => {
-                        return Err(SegmentError::Damaged {
-                            position: position + at as u64,
-                            reason: BatchError::InvalidLength(header.batch_length),
-                        });
-                    }
-                    Ok(header) if header.last_offset() >= offset => {
-                        return Ok(Some((position + at as u64, header)));
-                    }
-                    Ok(header) => at += header.size_bytes(),
-                    // The header goes on behind the chunk: read again from where it starts.
-                    Err(BatchError::Incomplete { .. }) if at > 0 => break,
-                    Err(reason) => {
-                        return Err(SegmentError::Damaged {
-                            position: position + at as u64,
-                            reason,
-                        });
-                    }
-                }
+            let header = headers.at(position)?;
+            if header.last_offset() >= offset {
+                return Ok(Some((position, header)));
             }
-            position += at as u64;
+            position += header.size_bytes() as u64;
         }
         Ok(None)
     }
@@ -393,6 +369,46 @@ fn write_both(file: &File, [front, rest]: [&[u8]; 2], position: u64) -> io::Resu
     }
     let done = written.saturating_sub(front.len());
     file.write_all_at(&rest[done..], position + (front.len() + done) as u64)
+}
+
+/// Reads headers of batches that are near one another.
+struct Headers<'a> {
+    segment: &'a Segment,
+    chunk: [u8; HEADERS_CHUNK_BYTES],
+    start: u64,
+    length: usize,
+}
+
+impl<'a> Headers<'a> {
+    fn new(segment: &'a Segment) -> Self {
+        Self {
+            segment,
+            chunk: [0; HEADERS_CHUNK_BYTES],
+            start: 0,
+            length: 0,
+        }
+    }
+
+    /// The header at this position, which lies before the end of the segment, of a batch that the segment holds whole.
+    fn at(&mut self, position: u64) -> Result<BatchHeader, SegmentError> {
+        let rest = self.segment.size - position;
+        let needed = rest.min(BATCH_HEADER_BYTES as u64);
+        if position < self.start || position + needed > self.start + self.length as u64 {
+            self.start = position;
+            self.length = rest.min(HEADERS_CHUNK_BYTES as u64) as usize;
+            self.segment
+                .read_exact(&mut self.chunk[..self.length], position)?;
+        }
+        let at = (position - self.start) as usize;
+        match BatchHeader::parse(&self.chunk[at..self.length]) {
+            Ok(header) if header.size_bytes() as u64 > rest => Err(SegmentError::Damaged {
+                position,
+                reason: BatchError::InvalidLength(header.batch_length),
+            }),
+            Ok(header) => Ok(header),
+            Err(reason) => Err(SegmentError::Damaged { position, reason }),
+        }
+    }
 }
 
 /// Walks the batches of a segment through a large buffer.

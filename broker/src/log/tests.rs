@@ -4,6 +4,7 @@
 mod codec;
 mod crash;
 mod fuzz;
+mod index;
 mod partition;
 mod prepare;
 mod producers;

@@ -173,6 +173,7 @@ impl CleanedGroup {
         segment.aborted = self.aborted;
         segment.last_append_ms = self.last_append_ms;
         segment.write_indexes(Durability::Disk)?;
+        segment.index.thin();
         log.segments.splice(at..at + self.replaces.len(), [segment]);
         Ok(())
     }
