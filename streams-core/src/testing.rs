@@ -13,6 +13,7 @@ mod tests;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +82,7 @@ pub struct TopologyTestDriver {
 pub struct TestDriverOptions {
     application_id: Arc<str>,
     wall_clock_ms: i64,
+    state_dir: Option<PathBuf>,
     errors: ErrorHandlers,
     partitions: BTreeMap<String, u32>,
 }
@@ -90,6 +92,7 @@ impl Default for TestDriverOptions {
         Self {
             application_id: Arc::from(APPLICATION_ID),
             wall_clock_ms: 0,
+            state_dir: None,
             errors: ErrorHandlers::default(),
             partitions: BTreeMap::new(),
         }
@@ -108,6 +111,14 @@ impl TestDriverOptions {
     #[must_use]
     pub fn wall_clock_ms(mut self, now_ms: i64) -> Self {
         self.wall_clock_ms = now_ms;
+        self
+    }
+
+    /// Where processors find their tasks' [directories](crate::TaskContext::state_dir). The driver's own stores are in memory all
+    /// the same. Default: there are none.
+    #[must_use]
+    pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state_dir = Some(path.into());
         self
     }
 

@@ -4,6 +4,7 @@
 //! sub-topology and partition, as in a running application.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -48,6 +49,7 @@ impl Driven {
         let TestDriverOptions {
             application_id,
             wall_clock_ms,
+            state_dir,
             errors,
             partitions,
         } = options;
@@ -79,19 +81,17 @@ impl Driven {
             offsets: BTreeMap::new(),
             now_ms: wall_clock_ms,
         };
+        let home = Home {
+            application_id: &application_id,
+            state_dir,
+            globals: &global_stores,
+        };
         for (id, part, inputs) in plans {
             let index = driven.tasks.len();
             driven
                 .readers
                 .extend(inputs.iter().map(|partition| (partition.clone(), index)));
-            let (live, handles) = make_live(
-                topology,
-                &application_id,
-                id,
-                &part,
-                &global_stores,
-                &mut driven.producer,
-            )?;
+            let (live, handles) = home.make_live(topology, id, &part, &mut driven.producer)?;
             let inputs = inputs
                 .into_iter()
                 .map(|partition| (partition, StartPosition::at(0)));
@@ -230,32 +230,42 @@ fn laid_out(
     Ok((layout.assignor.tasks().iter().map(plan).collect(), partitions))
 }
 
+/// What all tasks of a driver have in common.
+struct Home<'a> {
+    application_id: &'a str,
+    state_dir: Option<PathBuf>,
+    globals: &'a GlobalStores,
+}
+
 type Live = (crate::topology::LiveTopology, BTreeMap<String, ErasedHandle>);
 
-fn make_live(
-    topology: &Topology,
-    application_id: &str,
-    id: TaskId,
-    part: &Subtopology,
-    globals: &GlobalStores,
-    producer: &mut CapturingProducer,
-) -> Result<Live> {
-    let mut open = |spec: &StoreSpec| {
-        let identity = StoreIdentity::new(application_id, id.to_string(), &spec.name);
-        let spec = state_store::StoreSpec::new(identity, spec.layout);
-        Ok(MemoryEngine.open(&spec, None)?)
-    };
-    let mut place = StorePlace {
-        application_id,
-        partition: id.partition,
-        cache_bytes: usize::MAX,
-        logs_every_put: true,
-        globals,
-        open: &mut open,
-    };
-    let mut live = wire(topology, part, &mut place, producer)?;
-    let handles = std::mem::take(&mut live.handles);
-    Ok((live, handles))
+impl Home<'_> {
+    fn make_live(
+        &self,
+        topology: &Topology,
+        id: TaskId,
+        part: &Subtopology,
+        producer: &mut CapturingProducer,
+    ) -> Result<Live> {
+        let mut open = |spec: &StoreSpec| {
+            let identity = StoreIdentity::new(self.application_id, id.to_string(), &spec.name);
+            let spec = state_store::StoreSpec::new(identity, spec.layout);
+            Ok(MemoryEngine.open(&spec, None)?)
+        };
+        let state_dir = self.state_dir.as_ref();
+        let mut place = StorePlace {
+            application_id: self.application_id,
+            task_id: id,
+            state_dir: state_dir.map(|path| path.join(self.application_id).join(id.to_string())),
+            cache_bytes: usize::MAX,
+            logs_every_put: true,
+            globals: self.globals,
+            open: &mut open,
+        };
+        let mut live = wire(topology, part, &mut place, producer)?;
+        let handles = std::mem::take(&mut live.handles);
+        Ok((live, handles))
+    }
 }
 
 impl WrittenRecord {
