@@ -4,6 +4,7 @@
 //! goes to repartition topics is read again at once. All topics have one partition, unless [more](TestDriverOptions::partitions) are
 //! asked for; stores are in memory; the wall clock stands still until it is moved.
 
+mod processor;
 mod producer;
 mod tasks;
 mod topics;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use processor::{CapturedForward, MockProcessorContext};
 pub use topics::{TestInputTopic, TestOutputTopic};
 
 use self::tasks::Driven;

@@ -143,6 +143,12 @@ impl Scheduler {
         wall_clock.filter_map(|entry| entry.next_ms).min()
     }
 
+    /// All that are not cancelled, in the order they were made.
+    pub(crate) fn active(&self) -> Vec<Schedule> {
+        let schedules = self.0.borrow();
+        schedules.entries.iter().map(|entry| self.handle(entry)).collect()
+    }
+
     fn handle(&self, entry: &Entry) -> Schedule {
         Schedule {
             number: entry.number,

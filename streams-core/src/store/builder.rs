@@ -27,6 +27,9 @@ pub enum StoreKind {
 
 /// Declares a store that processors of a topology share.
 pub trait StoreBuilder {
+    /// What processors hold of it: a cheap handle.
+    type Store: Clone + 'static;
+
     /// What the topology keeps of it.
     #[doc(hidden)]
     fn into_spec(self) -> StoreSpec;
@@ -219,6 +222,8 @@ impl<V> std::fmt::Debug for Evictions<V> {
 }
 
 impl<K: 'static, V: 'static> StoreBuilder for KeyValueStoreBuilder<K, V> {
+    type Store = KeyValueStore<K, V>;
+
     fn into_spec(self) -> StoreSpec {
         let Self {
             common,
@@ -326,6 +331,8 @@ impl<K: 'static, V: 'static> WindowStoreBuilder<K, V> {
 }
 
 impl<K: 'static, V: 'static> StoreBuilder for WindowStoreBuilder<K, V> {
+    type Store = WindowStore<K, V>;
+
     fn into_spec(self) -> StoreSpec {
         let Self {
             common,
@@ -401,6 +408,8 @@ impl<K: 'static, V: 'static> SessionStoreBuilder<K, V> {
 }
 
 impl<K: 'static, V: 'static> StoreBuilder for SessionStoreBuilder<K, V> {
+    type Store = SessionStore<K, V>;
+
     fn into_spec(self) -> StoreSpec {
         let Self {
             common,
@@ -467,6 +476,8 @@ impl<K: 'static, V: Clone + 'static> VersionedKeyValueStoreBuilder<K, V> {
 }
 
 impl<K: 'static, V: Clone + 'static> StoreBuilder for VersionedKeyValueStoreBuilder<K, V> {
+    type Store = VersionedKeyValueStore<K, V>;
+
     fn into_spec(self) -> StoreSpec {
         let Self {
             common,
@@ -539,6 +550,8 @@ impl<K: 'static, V: 'static> TimeOrderedBufferBuilder<K, V> {
 }
 
 impl<K: 'static, V: 'static> StoreBuilder for TimeOrderedBufferBuilder<K, V> {
+    type Store = TimeOrderedBuffer<K, V>;
+
     fn into_spec(self) -> StoreSpec {
         let Self {
             common,

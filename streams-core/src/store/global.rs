@@ -74,6 +74,30 @@ impl<K: 'static, V: 'static> GlobalStoreBuilder<K, V> {
         self
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The store on its own, with these rows: key, value, event time.
+    pub(crate) fn filled(
+        self,
+        bytes: GlobalRows,
+        rows: impl IntoIterator<Item = (K, V, i64)>,
+    ) -> StoreResult<GlobalKeyValueStore<K, V>> {
+        let store = GlobalKeyValueStore {
+            topic: Arc::from(self.name),
+            rows: bytes,
+            key_serde: self.key_serde,
+            value_serde: self.value_serde,
+        };
+        let mut batch = WriteBatch::new();
+        for (key, value, timestamp_ms) in rows {
+            batch.put(&store.row_key(&key)?, &store.write_row(&value, timestamp_ms)?);
+        }
+        store.rows.write(&batch)?;
+        Ok(store)
+    }
+
     /// The store as data: `update` turns each record of the topic into rows.
     pub(crate) fn into_spec<KI: 'static, VI: 'static>(
         self,
