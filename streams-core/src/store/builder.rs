@@ -436,11 +436,9 @@ impl<K: 'static, V: 'static> StoreBuilder for SessionStoreBuilder<K, V> {
 /// Declares a [`VersionedKeyValueStore`].
 ///
 /// ```
-/// use streams_core::serde::DefaultSerde;
 /// use streams_core::store::VersionedKeyValueStoreBuilder;
 ///
-/// let (keys, values) = (String::default_serde(), i64::default_serde());
-/// let prices = VersionedKeyValueStoreBuilder::with_serdes("prices", 24 * 3_600_000, keys, values);
+/// let prices = VersionedKeyValueStoreBuilder::<String, i64>::new("prices", 24 * 3_600_000);
 /// ```
 #[derive(Clone, Debug)]
 pub struct VersionedKeyValueStoreBuilder<K, V> {
@@ -448,6 +446,13 @@ pub struct VersionedKeyValueStoreBuilder<K, V> {
     history_ms: i64,
     key_serde: Arc<dyn Serde<K>>,
     value_serde: Arc<dyn Serde<V>>,
+}
+
+impl<K: DefaultSerde, V: DefaultSerde + Clone> VersionedKeyValueStoreBuilder<K, V> {
+    /// A store of this name with the types' default serdes, that knows what held up to `history_ms` of event time ago.
+    pub fn new(name: impl Into<String>, history_ms: i64) -> Self {
+        Self::with_serdes(name, history_ms, K::default_serde(), V::default_serde())
+    }
 }
 
 impl<K: 'static, V: Clone + 'static> VersionedKeyValueStoreBuilder<K, V> {
