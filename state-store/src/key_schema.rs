@@ -176,6 +176,22 @@ pub fn session_bounds(key: &[u8], earliest_end_ms: i64) -> (Vec<u8>, Vec<u8>) {
     (first.encode(), last.encode())
 }
 
+/// The first and the last possible row key, both inclusive, for sessions of all keys in `[from_key, to_key]` that end at
+/// or before `latest_end_ms`.
+///
+/// Rows of other keys and other times may lie between them; compare both.
+pub fn session_key_range_bounds(from_key: &[u8], to_key: &[u8], latest_end_ms: i64) -> (Vec<u8>, Vec<u8>) {
+    let last_of = |key: &[u8]| {
+        let last = SessionKey {
+            key,
+            start_ms: i64::MAX,
+            end_ms: latest_end_ms,
+        };
+        last.encode()
+    };
+    (from_key.to_vec(), last_of_keys_up_to(to_key, last_of))
+}
+
 /// The largest row key of any key up to `to_key`, where `last_of` gives the largest row key of one key.
 ///
 /// A key below `to_key` either differs from it at some byte, and so do its rows, or is a prefix of it, and then its
@@ -270,6 +286,11 @@ mod tests {
         ) {
             let row = WindowKey { key: &key, start_ms, sequence }.encode();
             let (first, last) = window_key_range_bounds(&from, &to, to_ms);
+            if from <= key && key <= to && start_ms <= to_ms {
+                prop_assert!(first <= row && row <= last);
+            }
+            let row = SessionKey { key: &key, start_ms: 0, end_ms: start_ms }.encode();
+            let (first, last) = session_key_range_bounds(&from, &to, to_ms);
             if from <= key && key <= to && start_ms <= to_ms {
                 prop_assert!(first <= row && row <= last);
             }

@@ -3,10 +3,11 @@
 //! Made anew for each record from parts that the task and its thread own, so that nothing here needs a lock or a cell.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::assignment::TaskId;
-use crate::error::{ProcessError, ProcessResult};
+use crate::error::{ProcessError, ProcessResult, Result, StreamsError};
 use crate::handlers::{ErrorHandlers, ErrorResponse, Stage};
 use crate::log::{Producer, RecordView, TopicHandle, TopicPartition};
 use crate::metrics::{DropReason, TaskMetrics};
@@ -23,6 +24,8 @@ pub struct TaskContext<'a> {
 pub(crate) struct TaskState {
     pub(crate) task_id: TaskId,
     pub(crate) application_id: Arc<str>,
+    /// The task's directory, which need not be there.
+    pub(crate) state_dir: Option<PathBuf>,
     /// Largest timestamp processed so far; -1 before the first record.
     pub(crate) stream_time_ms: i64,
     /// As of the last time the thread looked.
@@ -47,6 +50,7 @@ impl TaskState {
         Self {
             task_id,
             application_id,
+            state_dir: None,
             stream_time_ms: -1,
             wall_clock_ms: 0,
             partitions,
@@ -68,6 +72,19 @@ impl TaskState {
     }
 }
 
+/// A task's directory, made if it is not there.
+pub(crate) fn made_state_dir(path: Option<&Path>) -> Result<&Path> {
+    let Some(path) = path else {
+        let remedy = "there is no state directory: name one in the options of the test";
+        return Err(StreamsError::Config(remedy.to_owned()));
+    };
+    std::fs::create_dir_all(path).map_err(|error| StreamsError::File {
+        path: path.to_owned(),
+        reason: format!("cannot be made: {error}"),
+    })?;
+    Ok(path)
+}
+
 impl TaskContext<'_> {
     /// The task.
     #[must_use]
@@ -79,6 +96,22 @@ impl TaskContext<'_> {
     #[must_use]
     pub fn application_id(&self) -> &str {
         &self.state.application_id
+    }
+
+    /// The directory of the task's persistent stores, in which a processor may keep files of its own under other names than theirs.
+    /// Made if it is not there. The task's state is complete without it: it stays with the machine, and is not restored.
+    ///
+    /// # Errors
+    /// If it cannot be made, or a test keeps everything in memory and did not [say](crate::testing::TestDriverOptions::state_dir)
+    /// where.
+    pub fn state_dir(&self) -> Result<&Path> {
+        made_state_dir(self.state.state_dir.as_deref())
+    }
+
+    /// What the task counts.
+    #[must_use]
+    pub fn metrics(&self) -> &TaskMetrics {
+        &self.state.metrics
     }
 
     /// Largest event time this task has processed, milliseconds since the Unix epoch; -1 before the first record. Never

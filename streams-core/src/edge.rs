@@ -19,6 +19,12 @@ pub trait Process<K, V> {
     /// # Errors
     /// If a serde, a store, the log or user code failed; the record's effects are then not committed.
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult;
+
+    /// If this is a [group](fan_out) of several edges: one of them.
+    fn member(&mut self, index: usize) -> Option<&mut dyn Process<K, V>> {
+        let _ = index;
+        None
+    }
 }
 
 /// A node that its task enters before each commit, to have done what it held back.
@@ -37,6 +43,10 @@ impl<K, V, P: Process<K, V> + ?Sized> Process<K, V> for Box<P> {
     #[inline]
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
         (**self).process(record, task)
+    }
+
+    fn member(&mut self, index: usize) -> Option<&mut dyn Process<K, V>> {
+        (**self).member(index)
     }
 }
 
@@ -84,6 +94,14 @@ impl<K: Clone, V: Clone> Process<K, V> for FanOut<K, V> {
             edge.process(record.clone(), task)?;
         }
         self.last.process(record, task)
+    }
+
+    fn member(&mut self, index: usize) -> Option<&mut dyn Process<K, V>> {
+        if index == self.others.len() {
+            return Some(&mut *self.last);
+        }
+        let edge = self.others.get_mut(index)?;
+        Some(&mut **edge)
     }
 }
 

@@ -3,10 +3,18 @@
 //! A processor that exists is initialised: it takes its stores and schedules from [`ProcessorInit`] when it is made, so
 //! there is no state in which it must not be used.
 
+mod schedule;
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+pub use schedule::{PunctuationType, Schedule, Scheduler};
+
+use crate::assignment::TaskId;
 use crate::context::TaskContext;
 use crate::edge::{Edge, Process, Shared};
 use crate::error::{ProcessCause, ProcessError, ProcessResult, Result};
@@ -31,8 +39,8 @@ pub trait Processor<KI, VI, KO, VO>: 'static {
         context: &mut ProcessorContext<'_, '_, KO, VO>,
     ) -> Result<(), BoxError>;
 
-    /// Called when a schedule is due. Stream time: as of the records processed; wall-clock time: the clock's. Missed
-    /// intervals are one call.
+    /// Called when a [schedule](Scheduler::schedule) is due, between records. Stream time: as of the records processed;
+    /// wall-clock time: the clock's. Missed intervals are one call.
     ///
     /// # Errors
     /// As for [`process`](Self::process).
@@ -47,26 +55,18 @@ pub trait Processor<KI, VI, KO, VO>: 'static {
     }
 }
 
-/// Which time a schedule follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PunctuationType {
-    /// Event time: due by records that are processed, first at once. Stands still without input.
-    StreamTime,
-    /// The clock: due by itself, first after one interval.
-    WallClockTime,
-}
-
-/// One schedule of a processor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Schedule(usize);
-
 /// What a processor takes while it is made.
 pub struct ProcessorInit<'a, 'w> {
     wiring: &'a mut Wiring<'w>,
-    schedules: Vec<(Duration, PunctuationType)>,
+    /// If it was asked for.
+    scheduler: Option<Scheduler>,
 }
 
-impl ProcessorInit<'_, '_> {
+impl<'a, 'w> ProcessorInit<'a, 'w> {
+    pub(crate) fn new(wiring: &'a mut Wiring<'w>, scheduler: Option<Scheduler>) -> Self {
+        Self { wiring, scheduler }
+    }
+
     /// A key-value store connected to this processor.
     ///
     /// # Errors
@@ -110,16 +110,40 @@ impl ProcessorInit<'_, '_> {
         self.wiring.global_store(name)
     }
 
-    /// Has [`Processor::punctuate`] called at this interval; at least a millisecond.
+    /// Has [`Processor::punctuate`] called at this interval, from the start on: see [`Scheduler::schedule`].
     pub fn schedule(&mut self, every: Duration, kind: PunctuationType) -> Schedule {
-        self.schedules.push((every.max(Duration::from_millis(1)), kind));
-        Schedule(self.schedules.len() - 1)
+        self.scheduler().schedule(every, kind)
+    }
+
+    /// For a processor that makes schedules later.
+    pub fn scheduler(&mut self) -> Scheduler {
+        self.scheduler.get_or_insert_default().clone()
     }
 
     /// Name of the processor in its topology.
     #[must_use]
     pub fn node_name(&self) -> &str {
         self.wiring.node_name()
+    }
+
+    /// The application's id.
+    #[must_use]
+    pub fn application_id(&self) -> &str {
+        self.wiring.application_id()
+    }
+
+    /// The task that the processor is made for.
+    #[must_use]
+    pub fn task_id(&self) -> TaskId {
+        self.wiring.task_id()
+    }
+
+    /// The task's directory: see [`TaskContext::state_dir`].
+    ///
+    /// # Errors
+    /// If it cannot be made, or a test did not say where.
+    pub fn state_dir(&self) -> Result<&Path> {
+        self.wiring.state_dir()
     }
 }
 
@@ -131,13 +155,36 @@ impl std::fmt::Debug for ProcessorInit<'_, '_> {
     }
 }
 
+/// What a processor is called, and those that come after it.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) name: String,
+    /// In the order they were added.
+    pub(crate) children: Vec<String>,
+    /// True if what comes next is a group, of one edge for each child.
+    pub(crate) is_group: bool,
+}
+
+impl Place {
+    #[cold]
+    fn no_child(&self, child: &str) -> BoxError {
+        let (name, children) = (&self.name, self.children.join(", "));
+        format!("processor {name} has no child {child} to forward to, only: {children}").into()
+    }
+}
+
 /// What a processor can do while it works (Kafka's `ProcessorContext`).
 pub struct ProcessorContext<'a, 'b, KO, VO> {
     next: &'a mut Edge<KO, VO>,
+    place: &'a Place,
     task: &'a mut TaskContext<'b>,
 }
 
-impl<'b, KO, VO> ProcessorContext<'_, 'b, KO, VO> {
+impl<'a, 'b, KO, VO> ProcessorContext<'a, 'b, KO, VO> {
+    pub(crate) fn new(next: &'a mut Edge<KO, VO>, place: &'a Place, task: &'a mut TaskContext<'b>) -> Self {
+        Self { next, place, task }
+    }
+
     /// Passes a record on, and returns when all downstream work on it is done.
     ///
     /// # Errors
@@ -146,6 +193,56 @@ impl<'b, KO, VO> ProcessorContext<'_, 'b, KO, VO> {
         self.next
             .process(record, self.task)
             .map_err(|error| error as BoxError)
+    }
+
+    /// Passes a record on to one of the processors and sinks that come next, by its name in the topology, and returns when
+    /// all downstream work on it is done. The others do not see it.
+    ///
+    /// ```
+    /// use streams_core::Record;
+    /// use streams_core::processor::{BoxError, Processor, ProcessorContext};
+    /// use streams_core::testing::TopologyTestDriver;
+    /// use streams_core::topology::{SinkOptions, SourceOptions, TopicName, TopologyBuilder};
+    ///
+    /// struct Sort;
+    /// impl Processor<String, i64, String, i64> for Sort {
+    ///     fn process(
+    ///         &mut self,
+    ///         record: Record<String, i64>,
+    ///         context: &mut ProcessorContext<'_, '_, String, i64>,
+    ///     ) -> Result<(), BoxError> {
+    ///         let child = if record.value < 0 { "debts" } else { "credits" };
+    ///         context.forward_to(child, record)
+    ///     }
+    /// }
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// let input = builder.add_source::<String, i64>("in", [TopicName::external("in")], SourceOptions::default());
+    /// let sorted = builder.add_processor::<_, _, String, i64, _>("sort", &[input], &[], |_| Ok(Sort));
+    /// for sink in ["credits", "debts"] {
+    ///     builder.add_sink(sink, TopicName::external(sink), &[sorted], SinkOptions::default());
+    /// }
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe_key_values([("a".to_string(), 7_i64), ("b".to_string(), -7)])?;
+    /// assert_eq!(driver.output::<String, i64>("credits").read_values(), [7]);
+    /// assert_eq!(driver.output::<String, i64>("debts").read_values(), [-7]);
+    /// # Ok::<(), streams_core::error::StreamsError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If nothing of that name comes next, or something downstream failed. Return it: the thread stops.
+    pub fn forward_to(&mut self, child: &str, record: Record<KO, VO>) -> Result<(), BoxError> {
+        let Some(index) = self.place.children.iter().position(|name| name == child) else {
+            return Err(self.place.no_child(child));
+        };
+        let processed = match self.place.is_group {
+            false => self.next.process(record, self.task),
+            true => match self.next.member(index) {
+                Some(edge) => edge.process(record, self.task),
+                None => return Err(self.place.no_child(child)),
+            },
+        };
+        processed.map_err(|error| error as BoxError)
     }
 
     /// Time, task, position of the record, and requests to the task.
@@ -285,10 +382,28 @@ impl<'c, K, VO> FixedKeyProcessorContext<'_, '_, 'c, K, VO> {
         self.0.forward(record.0)
     }
 
+    /// Passes a record on to one of the processors and sinks that come next, by its name: see
+    /// [`ProcessorContext::forward_to`].
+    ///
+    /// # Errors
+    /// If nothing of that name comes next, or something downstream failed. Return it: the thread stops.
+    pub fn forward_to(&mut self, child: &str, record: FixedKeyRecord<K, VO>) -> Result<(), BoxError> {
+        self.0.forward_to(child, record.0)
+    }
+
     /// Time, task, position of the record, and requests to the task.
     pub fn task(&mut self) -> &mut TaskContext<'c> {
         self.0.task()
     }
+}
+
+/// Hands a record to a processor that leaves its key as it is.
+pub(crate) fn process_fixed_key<K, VI, VO>(
+    processor: &mut impl FixedKeyProcessor<K, VI, VO>,
+    record: Record<K, VI>,
+    context: &mut ProcessorContext<'_, '_, K, VO>,
+) -> Result<(), BoxError> {
+    processor.process(FixedKeyRecord(record), &mut FixedKeyProcessorContext(context))
 }
 
 /// A fixed-key processor as one of any key.
@@ -302,8 +417,7 @@ impl<K: 'static, VI: 'static, VO: 'static, P: FixedKeyProcessor<K, VI, VO>> Proc
         record: Record<K, VI>,
         context: &mut ProcessorContext<'_, '_, K, VO>,
     ) -> Result<(), BoxError> {
-        self.0
-            .process(FixedKeyRecord(record), &mut FixedKeyProcessorContext(context))
+        process_fixed_key(&mut self.0, record, context)
     }
 
     fn punctuate(
@@ -318,7 +432,12 @@ impl<K: 'static, VI: 'static, VO: 'static, P: FixedKeyProcessor<K, VI, VO>> Proc
 
 /// A node that its task enters from outside, when a schedule is due.
 pub(crate) trait Punctuate {
-    fn punctuate(&mut self, index: usize, timestamp_ms: i64, task: &mut TaskContext<'_>) -> ProcessResult;
+    fn punctuate(
+        &mut self,
+        schedule: Schedule,
+        timestamp_ms: i64,
+        task: &mut TaskContext<'_>,
+    ) -> ProcessResult;
 }
 
 /// Makes a user's processor live.
@@ -334,31 +453,31 @@ where
     VO: 'static,
     P: Processor<KI, VI, KO, VO>,
 {
-    let name = wiring.node_name().to_owned();
-    let mut init = ProcessorInit {
-        wiring,
-        schedules: Vec::new(),
+    let children = wiring.child_names().to_vec();
+    let place = Place {
+        name: wiring.node_name().to_owned(),
+        is_group: children.len() > 1,
+        children,
     };
+    let mut init = ProcessorInit::new(wiring, None);
     let processor = supplier(&mut init)?;
-    let schedules = init.schedules;
+    let scheduler = init.scheduler;
     let node = ProcessorNode {
-        name,
+        place,
         processor,
         next,
         types: std::marker::PhantomData,
     };
-    if schedules.is_empty() {
+    let Some(scheduler) = scheduler else {
         return Ok(Box::new(node));
-    }
+    };
     let node = Rc::new(RefCell::new(node));
-    for (index, (every, kind)) in schedules.into_iter().enumerate() {
-        wiring.schedule(every, kind, index, Rc::clone(&node) as Rc<RefCell<dyn Punctuate>>);
-    }
+    wiring.punctuated(scheduler, Rc::clone(&node) as Rc<RefCell<dyn Punctuate>>);
     Ok(Box::new(Shared(node)))
 }
 
 struct ProcessorNode<P, KI, VI, KO, VO> {
-    name: String,
+    place: Place,
     processor: P,
     next: Edge<KO, VO>,
     types: std::marker::PhantomData<fn(KI, VI)>,
@@ -366,29 +485,25 @@ struct ProcessorNode<P, KI, VI, KO, VO> {
 
 impl<KI, VI, KO, VO, P: Processor<KI, VI, KO, VO>> Process<KI, VI> for ProcessorNode<P, KI, VI, KO, VO> {
     fn process(&mut self, record: Record<KI, VI>, task: &mut TaskContext<'_>) -> ProcessResult {
-        let mut context = ProcessorContext {
-            next: &mut self.next,
-            task,
-        };
+        let mut context = ProcessorContext::new(&mut self.next, &self.place, task);
         match self.processor.process(record, &mut context) {
             Ok(()) => Ok(()),
-            Err(error) => task.processing_failed(error, &self.name),
+            Err(error) => task.processing_failed(error, &self.place.name),
         }
     }
 }
 
 impl<KI, VI, KO, VO, P: Processor<KI, VI, KO, VO>> Punctuate for ProcessorNode<P, KI, VI, KO, VO> {
-    fn punctuate(&mut self, index: usize, timestamp_ms: i64, task: &mut TaskContext<'_>) -> ProcessResult {
-        let mut context = ProcessorContext {
-            next: &mut self.next,
-            task,
-        };
-        match self
-            .processor
-            .punctuate(Schedule(index), timestamp_ms, &mut context)
-        {
+    fn punctuate(
+        &mut self,
+        schedule: Schedule,
+        timestamp_ms: i64,
+        task: &mut TaskContext<'_>,
+    ) -> ProcessResult {
+        let mut context = ProcessorContext::new(&mut self.next, &self.place, task);
+        match self.processor.punctuate(schedule, timestamp_ms, &mut context) {
             Ok(()) => Ok(()),
-            Err(error) => task.processing_failed(error, &self.name),
+            Err(error) => task.processing_failed(error, &self.place.name),
         }
     }
 }

@@ -11,14 +11,20 @@
 //! Values are serialised at commit (one changelog record per key and commit), at flush, and never on access. The changelog
 //! is the byte store's write-ahead log: a flush writes only what is committed, so that a store is never ahead of its
 //! changelog (ADR 0002). A handle belongs to one task's thread.
+//!
+//! Rows come in the order of their keys' bytes, as in Kafka, which need not be the order of the keys: text sorts by its UTF-8
+//! bytes, integers that are not negative by their value, negative ones behind them.
 
 mod buffer;
 mod builder;
 mod cached;
 mod global;
 mod key_value;
+mod keys;
 mod lru;
 mod session;
+#[cfg(test)]
+mod tests;
 pub(crate) mod versioned;
 mod window;
 
@@ -35,6 +41,7 @@ pub(crate) use global::{
 };
 pub use key_value::{KeyValueIter, KeyValueStore};
 pub use session::{Session, SessionIter, SessionStore};
+pub use state_store::Direction;
 pub use versioned::{Validity, VersionedKeyValueStore};
 pub use window::{WindowIter, WindowStore};
 

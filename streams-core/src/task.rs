@@ -23,7 +23,7 @@ use crate::error::{ProcessCause, ProcessError, ProcessResult, Result};
 use crate::handlers::{ErrorHandlers, send_dead_letter};
 use crate::log::{Fetched, OffsetAndMetadata, Producer, TopicPartition};
 use crate::metrics::{DropReason, TaskMetrics};
-use crate::processor::PunctuationType;
+use crate::processor::{PunctuationType, Scheduler};
 use crate::store::TaskStore;
 use crate::topology::{LivePunctuation, LiveTopology, SourceNode};
 
@@ -80,8 +80,10 @@ impl StreamTask {
             stores,
             punctuations,
             at_commit,
+            state_dir,
             ..
         } = live;
+        state.state_dir = state_dir;
         Self {
             state,
             queues,
@@ -155,6 +157,9 @@ impl StreamTask {
 
     pub(crate) fn set_wall_clock_ms(&mut self, now_ms: i64) {
         self.state.wall_clock_ms = now_ms;
+        for LivePunctuation { scheduler, .. } in &self.punctuations {
+            scheduler.set_wall_clock_ms(now_ms);
+        }
     }
 
     /// Processes up to `limit` records, smallest timestamp first. Stops early when a partition that ran empty has more on
@@ -251,21 +256,17 @@ impl StreamTask {
             return Ok(0);
         }
         let mut fired = 0;
-        for punctuation in self
-            .punctuations
-            .iter_mut()
-            .filter(|punctuation| punctuation.kind == kind)
-        {
-            if punctuation.due(now_ms) {
+        for LivePunctuation { scheduler, node } in &self.punctuations {
+            for schedule in scheduler.take_due(kind, now_ms) {
+                if schedule.is_cancelled() {
+                    continue;
+                }
                 self.state.input = None;
                 let mut task = TaskContext {
                     state: &mut self.state,
                     producer,
                 };
-                punctuation
-                    .node
-                    .borrow_mut()
-                    .punctuate(punctuation.index, now_ms, &mut task)?;
+                node.borrow_mut().punctuate(schedule, now_ms, &mut task)?;
                 fired += 1;
             }
         }
@@ -275,11 +276,8 @@ impl StreamTask {
 
     /// When the next wall-clock schedule is due.
     pub(crate) fn next_wall_clock_punctuation_ms(&self) -> Option<i64> {
-        let wall_clock = self
-            .punctuations
-            .iter()
-            .filter(|p| p.kind == PunctuationType::WallClockTime);
-        wall_clock.filter_map(|p| p.next_ms).min()
+        let schedulers = self.punctuations.iter().map(|punctuation| &punctuation.scheduler);
+        schedulers.filter_map(Scheduler::next_wall_clock_ms).min()
     }
 
     /// True if there is something to commit: records, or positions that moved over control records.
@@ -375,22 +373,4 @@ fn invalid_timestamp(task: &TaskContext<'_>, timestamp_ms: i64) -> Box<ProcessEr
         task: Some(task.task_id().to_string()),
         input: task.state.input_position(),
     })
-}
-
-impl LivePunctuation {
-    /// True if it is due, and then set to its next time. Missed intervals are skipped; times stay multiples of the interval
-    /// from the start.
-    fn due(&mut self, now_ms: i64) -> bool {
-        let every_ms = i64::try_from(self.every.as_millis()).unwrap_or(i64::MAX).max(1);
-        let next_ms = *self.next_ms.get_or_insert(match self.kind {
-            PunctuationType::StreamTime => 0,
-            PunctuationType::WallClockTime => now_ms.saturating_add(every_ms),
-        });
-        if now_ms < next_ms {
-            return false;
-        }
-        let missed = (now_ms - next_ms) / every_ms;
-        self.next_ms = Some(next_ms.saturating_add((missed + 1).saturating_mul(every_ms)));
-        true
-    }
 }

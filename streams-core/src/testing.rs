@@ -4,18 +4,24 @@
 //! goes to repartition topics is read again at once. All topics have one partition, unless [more](TestDriverOptions::partitions) are
 //! asked for; stores are in memory; the wall clock stands still until it is moved.
 
+mod processor;
 mod producer;
 mod tasks;
 mod topics;
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use processor::{CapturedForward, MockProcessorContext};
 pub use topics::{TestInputTopic, TestOutputTopic};
 
 use self::tasks::Driven;
@@ -29,7 +35,7 @@ use crate::serde::{DefaultSerde, Serde};
 use crate::store::{GlobalKeyValueStore, KeyValueStore, SessionStore, VersionedKeyValueStore, WindowStore};
 use crate::topology::{ErasedHandle, Topology};
 
-/// The application id that names internal topics in the driver.
+/// The application id that names internal topics in the driver, unless [another](TestDriverOptions::application_id) is said.
 pub const APPLICATION_ID: &str = "app";
 
 /// Runs one topology. See the module's page.
@@ -74,13 +80,50 @@ pub struct TopologyTestDriver {
 /// assert_eq!(dead, ("a".into(), "seven".into()));
 /// # Ok::<(), streams_core::error::StreamsError>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct TestDriverOptions {
+    application_id: Arc<str>,
+    wall_clock_ms: i64,
+    state_dir: Option<PathBuf>,
     errors: ErrorHandlers,
     partitions: BTreeMap<String, u32>,
 }
 
+impl Default for TestDriverOptions {
+    fn default() -> Self {
+        Self {
+            application_id: Arc::from(APPLICATION_ID),
+            wall_clock_ms: 0,
+            state_dir: None,
+            errors: ErrorHandlers::default(),
+            partitions: BTreeMap::new(),
+        }
+    }
+}
+
 impl TestDriverOptions {
+    /// The application's id, which the names of internal topics begin with. Default: [`APPLICATION_ID`].
+    #[must_use]
+    pub fn application_id(mut self, id: &str) -> Self {
+        self.application_id = Arc::from(id);
+        self
+    }
+
+    /// Where the wall clock stands at first, in milliseconds since the Unix epoch. Default: 0.
+    #[must_use]
+    pub fn wall_clock_ms(mut self, now_ms: i64) -> Self {
+        self.wall_clock_ms = now_ms;
+        self
+    }
+
+    /// Where processors find their tasks' [directories](crate::TaskContext::state_dir). The driver's own stores are in memory all
+    /// the same. Default: there are none.
+    #[must_use]
+    pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state_dir = Some(path.into());
+        self
+    }
+
     /// What is done about records that fail. Default: the call that piped the record returns the error.
     #[must_use]
     pub fn errors(mut self, handlers: ErrorHandlers) -> Self {
@@ -129,7 +172,7 @@ pub struct WrittenRecord {
 }
 
 impl TopologyTestDriver {
-    /// A driver with empty stores, its wall clock at the Unix epoch.
+    /// A driver with empty stores and default options.
     ///
     /// # Errors
     /// If the topology cannot be made live.
@@ -215,6 +258,12 @@ impl TopologyTestDriver {
         self.inner.borrow_mut().advance_wall_clock(by_ms)
     }
 
+    /// Where the wall clock stands, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn wall_clock_ms(&self) -> i64 {
+        self.inner.borrow().now_ms
+    }
+
     /// A key-value store of the topology.
     ///
     /// # Errors
@@ -286,16 +335,51 @@ impl TopologyTestDriver {
         Some(record.clone())
     }
 
-    /// Names of all topics that were written or could be.
-    #[must_use]
-    pub fn topics(&self) -> Vec<String> {
+    fn written_count(&self, topic: &str) -> usize {
         let inner = self.inner.borrow();
-        inner
-            .producer
-            .topics
-            .iter()
-            .map(|log| log.name.to_string())
-            .collect()
+        let Some(log) = inner.producer.find(topic) else {
+            return 0;
+        };
+        let asked = |partition| self.partition.is_none_or(|asked| asked == partition);
+        let of_asked = log.records.iter().filter(|(partition, _)| asked(*partition));
+        of_asked.count()
+    }
+
+    /// Names of all topics that were written so far, internal ones included, in order.
+    #[must_use]
+    pub fn produced_topic_names(&self) -> BTreeSet<String> {
+        let inner = self.inner.borrow();
+        let names = inner.producer.topics.iter().map(|log| log.name.to_string());
+        names.filter(|topic| self.written_count(topic) > 0).collect()
+    }
+
+    /// Names of all stores of the topology, global ones included, in order.
+    ///
+    /// ```
+    /// # use streams_core::processor::{BoxError, Processor, ProcessorContext};
+    /// # struct Nothing;
+    /// # impl Processor<String, i64, String, i64> for Nothing {
+    /// #     fn process(&mut self, _: streams_core::Record<String, i64>, _: &mut ProcessorContext<'_, '_, String, i64>) -> Result<(), BoxError> { Ok(()) }
+    /// # }
+    /// use streams_core::store::KeyValueStoreBuilder;
+    /// use streams_core::testing::TopologyTestDriver;
+    /// use streams_core::topology::{SourceOptions, TopicName, TopologyBuilder};
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// let input = builder.add_source::<String, i64>("in", [TopicName::external("in")], SourceOptions::default());
+    /// builder.add_store(KeyValueStoreBuilder::<String, i64>::new("counts"));
+    /// builder.add_processor::<_, _, String, i64, _>("count", &[input], &["counts"], |_| Ok(Nothing));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// assert_eq!(driver.store_names(), ["counts".to_string()].into());
+    /// # Ok::<(), streams_core::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn store_names(&self) -> BTreeSet<String> {
+        let inner = self.inner.borrow();
+        let asked = |id: TaskId| self.partition.is_none_or(|partition| id.partition == partition);
+        let tasks = inner.tasks.iter().filter(|task| asked(task.task.id()));
+        let of_tasks = tasks.flat_map(|task| task.handles.keys());
+        of_tasks.chain(inner.global_handles.keys()).cloned().collect()
     }
 
     /// How many records were dropped for this reason.
@@ -336,7 +420,7 @@ fn typed<T: Clone + 'static>(handle: Option<&ErasedHandle>, name: &str) -> Resul
 impl std::fmt::Debug for TopologyTestDriver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TopologyTestDriver")
-            .field("topics", &self.topics())
+            .field("topics", &self.produced_topic_names())
             .finish_non_exhaustive()
     }
 }

@@ -150,7 +150,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     ///     driver.input("texts").pipe("a".to_string(), text.to_string())?;
     /// }
     /// assert_eq!(driver.output::<String, i64>("numbers").read_key_values(), [("a".into(), 7)]);
-    /// assert_eq!(driver.output::<String, String>("no-numbers").read().unwrap().value, "seven");
+    /// assert_eq!(driver.output::<String, String>("no-numbers").read_value().unwrap(), "seven");
     /// assert_eq!(driver.dropped(DropReason::Processing), 1);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```

@@ -146,8 +146,8 @@ impl Windows for SessionWindows {
 ///     driver.input("clicks").pipe_at("ada".to_string(), page.to_string(), at_ms)?;
 /// }
 /// let store = driver.session_store::<String, i64>("visits")?;
-/// assert_eq!(store.fetch(&"ada".into(), 1_000, 9_000).unwrap().unwrap().value, 2);
-/// assert_eq!(store.fetch(&"ada".into(), 60_000, 60_000).unwrap().unwrap().value, 1);
+/// assert_eq!(store.fetch_session(&"ada".into(), 1_000, 9_000).unwrap().unwrap().value, 2);
+/// assert_eq!(store.fetch_session(&"ada".into(), 60_000, 60_000).unwrap().unwrap().value, 1);
 /// # Ok::<(), streams_dsl::error::StreamsError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -214,7 +214,7 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
     ///     driver.input("in").pipe_at("a".to_string(), n, at_ms)?;
     /// }
     /// let store = driver.session_store::<String, i64>("highest")?;
-    /// assert_eq!(store.fetch(&"a".into(), 5, 12).unwrap().unwrap().value, 3);
+    /// assert_eq!(store.fetch_session(&"a".into(), 5, 12).unwrap().unwrap().value, 3);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
@@ -244,7 +244,7 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
     ///     driver.input("in").pipe_at("a".to_string(), n, at_ms)?;
     /// }
     /// let store = driver.session_store::<String, i64>("sums")?;
-    /// assert_eq!(store.fetch(&"a".into(), 5, 25).unwrap().unwrap().value, 14);
+    /// assert_eq!(store.fetch_session(&"a".into(), 5, 25).unwrap().unwrap().value, 14);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]

@@ -209,7 +209,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// input.map_values_with_key(|name, n| format!("{name} has {n}")).to("out");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("in").pipe("a".to_string(), 7_i64)?;
-    /// assert_eq!(driver.output::<String, String>("out").read().unwrap().value, "a has 7");
+    /// assert_eq!(driver.output::<String, String>("out").read_value().unwrap(), "a has 7");
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
@@ -313,7 +313,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// builder.stream::<Option<String>, String>("words").select_key(|_, word| word.clone()).to("out");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("words").pipe(None::<String>, "be".to_string())?;
-    /// assert_eq!(driver.output::<String, String>("out").read().unwrap().key, "be");
+    /// assert_eq!(driver.output::<String, String>("out").read_record().unwrap().key, "be");
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]

@@ -260,7 +260,7 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// numbers.to_stream().to("numbers");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("texts").pipe("a".to_string(), "seven".to_string())?;
-    /// assert_eq!(driver.output::<String, Option<i64>>("numbers").read().unwrap().value, None);
+    /// assert_eq!(driver.output::<String, Option<i64>>("numbers").read_value().unwrap(), None);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
@@ -380,7 +380,7 @@ impl<K: Data, V: Data> KTable<K, Option<V>> {
     /// updates.to("out");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("in").pipe("a".to_string(), None::<i64>)?;
-    /// assert_eq!(driver.output::<String, Option<i64>>("out").read().unwrap().value, None);
+    /// assert_eq!(driver.output::<String, Option<i64>>("out").read_value().unwrap(), None);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]

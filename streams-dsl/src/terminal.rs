@@ -39,7 +39,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// orders.to_with("orders", Produced::with(String::default_serde(), Arc::new(JsonSerde)));
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("in").pipe("a".to_string(), "tea".to_string())?;
-    /// let json = driver.output::<String, String>("orders").read().unwrap().value;
+    /// let json = driver.output::<String, String>("orders").read_value().unwrap();
     /// assert_eq!(json, r#"{"item":"tea"}"#);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```

@@ -202,7 +202,7 @@ impl<K, V: Clone> TableView<Windowed<K>, V> for WindowStore<K, V> {
 
 impl<K, V: Clone> TableView<Windowed<K>, V> for SessionStore<K, V> {
     fn read(&self, key: &Windowed<K>, look: &mut Look<'_, V>) -> StoreResult<()> {
-        let row = self.fetch(&key.key, key.window.start_ms, key.window.end_ms)?;
+        let row = self.fetch_session(&key.key, key.window.start_ms, key.window.end_ms)?;
         look(row.as_ref().map(|row| (&row.value, row.timestamp_ms)));
         Ok(())
     }

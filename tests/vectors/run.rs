@@ -42,7 +42,7 @@ fn outputs(vector: &Vector, driver: &TopologyTestDriver) -> Option<String> {
         if let Err(error) = take(step, driver) {
             return Some(format!("step {number}: {error}"));
         }
-        for topic in driver.topics() {
+        for topic in driver.produced_topic_names() {
             if topic.starts_with("app-") {
                 continue;
             }
@@ -87,7 +87,7 @@ fn take(step: &Step, driver: &TopologyTestDriver) -> Result<(), StreamsError> {
 fn internal_topics(vector: &Vector, driver: &TopologyTestDriver) -> Option<String> {
     let mut found: BTreeMap<String, Vec<Row>> = BTreeMap::new();
     for topic in driver
-        .topics()
+        .produced_topic_names()
         .into_iter()
         .filter(|topic| topic.starts_with("app-"))
     {

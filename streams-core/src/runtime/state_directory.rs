@@ -83,9 +83,14 @@ impl StateDirectory {
         self.process_id
     }
 
+    /// The directory of a task.
+    pub(crate) fn task_path(&self, task: TaskId) -> PathBuf {
+        self.path.join(task.to_string())
+    }
+
     /// Where a store of a task lives.
     pub(crate) fn store_path(&self, task: TaskId, store: &str) -> PathBuf {
-        self.path.join(task.to_string()).join("rocksdb").join(store)
+        self.task_path(task).join("rocksdb").join(store)
     }
 
     /// Where a global store lives.

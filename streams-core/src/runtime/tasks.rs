@@ -300,7 +300,8 @@ impl Tasks {
         };
         let mut place = StorePlace {
             application_id: &config.application_id,
-            partition: id.partition,
+            task_id: id,
+            state_dir: Some(shared.directory.task_path(id)),
             cache_bytes: config.cache_max_bytes / stores.max(1),
             logs_every_put: false,
             globals: &shared.globals,

@@ -27,6 +27,9 @@ pub enum StoreKind {
 
 /// Declares a store that processors of a topology share.
 pub trait StoreBuilder {
+    /// What processors hold of it: a cheap handle.
+    type Store: Clone + 'static;
+
     /// What the topology keeps of it.
     #[doc(hidden)]
     fn into_spec(self) -> StoreSpec;
@@ -219,6 +222,8 @@ impl<V> std::fmt::Debug for Evictions<V> {
 }
 
 impl<K: 'static, V: 'static> StoreBuilder for KeyValueStoreBuilder<K, V> {
+    type Store = KeyValueStore<K, V>;
+
     fn into_spec(self) -> StoreSpec {
         let Self {
             common,
@@ -326,6 +331,8 @@ impl<K: 'static, V: 'static> WindowStoreBuilder<K, V> {
 }
 
 impl<K: 'static, V: 'static> StoreBuilder for WindowStoreBuilder<K, V> {
+    type Store = WindowStore<K, V>;
+
     fn into_spec(self) -> StoreSpec {
         let Self {
             common,
@@ -401,6 +408,8 @@ impl<K: 'static, V: 'static> SessionStoreBuilder<K, V> {
 }
 
 impl<K: 'static, V: 'static> StoreBuilder for SessionStoreBuilder<K, V> {
+    type Store = SessionStore<K, V>;
+
     fn into_spec(self) -> StoreSpec {
         let Self {
             common,
@@ -427,11 +436,9 @@ impl<K: 'static, V: 'static> StoreBuilder for SessionStoreBuilder<K, V> {
 /// Declares a [`VersionedKeyValueStore`].
 ///
 /// ```
-/// use streams_core::serde::DefaultSerde;
 /// use streams_core::store::VersionedKeyValueStoreBuilder;
 ///
-/// let (keys, values) = (String::default_serde(), i64::default_serde());
-/// let prices = VersionedKeyValueStoreBuilder::with_serdes("prices", 24 * 3_600_000, keys, values);
+/// let prices = VersionedKeyValueStoreBuilder::<String, i64>::new("prices", 24 * 3_600_000);
 /// ```
 #[derive(Clone, Debug)]
 pub struct VersionedKeyValueStoreBuilder<K, V> {
@@ -439,6 +446,13 @@ pub struct VersionedKeyValueStoreBuilder<K, V> {
     history_ms: i64,
     key_serde: Arc<dyn Serde<K>>,
     value_serde: Arc<dyn Serde<V>>,
+}
+
+impl<K: DefaultSerde, V: DefaultSerde + Clone> VersionedKeyValueStoreBuilder<K, V> {
+    /// A store of this name with the types' default serdes, that knows what held up to `history_ms` of event time ago.
+    pub fn new(name: impl Into<String>, history_ms: i64) -> Self {
+        Self::with_serdes(name, history_ms, K::default_serde(), V::default_serde())
+    }
 }
 
 impl<K: 'static, V: Clone + 'static> VersionedKeyValueStoreBuilder<K, V> {
@@ -467,6 +481,8 @@ impl<K: 'static, V: Clone + 'static> VersionedKeyValueStoreBuilder<K, V> {
 }
 
 impl<K: 'static, V: Clone + 'static> StoreBuilder for VersionedKeyValueStoreBuilder<K, V> {
+    type Store = VersionedKeyValueStore<K, V>;
+
     fn into_spec(self) -> StoreSpec {
         let Self {
             common,
@@ -539,6 +555,8 @@ impl<K: 'static, V: 'static> TimeOrderedBufferBuilder<K, V> {
 }
 
 impl<K: 'static, V: 'static> StoreBuilder for TimeOrderedBufferBuilder<K, V> {
+    type Store = TimeOrderedBuffer<K, V>;
+
     fn into_spec(self) -> StoreSpec {
         let Self {
             common,

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::hash::BuildHasher;
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -118,6 +118,8 @@ pub(crate) trait TaskStore: Debug {
 const UNLOGGED: u8 = 1;
 const UNFLUSHED: u8 = 2;
 const TOUCHED: u8 = 4;
+/// There is a row of this key in the byte store.
+const STORED: u8 = 8;
 
 struct Row<V> {
     key: Box<[u8]>,
@@ -260,13 +262,14 @@ impl<V> Cached<V> {
             Some(bytes) => Some(self.decode(bytes)?),
             None => None,
         };
+        let is_stored = stored.is_some();
         let value_bytes = stored.map_or(size_of::<V>(), |bytes| bytes.len());
         let row = Row {
             key: Box::from(key),
             value,
             deleted_ms: 0,
             value_bytes: u32::try_from(value_bytes).unwrap_or(u32::MAX),
-            flags: TOUCHED,
+            flags: TOUCHED | if is_stored { STORED } else { 0 },
         };
         self.used_bytes += row.cost();
         let index = u32::try_from(self.rows.len()).expect("the cache's byte limit keeps rows far below 2^32");
@@ -336,11 +339,25 @@ impl<V> Cached<V> {
     where
         V: Clone,
     {
+        self.range_during(from, to, i64::MIN..=i64::MAX, direction)
+    }
+
+    /// As [`range`](Self::range), where only rows with a time in `times_ms` are of interest: others may come too.
+    pub(crate) fn range_during(
+        &self,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        times_ms: RangeInclusive<i64>,
+        direction: Direction,
+    ) -> StoreResult<CachedIter<V>>
+    where
+        V: Clone,
+    {
         let unflushed = |index: u32| {
             let row = &self.rows[index as usize];
             (Bytes::copy_from_slice(&row.key), row.value.clone())
         };
-        if is_inverted(from, to) {
+        if times_ms.is_empty() || is_inverted(from, to) {
             return Ok(CachedIter {
                 stored: Box::new(std::iter::empty()),
                 next_stored: None,
@@ -363,12 +380,27 @@ impl<V> Cached<V> {
                 .collect(),
         };
         Ok(CachedIter {
-            stored: self.store.range(from, to, direction)?,
+            stored: self.store.range_during(from, to, times_ms, direction)?,
             next_stored: None,
             overlay,
             direction,
             decoder: self.decoder(),
         })
+    }
+
+    /// About how many rows there are: the byte store's guess, and exactly what is not flushed yet.
+    pub(crate) fn approximate_len(&self) -> StoreResult<u64> {
+        let unflushed = self.unflushed.iter().map(|&index| &self.rows[index as usize]);
+        let (mut new, mut deleted) = (0, 0);
+        for row in unflushed {
+            match (row.value.is_some(), row.flags & STORED != 0) {
+                (true, false) => new += 1,
+                (false, true) => deleted += 1,
+                _ => {}
+            }
+        }
+        let stored: u64 = self.store.approximate_len()?;
+        Ok((stored + new).saturating_sub(deleted))
     }
 
     /// The first row whose key is `from` or comes after it: for stores that are read from one end, step by step.
@@ -517,7 +549,11 @@ impl<V> Cached<V> {
         }
         self.store.write(&self.batch)?;
         for index in self.unflushed.drain(..) {
-            self.rows[index as usize].flags &= !(UNLOGGED | UNFLUSHED);
+            let row = &mut self.rows[index as usize];
+            row.flags &= !(UNLOGGED | UNFLUSHED | STORED);
+            if row.value.is_some() {
+                row.flags |= STORED;
+            }
         }
         self.unlogged.clear();
         if let Some(ordered) = &mut self.ordered {

@@ -9,12 +9,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use state_store::{Direction, WriteBatch};
 
+use super::keys::{after_prefix, as_slice, key_bounds};
 use super::{StoreKind, StoreResult, ValueAndTimestamp};
 use crate::error::ProcessCause;
 use crate::metrics::{DropReason, TaskMetrics};
@@ -72,6 +73,30 @@ impl<K: 'static, V: 'static> GlobalStoreBuilder<K, V> {
     pub fn kind(mut self, kind: StoreKind) -> Self {
         self.kind = Some(kind);
         self
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The store on its own, with these rows: key, value, event time.
+    pub(crate) fn filled(
+        self,
+        bytes: GlobalRows,
+        rows: impl IntoIterator<Item = (K, V, i64)>,
+    ) -> StoreResult<GlobalKeyValueStore<K, V>> {
+        let store = GlobalKeyValueStore {
+            topic: Arc::from(self.name),
+            rows: bytes,
+            key_serde: self.key_serde,
+            value_serde: self.value_serde,
+        };
+        let mut batch = WriteBatch::new();
+        for (key, value, timestamp_ms) in rows {
+            batch.put(&store.row_key(&key)?, &store.write_row(&value, timestamp_ms)?);
+        }
+        store.rows.write(&batch)?;
+        Ok(store)
     }
 
     /// The store as data: `update` turns each record of the topic into rows.
@@ -150,6 +175,22 @@ impl Debug for GlobalStoreSpec {
 ///
 /// What it shows is not in step with the records that a task processes: updates appear as they are read from the topic.
 /// Keys are the same if their bytes are.
+///
+/// ```
+/// use streams_core::store::{Direction, GlobalStoreBuilder};
+/// use streams_core::testing::MockProcessorContext;
+///
+/// let mut context = MockProcessorContext::<(), ()>::new();
+/// let rows = [("tea", 7), ("milk", 2), ("oats", 1)].map(|(name, price)| (name.to_string(), price, 0));
+/// let prices = context.add_global_store(GlobalStoreBuilder::<String, i64>::new("prices"), rows)?;
+/// let names = |rows: streams_core::store::GlobalIter<'_, String, i64>| -> Vec<String> {
+///     rows.map(|row| row.unwrap().0).collect()
+/// };
+/// assert_eq!(names(prices.range(&"n".to_string().., Direction::Backward)?), ["tea", "oats"]);
+/// assert_eq!(names(prices.prefix_scan(b"mi", Direction::Forward)?), ["milk"]);
+/// assert_eq!(prices.approximate_num_entries()?, 3);
+/// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+/// ```
 pub struct GlobalKeyValueStore<K, V> {
     topic: Arc<str>,
     rows: GlobalRows,
@@ -181,25 +222,66 @@ impl<K, V> GlobalKeyValueStore<K, V> {
         row.map(|row| self.read_row(&row)).transpose()
     }
 
-    /// All rows in the order of their key bytes. A snapshot: later updates are not seen.
+    /// All rows in the order of their key bytes: `range(.., Direction::Forward)`.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub fn all(&self) -> StoreResult<GlobalIter<'_, K, V>> {
-        self.iter(Bound::Included(&[ROW]), Bound::Excluded(&[ROW + 1]))
+        self.range(.., Direction::Forward)
     }
 
-    /// Rows from `from` to `to`, both included, in the order of their key bytes. A snapshot: later updates are not seen.
+    /// The rows of a range of keys, in the order of their key bytes or backward: see
+    /// [`KeyValueStore::range`](super::KeyValueStore::range). A snapshot: later updates are not seen.
     ///
     /// # Errors
     /// If a key cannot be written, or the store not be read.
-    pub fn range(&self, from: &K, to: &K) -> StoreResult<GlobalIter<'_, K, V>> {
-        let (first, last) = (self.row_key(from)?, self.row_key(to)?);
-        self.iter(Bound::Included(&first), Bound::Included(&last))
+    pub fn range(
+        &self,
+        keys: impl RangeBounds<K>,
+        direction: Direction,
+    ) -> StoreResult<GlobalIter<'_, K, V>> {
+        let (from, to) = key_bounds(&keys, |key| self.row_key(key))?;
+        let from = match &from {
+            Bound::Unbounded => Bound::Included(&[ROW][..]),
+            from => as_slice(from),
+        };
+        let to = match &to {
+            Bound::Unbounded => Bound::Excluded(&[ROW + 1][..]),
+            to => as_slice(to),
+        };
+        self.iter(from, to, direction)
     }
 
-    fn iter(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> StoreResult<GlobalIter<'_, K, V>> {
-        let rows = self.rows.range(from, to, Direction::Forward)?;
+    /// The rows whose key bytes begin with `prefix`, in the order of their key bytes or backward. A snapshot: later updates
+    /// are not seen.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn prefix_scan(&self, prefix: &[u8], direction: Direction) -> StoreResult<GlobalIter<'_, K, V>> {
+        let prefix = [&[ROW], prefix].concat();
+        self.iter(
+            Bound::Included(&prefix),
+            as_slice(&after_prefix(&prefix)),
+            direction,
+        )
+    }
+
+    /// About how many rows there are. Exact in memory; a store on disk guesses.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub fn approximate_num_entries(&self) -> StoreResult<u64> {
+        let positions = self.rows.prefix(&[POSITION])?.count() as u64;
+        Ok(self.rows.approximate_len()?.saturating_sub(positions))
+    }
+
+    fn iter(
+        &self,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        direction: Direction,
+    ) -> StoreResult<GlobalIter<'_, K, V>> {
+        let rows = self.rows.range(from, to, direction)?;
         Ok(GlobalIter { rows, store: self })
     }
 

@@ -1,13 +1,14 @@
 //! The typed key-value store of a processor.
 
 use std::cell::RefCell;
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use state_store::Direction;
 
 use super::cached::{Cached, CachedIter};
+use super::keys::{after_prefix, as_slice, key_bounds};
 use super::lru::Lru;
 use super::{StoreResult, ValueAndTimestamp};
 use crate::error::ProcessCause;
@@ -17,6 +18,29 @@ use crate::serde::Serde;
 ///
 /// A cheap handle: clones reach the same store. What is written is visible to this task at once, in the changelog after
 /// the next commit, and on disk after the flush that follows it. Keys are the same if their bytes are.
+///
+/// ```
+/// use streams_core::store::{Direction, KeyValueStoreBuilder};
+/// use streams_core::testing::MockProcessorContext;
+///
+/// let mut context = MockProcessorContext::<(), ()>::new();
+/// let stock = context.add_store(KeyValueStoreBuilder::<String, i64>::new("stock"))?;
+/// let [milk, oats, tea] = ["milk", "oats", "tea"].map(str::to_owned);
+/// stock.put_all([(tea.clone(), Some(7), 0), (milk.clone(), Some(2), 0), (oats.clone(), Some(1), 0)])?;
+/// assert_eq!(stock.put_if_absent(&milk, 9, 5)?.unwrap().value, 2);
+///
+/// let names = |rows: streams_core::store::KeyValueIter<String, i64>| -> Vec<String> {
+///     rows.map(|row| row.unwrap().0).collect()
+/// };
+/// assert_eq!(names(stock.all()?), ["milk", "oats", "tea"]);
+/// assert_eq!(names(stock.range(&oats.., Direction::Backward)?), ["tea", "oats"]);
+/// assert_eq!(names(stock.range(&milk..&tea, Direction::Forward)?), ["milk", "oats"]);
+/// assert_eq!(names(stock.prefix_scan(b"te", Direction::Forward)?), ["tea"]);
+///
+/// assert_eq!(stock.delete(&oats, 6)?.unwrap().value, 1);
+/// assert_eq!(stock.approximate_num_entries()?, 2);
+/// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+/// ```
 pub struct KeyValueStore<K, V> {
     topic: Arc<str>,
     key_serde: Arc<dyn Serde<K>>,
@@ -124,7 +148,52 @@ impl<K, V> KeyValueStore<K, V> {
         })
     }
 
-    /// All rows in the order of their key bytes. A snapshot: later writes are not seen.
+    /// Sets the value of `key` if it has none. Returns what was there.
+    ///
+    /// # Errors
+    /// If the key cannot be written, or the store not be read.
+    pub fn put_if_absent(
+        &self,
+        key: &K,
+        value: V,
+        timestamp_ms: i64,
+    ) -> StoreResult<Option<ValueAndTimestamp<V>>>
+    where
+        V: Clone,
+    {
+        self.with(key, |cached, slot| {
+            let there = cached.value(slot).cloned();
+            if there.is_none() {
+                cached.set(
+                    slot,
+                    Some(ValueAndTimestamp { value, timestamp_ms }),
+                    timestamp_ms,
+                );
+            }
+            there
+        })
+    }
+
+    /// Puts rows one after the other, each as [`put`](Self::put) takes it: key, value or `None`, event time.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put); what comes after the row that failed is not put.
+    pub fn put_all(&self, rows: impl IntoIterator<Item = (K, Option<V>, i64)>) -> StoreResult<()> {
+        for (key, value, timestamp_ms) in rows {
+            self.put(&key, value, timestamp_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the row of `key`, at this event time. Returns what was there.
+    ///
+    /// # Errors
+    /// If the key cannot be written, or the store not be read.
+    pub fn delete(&self, key: &K, timestamp_ms: i64) -> StoreResult<Option<ValueAndTimestamp<V>>> {
+        self.put(key, None, timestamp_ms)
+    }
+
+    /// All rows in the order of their key bytes: `range(.., Direction::Forward)`.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -132,48 +201,46 @@ impl<K, V> KeyValueStore<K, V> {
     where
         V: Clone,
     {
-        self.iter(Bound::Unbounded, Bound::Unbounded, Direction::Forward)
+        self.range(.., Direction::Forward)
     }
 
-    /// Rows from `from` to `to`, both included, in the order of their key bytes. A snapshot: later writes are not seen.
+    /// The rows of a range of keys, in the order of their key bytes or backward (Kafka's `range`, `reverseRange` and
+    /// `reverseAll`). The order and the range are those of bytes, not of `K`: see the [module's page](super). A snapshot: later
+    /// writes are not seen.
     ///
     /// # Errors
     /// If a key cannot be written, or the store not be read.
-    pub fn range(&self, from: &K, to: &K) -> StoreResult<KeyValueIter<K, V>>
+    pub fn range(&self, keys: impl RangeBounds<K>, direction: Direction) -> StoreResult<KeyValueIter<K, V>>
     where
         V: Clone,
     {
-        let (mut first, mut last) = (Vec::new(), Vec::new());
-        self.write_key(from, &mut first)?;
-        self.write_key(to, &mut last)?;
-        self.iter(
-            Bound::Included(&first),
-            Bound::Included(&last),
-            Direction::Forward,
-        )
+        let (from, to) = key_bounds(&keys, |key| self.key_bytes(key))?;
+        self.iter(as_slice(&from), as_slice(&to), direction)
     }
 
-    /// The rows whose key bytes begin with `prefix`, in the order of their key bytes. A snapshot: later writes are not seen.
+    /// The rows whose key bytes begin with `prefix`, in the order of their key bytes or backward (Kafka's `prefixScan`). A
+    /// snapshot: later writes are not seen.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn prefix(&self, prefix: &[u8]) -> StoreResult<KeyValueIter<K, V>>
+    pub fn prefix_scan(&self, prefix: &[u8], direction: Direction) -> StoreResult<KeyValueIter<K, V>>
     where
         V: Clone,
     {
-        let mut after = prefix.to_vec();
-        // The first key behind all that begin with it: the last byte that can be more is, and those behind it are not there.
-        while after.last() == Some(&u8::MAX) {
-            after.pop();
-        }
-        let to = match after.last_mut() {
-            Some(last) => {
-                *last += 1;
-                Bound::Excluded(after.as_slice())
-            }
-            None => Bound::Unbounded,
-        };
-        self.iter(Bound::Included(prefix), to, Direction::Forward)
+        self.iter(
+            Bound::Included(prefix),
+            as_slice(&after_prefix(prefix)),
+            direction,
+        )
+    }
+
+    /// About how many rows there are. Exact in memory; a store on disk guesses, but for what is not there yet. Looks at all
+    /// rows that were written since the last commit.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    pub fn approximate_num_entries(&self) -> StoreResult<u64> {
+        self.inner.borrow().cached.borrow().approximate_len()
     }
 
     /// The first row whose key bytes are `from` or come after them. For stores whose keys begin with what they are ordered by;

@@ -3,14 +3,15 @@
 //! The same cache as a key-value store's, with Kafka's row key: key ‖ session end ‖ session start.
 
 use std::cell::RefCell;
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use state_store::Direction;
-use state_store::key_schema::{SessionKey, session_bounds};
+use state_store::key_schema::{SessionKey, session_bounds, session_key_range_bounds};
 
 use super::cached::{Cached, CachedIter};
+use super::keys::{Keys, first_and_last_ms, key_bounds};
 use super::{StoreResult, ValueAndTimestamp};
 use crate::error::ProcessCause;
 use crate::serde::Serde;
@@ -20,12 +21,40 @@ use crate::serde::Serde;
 ///
 /// Rows older than the store's retention, counted from the latest session end written, are dropped in whole segments. A
 /// cheap handle: clones reach the same store. Keys are the same if their bytes are.
+///
+/// ```
+/// use streams_core::store::{Direction, SessionStoreBuilder};
+/// use streams_core::testing::MockProcessorContext;
+///
+/// let mut context = MockProcessorContext::<(), ()>::new();
+/// let visits = context.add_store(SessionStoreBuilder::<String, i64>::new("visits", 3_600_000))?;
+/// let [ada, bob] = ["ada", "bob"].map(str::to_owned);
+/// for (user, start_ms, end_ms) in [(&ada, 0, 10), (&ada, 40, 50), (&bob, 5, 45)] {
+///     visits.put(user, (start_ms, end_ms), Some(1), end_ms)?;
+/// }
+/// let found = |rows: streams_core::store::SessionIter<String, i64>| -> Vec<(String, i64)> {
+///     rows.map(|row| row.map(|session| (session.key, session.end_ms)).unwrap()).collect()
+/// };
+/// assert_eq!(found(visits.fetch(&ada, Direction::Backward)?), [(ada.clone(), 50), (ada.clone(), 10)]);
+/// let around_20 = visits.find_all_sessions(.., 20.., ..=20, Direction::Forward)?;
+/// assert_eq!(found(around_20), [(bob.clone(), 45)]);
+/// let ended_by_45 = visits.find_all_sessions(&ada..=&bob, ..=45, .., Direction::Forward)?;
+/// assert_eq!(found(ended_by_45), [(ada.clone(), 10), (bob, 45)]);
+/// assert_eq!(visits.remove(&ada, (0, 10), 60)?.unwrap().value, 1);
+/// assert_eq!(visits.fetch_session(&ada, 0, 10)?, None);
+/// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+/// ```
 pub struct SessionStore<K, V> {
     topic: Arc<str>,
     key_serde: Arc<dyn Serde<K>>,
     retention_ms: i64,
     inner: Rc<RefCell<Inner<V>>>,
 }
+
+/// The first and the last end, and the first and the last start.
+type Times = ((i64, i64), (i64, i64));
+
+const ALL_TIMES: (i64, i64) = (i64::MIN, i64::MAX);
 
 struct Inner<V> {
     cached: Rc<RefCell<Cached<V>>>,
@@ -67,7 +96,12 @@ impl<K, V> SessionStore<K, V> {
     ///
     /// # Errors
     /// If the key cannot be written, or the store not be read.
-    pub fn fetch(&self, key: &K, start_ms: i64, end_ms: i64) -> StoreResult<Option<ValueAndTimestamp<V>>>
+    pub fn fetch_session(
+        &self,
+        key: &K,
+        start_ms: i64,
+        end_ms: i64,
+    ) -> StoreResult<Option<ValueAndTimestamp<V>>>
     where
         V: Clone,
     {
@@ -77,7 +111,7 @@ impl<K, V> SessionStore<K, V> {
         self.fetch_closed(key, start_ms, end_ms)
     }
 
-    /// As [`fetch`](Self::fetch), and also if the session is older than the retention, as long as it is there.
+    /// As [`fetch_session`](Self::fetch_session), and also if the session is older than the retention, as long as it is there.
     ///
     /// # Errors
     /// If the key cannot be written, or the store not be read.
@@ -122,33 +156,78 @@ impl<K, V> SessionStore<K, V> {
         Ok(cached.set(slot, value, timestamp_ms))
     }
 
-    /// The sessions of `key` that end at `earliest_end_ms` or later and start at `latest_start_ms` or earlier, by their end.
-    /// A snapshot.
+    /// Deletes the session of `key` from `start_ms` to `end_ms`, at this event time. Returns what was there.
+    ///
+    /// # Errors
+    /// If the key cannot be written, or the store not be read.
+    pub fn remove(
+        &self,
+        key: &K,
+        session: (i64, i64),
+        timestamp_ms: i64,
+    ) -> StoreResult<Option<ValueAndTimestamp<V>>> {
+        self.put(key, session, None, timestamp_ms)
+    }
+
+    /// All sessions of `key`, by their end or backward: `find_sessions(key, .., .., direction)`.
+    ///
+    /// # Errors
+    /// If the key cannot be written, or the store not be read.
+    pub fn fetch(&self, key: &K, direction: Direction) -> StoreResult<SessionIter<K, V>>
+    where
+        V: Clone,
+    {
+        self.find_sessions(key, .., .., direction)
+    }
+
+    /// The sessions of `key` that end and that start at these times, by their end or backward (Kafka's `findSessions` and
+    /// `backwardFindSessions` of a key). Those that touch a time from `a` to `b` end in `a..` and start in `..=b`. A snapshot:
+    /// later writes are not seen.
     ///
     /// # Errors
     /// If the key cannot be written, or the store not be read.
     pub fn find_sessions(
         &self,
         key: &K,
-        earliest_end_ms: i64,
-        latest_start_ms: i64,
+        ends_ms: impl RangeBounds<i64>,
+        starts_ms: impl RangeBounds<i64>,
+        direction: Direction,
     ) -> StoreResult<SessionIter<K, V>>
     where
         V: Clone,
     {
-        let mut bytes = Vec::new();
-        self.write_key(key, &mut bytes)?;
-        let earliest_end_ms = earliest_end_ms.max(self.first_kept_ms());
-        let (first, last) = session_bounds(&bytes, earliest_end_ms);
-        self.iter(
-            Bound::Included(&first),
-            Bound::Included(&last),
-            Some(bytes),
-            latest_start_ms,
-        )
+        let ends_ms = self.kept_ms(&ends_ms);
+        let bytes = self.key_bytes(key)?;
+        let (first, last) = session_bounds(&bytes, ends_ms.0);
+        let rows = (Bound::Included(&*first), Bound::Included(&*last));
+        let times_ms = (ends_ms, first_and_last_ms(&starts_ms));
+        self.iter(rows, Keys::One(bytes), times_ms, direction)
     }
 
-    /// All rows in the order of key bytes, then session ends. A snapshot.
+    /// The sessions of a range of keys that end and that start at these times, or backward (Kafka's `findSessions` of two keys,
+    /// or of all that end from one time to another). They come in the order of their rows' bytes, which is by key, then end; only
+    /// of two keys whose bytes begin alike, so that one is the beginning of the other, sessions may be mixed. A snapshot: later
+    /// writes are not seen.
+    ///
+    /// # Errors
+    /// If a key cannot be written, or the store not be read.
+    pub fn find_all_sessions(
+        &self,
+        keys: impl RangeBounds<K>,
+        ends_ms: impl RangeBounds<i64>,
+        starts_ms: impl RangeBounds<i64>,
+        direction: Direction,
+    ) -> StoreResult<SessionIter<K, V>>
+    where
+        V: Clone,
+    {
+        let keys = Keys::Between(key_bounds(&keys, |key| self.key_bytes(key))?);
+        let times_ms = (self.kept_ms(&ends_ms), first_and_last_ms(&starts_ms));
+        self.iter_keys(keys, times_ms, direction)
+    }
+
+    /// All rows, those that are older than the retention included as long as they are there, by key bytes, then session ends.
+    /// A snapshot: later writes are not seen.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -156,28 +235,48 @@ impl<K, V> SessionStore<K, V> {
     where
         V: Clone,
     {
-        self.iter(Bound::Unbounded, Bound::Unbounded, None, i64::MAX)
+        let keys = Keys::Between((Bound::Unbounded, Bound::Unbounded));
+        self.iter_keys(keys, (ALL_TIMES, ALL_TIMES), Direction::Forward)
+    }
+
+    fn iter_keys(&self, keys: Keys, times_ms: Times, direction: Direction) -> StoreResult<SessionIter<K, V>>
+    where
+        V: Clone,
+    {
+        let (from_key, to_key) = keys.ends();
+        let ((_, latest_end_ms), _) = times_ms;
+        let last = to_key.map(|to_key| session_key_range_bounds(from_key, to_key, latest_end_ms).1);
+        let from_key = from_key.to_vec();
+        let last = last.as_deref().map_or(Bound::Unbounded, Bound::Included);
+        self.iter((Bound::Included(&*from_key), last), keys, times_ms, direction)
     }
 
     fn iter(
         &self,
-        from: Bound<&[u8]>,
-        to: Bound<&[u8]>,
-        key: Option<Vec<u8>>,
-        latest_start_ms: i64,
+        (from, to): (Bound<&[u8]>, Bound<&[u8]>),
+        keys: Keys,
+        (ends_ms, starts_ms): Times,
+        direction: Direction,
     ) -> StoreResult<SessionIter<K, V>>
     where
         V: Clone,
     {
         let inner = self.inner.borrow();
-        let rows = inner.cached.borrow().range(from, to, Direction::Forward)?;
+        let cached = inner.cached.borrow();
         Ok(SessionIter {
-            rows,
+            rows: cached.range_during(from, to, ends_ms.0..=ends_ms.1, direction)?,
             topic: Arc::clone(&self.topic),
             key_serde: Arc::clone(&self.key_serde),
-            key,
-            latest_start_ms,
+            keys,
+            ends_ms,
+            starts_ms,
         })
+    }
+
+    /// The first and the last of these ends, as far as rows are kept.
+    fn kept_ms(&self, ends_ms: &impl RangeBounds<i64>) -> (i64, i64) {
+        let (from_ms, to_ms) = first_and_last_ms(ends_ms);
+        (from_ms.max(self.first_kept_ms()), to_ms)
     }
 
     /// Sessions that ended before this time are not found any more.
@@ -242,9 +341,9 @@ pub struct SessionIter<K, V> {
     rows: CachedIter<V>,
     topic: Arc<str>,
     key_serde: Arc<dyn Serde<K>>,
-    /// Only this key: a key that begins with it lies in the same range.
-    key: Option<Vec<u8>>,
-    latest_start_ms: i64,
+    keys: Keys,
+    ends_ms: (i64, i64),
+    starts_ms: (i64, i64),
 }
 
 impl<K, V> Iterator for SessionIter<K, V> {
@@ -262,8 +361,9 @@ impl<K, V> Iterator for SessionIter<K, V> {
                     length: row_key.len(),
                 }));
             };
-            let other_key = self.key.as_ref().is_some_and(|key| key != session.key);
-            if other_key || session.start_ms > self.latest_start_ms {
+            let within = |(first_ms, last_ms), time_ms| first_ms <= time_ms && time_ms <= last_ms;
+            let at_times = within(self.ends_ms, session.end_ms) && within(self.starts_ms, session.start_ms);
+            if !at_times || !self.keys.contain(session.key) {
                 continue;
             }
             let key = self.key_serde.deserialize(&self.topic, session.key);

@@ -38,6 +38,22 @@ pub enum Validity {
 /// The latest value of a key is kept for ever. What held before is kept as long as the history retention, counted from the
 /// largest time written; a value that is older than that is not put any more. Versions that nobody can ask for are dropped when
 /// their key is written again. A cheap handle: clones reach the same store.
+///
+/// ```
+/// use streams_core::store::{Validity, VersionedKeyValueStoreBuilder};
+/// use streams_core::testing::MockProcessorContext;
+///
+/// let mut context = MockProcessorContext::<(), ()>::new();
+/// let prices = context.add_store(VersionedKeyValueStoreBuilder::<String, i64>::new("prices", 60_000))?;
+/// let tea = "tea".to_string();
+/// assert_eq!(prices.put(&tea, Some(3), 10)?, Validity::Latest);
+/// assert_eq!(prices.put(&tea, Some(4), 30)?, Validity::Latest);
+/// let before = prices.delete(&tea, 20)?.unwrap();
+/// assert_eq!((before.value, before.timestamp_ms), (3, 10));
+/// let price = |at_ms| prices.get_as_of(&tea, at_ms).unwrap().map(|row| row.value);
+/// assert_eq!([5, 15, 25, 35].map(price), [None, Some(3), None, Some(4)]);
+/// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+/// ```
 pub struct VersionedKeyValueStore<K, V> {
     topic: Arc<str>,
     key_serde: Arc<dyn Serde<K>>,
@@ -137,6 +153,19 @@ impl<K, V: Clone> VersionedKeyValueStore<K, V> {
         Ok(match self.next_after(key, from_ms)? {
             Some(until_ms) => Validity::Until(until_ms),
             None => Validity::Latest,
+        })
+    }
+
+    /// Says that `key` had no value from `at_ms` on. Returns the value that it had then, and from when on it held; `None` too if
+    /// that is older than the history that is kept, and then nothing is deleted.
+    ///
+    /// # Errors
+    /// If the key cannot be written, or the store not be read.
+    pub fn delete(&self, key: &K, at_ms: i64) -> StoreResult<Option<ValueAndTimestamp<V>>> {
+        let before = self.get_as_of(key, at_ms)?;
+        Ok(match self.put(key, None, at_ms)? {
+            Validity::NotPut => None,
+            Validity::Latest | Validity::Until(_) => before,
         })
     }
 

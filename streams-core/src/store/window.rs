@@ -3,14 +3,15 @@
 //! The same cache as a key-value store's, with Kafka's row key: key ‖ window start ‖ sequence.
 
 use std::cell::RefCell;
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use state_store::Direction;
-use state_store::key_schema::{WindowKey, window_bounds};
+use state_store::key_schema::{WindowKey, window_bounds, window_key_range_bounds};
 
 use super::cached::{Cached, CachedIter, Slot};
+use super::keys::{Keys, first_and_last_ms, key_bounds};
 use super::{StoreResult, ValueAndTimestamp};
 use crate::error::ProcessCause;
 use crate::serde::Serde;
@@ -19,6 +20,28 @@ use crate::serde::Serde;
 ///
 /// Rows older than the store's retention, counted from the largest window start written, are not found any more, and
 /// dropped in whole segments. A cheap handle: clones reach the same store. Keys are the same if their bytes are.
+///
+/// ```
+/// use streams_core::store::{Direction, WindowStoreBuilder};
+/// use streams_core::testing::MockProcessorContext;
+///
+/// let mut context = MockProcessorContext::<(), ()>::new();
+/// let clicks = context.add_store(WindowStoreBuilder::<String, i64>::new("clicks", 3_600_000))?;
+/// let [ada, bob] = ["ada", "bob"].map(str::to_owned);
+/// for (user, start_ms) in [(&ada, 0), (&ada, 60_000), (&bob, 60_000), (&ada, 120_000)] {
+///     clicks.put(user, start_ms, Some(1), start_ms)?;
+/// }
+/// let windows = |rows: streams_core::store::WindowIter<String, i64>| -> Vec<(String, i64)> {
+///     rows.map(|row| row.map(|(user, start_ms, _)| (user, start_ms)).unwrap()).collect()
+/// };
+/// let of_ada = clicks.fetch_range(&ada, 0..=60_000, Direction::Backward)?;
+/// assert_eq!(windows(of_ada), [(ada.clone(), 60_000), (ada.clone(), 0)]);
+/// let at_one = clicks.fetch_all(.., 60_000..120_000, Direction::Forward)?;
+/// assert_eq!(windows(at_one), [(ada.clone(), 60_000), (bob.clone(), 60_000)]);
+/// let from_bob = clicks.fetch_all(&bob.., .., Direction::Forward)?;
+/// assert_eq!(windows(from_bob), [(bob, 60_000)]);
+/// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+/// ```
 ///
 /// A store that [retains duplicates](super::WindowStoreBuilder::retain_duplicates) keeps every value that is put, numbered;
 /// only ranges can be read from it.
@@ -182,28 +205,58 @@ impl<K, V> WindowStore<K, V> {
         })
     }
 
-    /// The windows of `key` that start from `from_ms` to `to_ms`, both included, in time order. A snapshot.
+    /// The windows of `key` that start at these times, in the order of time or backward (Kafka's `fetch` and `backwardFetch` of a
+    /// key and times). A snapshot: later writes are not seen.
     ///
     /// # Errors
     /// If the key cannot be written, or the store not be read.
-    pub fn fetch_range(&self, key: &K, from_ms: i64, to_ms: i64) -> StoreResult<WindowIter<K, V>>
+    pub fn fetch_range(
+        &self,
+        key: &K,
+        starts_ms: impl RangeBounds<i64>,
+        direction: Direction,
+    ) -> StoreResult<WindowIter<K, V>>
     where
         V: Clone,
     {
-        let from_ms = from_ms.max(self.first_kept_ms()).max(0);
-        let mut bytes = Vec::new();
-        self.write_key(key, &mut bytes)?;
+        let (from_ms, to_ms) = self.kept_ms(&starts_ms);
+        let bytes = self.key_bytes(key)?;
         let (first, last) = window_bounds(&bytes, from_ms, to_ms);
+        let rows = (Bound::Included(&*first), Bound::Included(&*last));
+        self.iter(rows, Keys::One(bytes), (from_ms, to_ms), direction)
+    }
+
+    /// The windows of a range of keys that start at these times, or backward (Kafka's `fetch` of two keys, `fetchAll`,
+    /// `backwardFetchAll` and `backwardAll`). They come in the order of their rows' bytes, which is by key, then time; only of two
+    /// keys whose bytes begin alike, so that one is the beginning of the other, windows may be mixed. A snapshot: later writes
+    /// are not seen.
+    ///
+    /// # Errors
+    /// If a key cannot be written, or the store not be read.
+    pub fn fetch_all(
+        &self,
+        keys: impl RangeBounds<K>,
+        starts_ms: impl RangeBounds<i64>,
+        direction: Direction,
+    ) -> StoreResult<WindowIter<K, V>>
+    where
+        V: Clone,
+    {
+        let (from_ms, to_ms) = self.kept_ms(&starts_ms);
+        let keys = Keys::Between(key_bounds(&keys, |key| self.key_bytes(key))?);
+        let (from_key, to_key) = keys.ends();
+        let last = to_key.map(|to_key| window_key_range_bounds(from_key, to_key, to_ms).1);
+        let from_key = from_key.to_vec();
+        let last = last.as_deref().map_or(Bound::Unbounded, Bound::Included);
         self.iter(
-            Bound::Included(&first),
-            Bound::Included(&last),
-            Some(bytes),
-            from_ms,
-            to_ms,
+            (Bound::Included(&*from_key), last),
+            keys,
+            (from_ms, to_ms),
+            direction,
         )
     }
 
-    /// All rows in the order of key bytes, then time. A snapshot.
+    /// All rows: `fetch_all(.., .., Direction::Forward)`.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -211,33 +264,32 @@ impl<K, V> WindowStore<K, V> {
     where
         V: Clone,
     {
-        let from_ms = self.first_kept_ms();
-        self.iter(Bound::Unbounded, Bound::Unbounded, None, from_ms, i64::MAX)
+        self.fetch_all(.., .., Direction::Forward)
+    }
+
+    /// The first and the last of these times, as far as rows are kept.
+    fn kept_ms(&self, starts_ms: &impl RangeBounds<i64>) -> (i64, i64) {
+        let (from_ms, to_ms) = first_and_last_ms(starts_ms);
+        (from_ms.max(self.first_kept_ms()).max(0), to_ms)
     }
 
     fn iter(
         &self,
-        from: Bound<&[u8]>,
-        to: Bound<&[u8]>,
-        key: Option<Vec<u8>>,
-        from_ms: i64,
-        to_ms: i64,
+        (from, to): (Bound<&[u8]>, Bound<&[u8]>),
+        keys: Keys,
+        (from_ms, to_ms): (i64, i64),
+        direction: Direction,
     ) -> StoreResult<WindowIter<K, V>>
     where
         V: Clone,
     {
-        let rows = self
-            .inner
-            .borrow()
-            .cached
-            .borrow()
-            .range(from, to, Direction::Forward)?;
-        let (topic, key_serde) = (Arc::clone(&self.topic), Arc::clone(&self.key_serde));
+        let inner = self.inner.borrow();
+        let cached = inner.cached.borrow();
         Ok(WindowIter {
-            rows,
-            topic,
-            key_serde,
-            key,
+            rows: cached.range_during(from, to, from_ms..=to_ms, direction)?,
+            topic: Arc::clone(&self.topic),
+            key_serde: Arc::clone(&self.key_serde),
+            keys,
             from_ms,
             to_ms,
         })
@@ -288,8 +340,7 @@ pub struct WindowIter<K, V> {
     rows: CachedIter<V>,
     topic: Arc<str>,
     key_serde: Arc<dyn Serde<K>>,
-    /// Only this key: a key that begins with it lies in the same range.
-    key: Option<Vec<u8>>,
+    keys: Keys,
     from_ms: i64,
     to_ms: i64,
 }
@@ -309,8 +360,7 @@ impl<K, V> Iterator for WindowIter<K, V> {
                     length: row_key.len(),
                 }));
             };
-            let other_key = self.key.as_ref().is_some_and(|key| key != row.key);
-            if other_key || row.start_ms < self.from_ms || row.start_ms > self.to_ms {
+            if !self.keys.contain(row.key) || row.start_ms < self.from_ms || row.start_ms > self.to_ms {
                 continue;
             }
             let key = self

@@ -4,13 +4,14 @@
 //! sub-topology and partition, as in a running application.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use state_store::{MemoryEngine, StoreEngine, StoreIdentity};
 
 use super::producer::CapturingProducer;
-use super::{APPLICATION_ID, TestDriverOptions, WrittenRecord};
+use super::{TestDriverOptions, WrittenRecord};
 use crate::assignment::TaskId;
 use crate::error::{Result, StreamsError};
 use crate::global::{GlobalState, GlobalStores};
@@ -37,7 +38,7 @@ pub(super) struct Driven {
     readers: BTreeMap<TopicPartition, usize>,
     /// Next offset of each partition that was read.
     offsets: BTreeMap<TopicPartition, i64>,
-    now_ms: i64,
+    pub(super) now_ms: i64,
 }
 
 /// A task to be: its id, what it runs, and what it reads.
@@ -45,13 +46,19 @@ type Plan = (TaskId, Subtopology, Vec<TopicPartition>);
 
 impl Driven {
     pub(super) fn new(topology: &Topology, options: TestDriverOptions) -> Result<Self> {
-        let TestDriverOptions { errors, partitions } = options;
+        let TestDriverOptions {
+            application_id,
+            wall_clock_ms,
+            state_dir,
+            errors,
+            partitions,
+        } = options;
         let (plans, partitions) = match partitions.is_empty() {
-            true => (vec![whole(topology)], partitions),
-            false => laid_out(topology, partitions)?,
+            true => (vec![whole(topology, &application_id)], partitions),
+            false => laid_out(topology, &application_id, partitions)?,
         };
         let mut open_global = |spec: &GlobalStoreSpec| {
-            let identity = StoreIdentity::new(APPLICATION_ID, "global", &spec.name);
+            let identity = StoreIdentity::new(&*application_id, "global", &spec.name);
             let spec = state_store::StoreSpec::new(identity, state_store::Layout::Plain);
             Ok(MemoryEngine.open(&spec, None)?)
         };
@@ -72,25 +79,30 @@ impl Driven {
             producer: CapturingProducer::new(partitions, inputs),
             readers: BTreeMap::new(),
             offsets: BTreeMap::new(),
-            now_ms: 0,
+            now_ms: wall_clock_ms,
+        };
+        let home = Home {
+            application_id: &application_id,
+            state_dir,
+            globals: &global_stores,
         };
         for (id, part, inputs) in plans {
             let index = driven.tasks.len();
             driven
                 .readers
                 .extend(inputs.iter().map(|partition| (partition.clone(), index)));
-            let (live, handles) = make_live(topology, id, &part, &global_stores, &mut driven.producer)?;
+            let (live, handles) = home.make_live(topology, id, &part, &mut driven.producer)?;
             let inputs = inputs
                 .into_iter()
                 .map(|partition| (partition, StartPosition::at(0)));
             let mut task = StreamTask::new(
                 id,
-                Arc::from(APPLICATION_ID),
+                Arc::clone(&application_id),
                 live,
                 inputs.collect(),
                 errors.clone(),
             );
-            task.set_wall_clock_ms(0);
+            task.set_wall_clock_ms(wall_clock_ms);
             task.punctuate(PunctuationType::WallClockTime, &mut driven.producer)?;
             driven.tasks.push(DrivenTask { task, handles });
         }
@@ -188,13 +200,13 @@ fn commit(task: &mut StreamTask, producer: &mut CapturingProducer) -> Result<()>
 }
 
 /// One task for all of the topology.
-fn whole(topology: &Topology) -> Plan {
+fn whole(topology: &Topology, application_id: &str) -> Plan {
     let id = TaskId {
         subtopology: 0,
         partition: 0,
     };
     let part = Subtopology::whole(topology);
-    let topics = part.sources.iter().map(|topic| topic.resolve(APPLICATION_ID));
+    let topics = part.sources.iter().map(|topic| topic.resolve(application_id));
     let inputs = topics.map(|topic| TopicPartition::new(topic, 0)).collect();
     (id, part, inputs)
 }
@@ -202,12 +214,13 @@ fn whole(topology: &Topology) -> Plan {
 /// The tasks of a running application, and the partition counts of all of its topics.
 fn laid_out(
     topology: &Topology,
+    application_id: &str,
     mut partitions: BTreeMap<String, u32>,
 ) -> Result<(Vec<Plan>, BTreeMap<String, u32>)> {
     for topic in topology.source_topics() {
         partitions.entry(topic).or_insert(1);
     }
-    let layout = topology.layout(APPLICATION_ID, &partitions)?;
+    let layout = topology.layout(application_id, &partitions)?;
     let internal = layout.internal_topics.into_iter();
     partitions.extend(internal.map(|topic| (topic.name, topic.partitions)));
     let plan = |(id, inputs): (&TaskId, &Vec<TopicPartition>)| {
@@ -217,31 +230,42 @@ fn laid_out(
     Ok((layout.assignor.tasks().iter().map(plan).collect(), partitions))
 }
 
+/// What all tasks of a driver have in common.
+struct Home<'a> {
+    application_id: &'a str,
+    state_dir: Option<PathBuf>,
+    globals: &'a GlobalStores,
+}
+
 type Live = (crate::topology::LiveTopology, BTreeMap<String, ErasedHandle>);
 
-fn make_live(
-    topology: &Topology,
-    id: TaskId,
-    part: &Subtopology,
-    globals: &GlobalStores,
-    producer: &mut CapturingProducer,
-) -> Result<Live> {
-    let mut open = |spec: &StoreSpec| {
-        let identity = StoreIdentity::new(APPLICATION_ID, id.to_string(), &spec.name);
-        let spec = state_store::StoreSpec::new(identity, spec.layout);
-        Ok(MemoryEngine.open(&spec, None)?)
-    };
-    let mut place = StorePlace {
-        application_id: APPLICATION_ID,
-        partition: id.partition,
-        cache_bytes: usize::MAX,
-        logs_every_put: true,
-        globals,
-        open: &mut open,
-    };
-    let mut live = wire(topology, part, &mut place, producer)?;
-    let handles = std::mem::take(&mut live.handles);
-    Ok((live, handles))
+impl Home<'_> {
+    fn make_live(
+        &self,
+        topology: &Topology,
+        id: TaskId,
+        part: &Subtopology,
+        producer: &mut CapturingProducer,
+    ) -> Result<Live> {
+        let mut open = |spec: &StoreSpec| {
+            let identity = StoreIdentity::new(self.application_id, id.to_string(), &spec.name);
+            let spec = state_store::StoreSpec::new(identity, spec.layout);
+            Ok(MemoryEngine.open(&spec, None)?)
+        };
+        let state_dir = self.state_dir.as_ref();
+        let mut place = StorePlace {
+            application_id: self.application_id,
+            task_id: id,
+            state_dir: state_dir.map(|path| path.join(self.application_id).join(id.to_string())),
+            cache_bytes: usize::MAX,
+            logs_every_put: true,
+            globals: self.globals,
+            open: &mut open,
+        };
+        let mut live = wire(topology, part, &mut place, producer)?;
+        let handles = std::mem::take(&mut live.handles);
+        Ok((live, handles))
+    }
 }
 
 impl WrittenRecord {

@@ -7,16 +7,18 @@
 use std::any::{Any, type_name};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{NodeKind, SourceNode, Subtopology, TopicName, Topology};
+use crate::assignment::TaskId;
+use crate::context::made_state_dir;
 use crate::edge::{AtCommit, Edge, Process, Shared, share};
 use crate::error::{Result, StreamsError};
 use crate::global::GlobalStores;
 use crate::log::{Producer, TopicHandle};
-use crate::processor::{Punctuate, PunctuationType};
+use crate::processor::{Punctuate, Scheduler};
 use crate::store::{
     Changelog, GlobalKeyValueStore, KeyValueStore, OpenStore, OpenedStore, SessionStore, StoreSpec,
     TaskStore, TimeOrderedBuffer, VersionedKeyValueStore, WindowStore,
@@ -103,15 +105,19 @@ pub(crate) fn processor<KI: 'static, VI: 'static, KO: 'static, VO: 'static>(
 
 /// What a node can take while it is made live: stores, topics, schedules.
 pub struct Wiring<'a> {
-    node: &'a str,
-    application_id: &'a str,
-    stores: &'a BTreeMap<String, ErasedHandle>,
-    allowed: &'a [String],
-    globals: &'a BTreeMap<String, ErasedHandle>,
-    shared: &'a mut BTreeMap<String, ErasedHandle>,
-    producer: &'a mut dyn Producer,
-    punctuations: &'a mut Vec<LivePunctuation>,
-    at_commit: &'a mut Vec<Rc<RefCell<dyn AtCommit>>>,
+    pub(crate) node: &'a str,
+    /// Names of what comes after it, in the order it was added.
+    pub(crate) children: &'a [String],
+    pub(crate) application_id: &'a str,
+    pub(crate) task_id: TaskId,
+    pub(crate) state_dir: Option<&'a Path>,
+    pub(crate) stores: &'a BTreeMap<String, ErasedHandle>,
+    pub(crate) allowed: &'a [String],
+    pub(crate) globals: &'a BTreeMap<String, ErasedHandle>,
+    pub(crate) shared: &'a mut BTreeMap<String, ErasedHandle>,
+    pub(crate) producer: &'a mut dyn Producer,
+    pub(crate) punctuations: &'a mut Vec<LivePunctuation>,
+    pub(crate) at_commit: &'a mut Vec<Rc<RefCell<dyn AtCommit>>>,
 }
 
 impl Wiring<'_> {
@@ -125,6 +131,18 @@ impl Wiring<'_> {
     #[must_use]
     pub fn application_id(&self) -> &str {
         self.application_id
+    }
+
+    pub(crate) fn task_id(&self) -> TaskId {
+        self.task_id
+    }
+
+    pub(crate) fn state_dir(&self) -> Result<&Path> {
+        made_state_dir(self.state_dir)
+    }
+
+    pub(crate) fn child_names(&self) -> &[String] {
+        self.children
     }
 
     /// A key-value store that is connected to this node.
@@ -218,20 +236,9 @@ impl Wiring<'_> {
         Box::new(Shared(node))
     }
 
-    pub(crate) fn schedule(
-        &mut self,
-        every: Duration,
-        kind: PunctuationType,
-        index: usize,
-        node: Rc<RefCell<dyn Punctuate>>,
-    ) {
-        self.punctuations.push(LivePunctuation {
-            every,
-            kind,
-            index,
-            node,
-            next_ms: None,
-        });
+    /// Has the task enter a node when one of these schedules is due.
+    pub(crate) fn punctuated(&mut self, scheduler: Scheduler, node: Rc<RefCell<dyn Punctuate>>) {
+        self.punctuations.push(LivePunctuation { scheduler, node });
     }
 
     fn store<T: Clone + 'static>(&self, name: &str) -> Result<T> {
@@ -262,15 +269,10 @@ impl std::fmt::Debug for Wiring<'_> {
     }
 }
 
-/// A schedule of a live node.
+/// A live node that has schedules.
 pub(crate) struct LivePunctuation {
-    pub(crate) every: Duration,
-    pub(crate) kind: PunctuationType,
-    /// Which of its node's schedules it is.
-    pub(crate) index: usize,
+    pub(crate) scheduler: Scheduler,
     pub(crate) node: Rc<RefCell<dyn Punctuate>>,
-    /// When it is due; set when it is first looked at.
-    pub(crate) next_ms: Option<i64>,
 }
 
 /// One task's part of the topology, alive.
@@ -281,6 +283,8 @@ pub(crate) struct LiveTopology {
     pub(crate) punctuations: Vec<LivePunctuation>,
     /// Nodes that are entered before a commit, upstream first.
     pub(crate) at_commit: Vec<Rc<RefCell<dyn AtCommit>>>,
+    /// The task's directory, which need not be there.
+    pub(crate) state_dir: Option<PathBuf>,
     /// Typed handles by store name, for whoever looks in from outside.
     pub(crate) handles: BTreeMap<String, ErasedHandle>,
 }
@@ -288,7 +292,9 @@ pub(crate) struct LiveTopology {
 /// Where a task's stores live and what they may use.
 pub(crate) struct StorePlace<'a> {
     pub(crate) application_id: &'a str,
-    pub(crate) partition: i32,
+    pub(crate) task_id: TaskId,
+    /// The task's directory, if there may be one.
+    pub(crate) state_dir: Option<PathBuf>,
     pub(crate) cache_bytes: usize,
     /// Each put is a changelog record, as in Kafka Streams without caching; otherwise the last one of a key and commit is.
     pub(crate) logs_every_put: bool,
@@ -326,9 +332,17 @@ pub(crate) fn wire(
                     .expect("one edge was made for every parent")
             })
             .collect();
+        let names = node
+            .children
+            .iter()
+            .map(|child| graph.nodes[child.0].name.clone());
+        let names: Vec<String> = names.collect();
         let mut wiring = Wiring {
             node: &node.name,
+            children: &names,
             application_id: place.application_id,
+            task_id: place.task_id,
+            state_dir: place.state_dir.as_deref(),
             stores: &handles,
             allowed: &node.stores,
             globals: &globals,
@@ -359,6 +373,7 @@ pub(crate) fn wire(
         punctuations,
         // Nodes were made from the sinks upward.
         at_commit: at_commit.into_iter().rev().collect(),
+        state_dir: place.state_dir.clone(),
         handles,
     })
 }
@@ -396,7 +411,7 @@ fn open_stores(
             Some(Changelog {
                 topic: Arc::clone(&topic),
                 handle,
-                partition: place.partition,
+                partition: place.task_id.partition,
                 is_source: spec.source_topic.is_some(),
             })
         } else {

@@ -17,7 +17,7 @@ use streams_core::edge::{Edge, Process};
 use streams_core::error::{ProcessCause, ProcessResult};
 use streams_core::metrics::DropReason;
 use streams_core::serde::{Serde, SerdeError};
-use streams_core::store::{KeyValueStore, StoreResult};
+use streams_core::store::{Direction, KeyValueStore, StoreResult};
 use streams_core::{Headers, Record, TaskContext};
 
 use super::place;
@@ -287,7 +287,7 @@ impl<K: Clone, F: Clone, W> ForeignTableJoin<K, F, W> {
             .keys
             .prefix(&self.topic, foreign_key)
             .map_err(|error| failed(&self.topic, error))?;
-        let rows = self.store.prefix(&prefix)?;
+        let rows = self.store.prefix_scan(&prefix, Direction::Forward)?;
         rows.map(|row| row.map(|(_, row)| row.value)).collect()
     }
 }

@@ -10,7 +10,7 @@ use streams_core::edge::{Edge, Process};
 use streams_core::error::{ProcessError, ProcessResult};
 use streams_core::metrics::DropReason;
 use streams_core::serde::Serde;
-use streams_core::store::WindowStore;
+use streams_core::store::{Direction, WindowStore};
 use streams_core::{Record, TaskContext};
 
 use super::place;
@@ -86,7 +86,9 @@ where
     ) -> Result<Vec<(K, i64, V)>, Box<ProcessError>> {
         let from_ms = record.timestamp_ms.saturating_sub(before_ms).max(0);
         let to_ms = record.timestamp_ms.saturating_add(after_ms).max(0);
-        let rows = self.store.fetch_range(&record.key, from_ms, to_ms);
+        let rows = self
+            .store
+            .fetch_range(&record.key, from_ms..=to_ms, Direction::Forward);
         let rows = rows.and_then(|rows| {
             rows.map(|row| row.map(|(key, at_ms, row)| (key, at_ms, row.value)))
                 .collect()

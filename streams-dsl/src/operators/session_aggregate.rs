@@ -10,7 +10,7 @@ use streams_core::edge::{Edge, Process};
 use streams_core::error::ProcessResult;
 use streams_core::metrics::DropReason;
 use streams_core::serde::Serde;
-use streams_core::store::{Session, SessionStore};
+use streams_core::store::{Direction, Session, SessionStore};
 use streams_core::{Headers, Record, TaskContext};
 
 use super::final_results::FinalResults;
@@ -115,7 +115,10 @@ impl<K: Clone, A: Clone, S> SessionAggregate<K, A, S> {
             timestamp_ms.saturating_sub(gap_ms),
             timestamp_ms.saturating_add(gap_ms),
         );
-        let found = self.store.find_sessions(&key, earliest_end_ms, latest_start_ms);
+        let (ends_ms, starts_ms) = (earliest_end_ms.., ..=latest_start_ms);
+        let found = self
+            .store
+            .find_sessions(&key, ends_ms, starts_ms, Direction::Forward);
         let found: Result<Vec<Session<K, A>>, _> = found.and_then(Iterator::collect);
         let joined = found.map_err(|cause| place(cause, &self.node, task))?;
         let mut window = Window {

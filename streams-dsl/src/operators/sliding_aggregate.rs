@@ -13,7 +13,7 @@ use streams_core::edge::{Edge, Process};
 use streams_core::error::ProcessResult;
 use streams_core::metrics::DropReason;
 use streams_core::serde::Serde;
-use streams_core::store::ValueAndTimestamp;
+use streams_core::store::{Direction, ValueAndTimestamp};
 use streams_core::{Record, TaskContext};
 
 use super::aggregate::Step;
@@ -89,7 +89,8 @@ impl<K: Clone, V: Clone, A: Clone, S: Step<K, V, A>> SlidingAggregate<K, V, A, S
         task: &TaskContext<'_>,
     ) -> Result<Vec<Found<A>>, Box<streams_core::error::ProcessError>> {
         let to_ms = record.timestamp_ms.saturating_add(1);
-        let rows = self.rows.store.fetch_range(&record.key, from_ms.max(0), to_ms);
+        let store = &self.rows.store;
+        let rows = store.fetch_range(&record.key, from_ms..=to_ms, Direction::Forward);
         let rows = rows.and_then(|rows| {
             rows.map(|row| row.map(|(_, start_ms, row)| (start_ms, row)))
                 .collect()

@@ -15,7 +15,7 @@ use streams_core::edge::{Edge, Process};
 use streams_core::error::ProcessResult;
 use streams_core::metrics::DropReason;
 use streams_core::serde::Serde;
-use streams_core::store::{KeyValueStore, StoreResult, WindowStore};
+use streams_core::store::{Direction, KeyValueStore, StoreResult, WindowStore};
 use streams_core::{Record, TaskContext};
 
 use super::place;
@@ -169,7 +169,9 @@ where
         to_ms: i64,
         task: &mut TaskContext<'_>,
     ) -> Result<bool, Box<streams_core::error::ProcessError>> {
-        let matches = self.other.fetch_range(&record.key, from_ms, to_ms);
+        let matches = self
+            .other
+            .fetch_range(&record.key, from_ms..=to_ms, Direction::Forward);
         let mut found = false;
         for row in matches.map_err(|cause| place(cause, &self.node, task))? {
             let (_, other_ms, other) = row.map_err(|cause| place(cause, &self.node, task))?;
