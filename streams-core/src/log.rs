@@ -173,7 +173,7 @@ pub trait Admin: Send + Debug {
     /// [`LogError::TopicExists`], or if the name, the count or a config is not valid.
     fn create_topic(&mut self, topic: &NewTopic) -> LogResult<()>;
 
-    /// First offset, or the offset after the last one a consumer of that isolation may read.
+    /// First offset, the offset after the last one a consumer of that isolation may read, or the first from a time on.
     ///
     /// # Errors
     /// [`LogError::UnknownTopic`].
@@ -413,6 +413,8 @@ pub enum OffsetSpec {
     Earliest,
     /// The one after the last that a consumer of the given isolation may read.
     Latest,
+    /// The first record's whose timestamp, in milliseconds since the Unix epoch, is at least this; as `Latest` if there is none.
+    AtTimestamp(i64),
 }
 
 /// What a consumer may see of transactions.

@@ -11,6 +11,7 @@
 mod config;
 mod global_thread;
 mod internal_topics;
+mod start_positions;
 mod state_directory;
 mod tasks;
 mod thread;

@@ -153,6 +153,13 @@ impl StreamTask {
         }
     }
 
+    /// Goes on elsewhere on a partition, if it is one of the task's: the records at its position are gone.
+    pub(crate) fn reset(&mut self, partition: &TopicPartition, offset: i64) {
+        if let Some(queue) = self.queues.iter_mut().find(|queue| queue.partition == *partition) {
+            queue.reset_to(offset);
+        }
+    }
+
     pub(crate) fn set_wall_clock_ms(&mut self, now_ms: i64) {
         self.state.wall_clock_ms = now_ms;
     }

@@ -7,6 +7,7 @@
 
 mod describe;
 mod graph;
+mod offset_reset;
 mod picture;
 mod sink;
 mod source;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 pub(crate) use graph::{Graph, NodeKind, NodeSpec, RepartitionTopic};
 pub use graph::{NodeId, TopicName};
+pub use offset_reset::AutoOffsetReset;
 use sink::Destination;
 pub use sink::{Partitioner, SinkOptions, TopicNameExtractor};
 pub(crate) use source::{RawInput, SourceNode};
@@ -113,6 +115,7 @@ impl TopologyBuilder {
     ) -> Node<K, V> {
         let kind = NodeKind::Source {
             topics: topics.into_iter().collect(),
+            reset: options.auto_offset_reset,
             build: source::builder(options),
         };
         self.add_node(name.into(), kind, &[], &[])
@@ -473,6 +476,18 @@ impl Topology {
 
     pub(crate) fn graph(&self) -> &Graph {
         &self.inner.graph
+    }
+
+    /// What the source says that reads this topic of the log; `None` if it is one of the application's own.
+    pub(crate) fn offset_reset(&self, topic: &str, default: AutoOffsetReset) -> Option<AutoOffsetReset> {
+        let mut nodes = self.graph().nodes.iter();
+        nodes.find_map(|node| match &node.kind {
+            NodeKind::Source { topics, reset, .. } => {
+                let reads = |of: &TopicName| matches!(of, TopicName::External(name) if **name == *topic);
+                topics.iter().any(reads).then(|| reset.unwrap_or(default))
+            }
+            _ => None,
+        })
     }
 
     pub(crate) fn stores(&self) -> BTreeMap<&str, &StoreSpec> {

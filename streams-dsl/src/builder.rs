@@ -113,6 +113,7 @@ impl StreamsBuilder {
         let value_serde = consumed.value_serde.resolve(None);
         let mut options = SourceOptions::new(Arc::clone(&key_serde), Arc::clone(&value_serde));
         options.timestamp_extractor = consumed.timestamp_extractor;
+        options.auto_offset_reset = consumed.auto_offset_reset;
         let names: Vec<TopicName> = topics
             .iter()
             .map(|topic| TopicName::external(topic.as_str()))
@@ -127,6 +128,7 @@ impl StreamsBuilder {
         let mut node = PlanNode::new(name, Vec::new(), lower);
         node.kind = Kind::Source {
             topics,
+            reset: consumed.auto_offset_reset,
             types: (TypeId::of::<(K, V)>(), type_name::<(K, V)>()),
         };
         node.key = KeyEffect::Settles;
@@ -214,6 +216,7 @@ impl StreamsBuilder {
             Arc::new(NullableSerde::new(Arc::clone(&value_serde))),
         );
         options.timestamp_extractor = consumed.timestamp_extractor.map(of_values);
+        options.auto_offset_reset = consumed.auto_offset_reset;
         let lower = lower_table(
             TopicName::external(topic),
             options,

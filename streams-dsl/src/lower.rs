@@ -10,7 +10,7 @@ use std::sync::Arc;
 use streams_core::edge::Edge;
 use streams_core::error::{Result, StreamsError};
 use streams_core::serde::Serde;
-use streams_core::topology::{Node, NodeId, TopicName, Topology, TopologyBuilder, Wiring};
+use streams_core::topology::{AutoOffsetReset, Node, NodeId, TopicName, Topology, TopologyBuilder, Wiring};
 
 use crate::Change;
 use crate::operators::update_cache::cached;
@@ -160,7 +160,7 @@ fn merge_sources(plan: &mut Plan) {
     let mut merged = BTreeMap::new();
     let mut problems = Vec::new();
     for (index, node) in plan.nodes.iter().enumerate() {
-        let Kind::Source { topics, types } = &node.kind else {
+        let Kind::Source { topics, types, reset } = &node.kind else {
             continue;
         };
         let topics: BTreeSet<&str> = topics.iter().map(String::as_str).collect();
@@ -170,12 +170,24 @@ fn merge_sources(plan: &mut Plan) {
             continue;
         }
         merged.insert(PlanId(index), earlier);
-        if let Kind::Source { types: others, .. } = &plan.node(earlier).kind
-            && others.0 != types.0
-        {
+        let Kind::Source {
+            types: others,
+            reset: other_reset,
+            ..
+        } = &plan.node(earlier).kind
+        else {
+            continue;
+        };
+        if others.0 != types.0 {
             problems.push(format!(
                 "{names} is read as {} and as {}: read it once, and map what it gives",
                 others.1, types.1
+            ));
+        }
+        if other_reset != reset {
+            let [a, b] = [other_reset, reset].map(policy_name);
+            problems.push(format!(
+                "{names} is read with the offset reset policies {a} and {b}: one topic has one, since its source is shared"
             ));
         }
     }
@@ -188,6 +200,10 @@ fn merge_sources(plan: &mut Plan) {
         node.parents.iter_mut().for_each(earlier);
     }
     plan.copartitioned.iter_mut().flatten().for_each(earlier);
+}
+
+fn policy_name(reset: &Option<AutoOffsetReset>) -> String {
+    reset.map_or_else(|| "the application's".to_owned(), |reset| reset.to_string())
 }
 
 /// Repartitions with a join below that takes null keys, wherever below it is.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use streams_core::serde::{DefaultSerde, Serde};
 use streams_core::store::StoreKind;
-use streams_core::topology::{Partitioner, TimestampExtractor};
+use streams_core::topology::{AutoOffsetReset, Partitioner, TimestampExtractor};
 
 use crate::windows::millis;
 
@@ -131,6 +131,7 @@ pub struct Consumed<K, V> {
     pub(crate) key_serde: SerdeOf<K>,
     pub(crate) value_serde: SerdeOf<V>,
     pub(crate) timestamp_extractor: Option<Arc<dyn TimestampExtractor<K, V>>>,
+    pub(crate) auto_offset_reset: Option<AutoOffsetReset>,
 }
 
 impl<K, V> Consumed<K, V> {
@@ -139,6 +140,7 @@ impl<K, V> Consumed<K, V> {
             key_serde,
             value_serde,
             timestamp_extractor: None,
+            auto_offset_reset: None,
         }
     }
 
@@ -147,6 +149,26 @@ impl<K, V> Consumed<K, V> {
     #[must_use]
     pub fn timestamp_extractor(mut self, extractor: impl TimestampExtractor<K, V> + 'static) -> Self {
         self.timestamp_extractor = Some(Arc::new(extractor));
+        self
+    }
+
+    /// Where reading begins on partitions without a usable committed offset (KIP-1106). Default: as the application's
+    /// [setting](streams_core::runtime::StreamsConfig::auto_offset_reset) says. Global tables are always read from the first record.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let from_now_on = Consumed::<String, i64>::default().auto_offset_reset(AutoOffsetReset::Latest);
+    /// builder.stream_with("alarms", from_now_on).to("pages");
+    /// // Streams of one topic share its source, and so must agree.
+    /// builder.stream::<String, i64>("alarms").to("archive");
+    /// let error = builder.build().unwrap_err().to_string();
+    /// assert!(error.contains("alarms is read with the offset reset policies latest and"), "{error}");
+    /// ```
+    #[must_use]
+    pub fn auto_offset_reset(mut self, reset: AutoOffsetReset) -> Self {
+        self.auto_offset_reset = Some(reset);
         self
     }
 }

@@ -107,10 +107,13 @@ impl Admin for KafkaAdmin {
             let (earliest, latest) = consumer
                 .fetch_watermarks(&partition.topic, partition.partition, REQUEST_TIMEOUT)
                 .map_err(|error| log_error(format!("asking for the offsets of {partition}"), error))?;
-            Ok(match which {
-                OffsetSpec::Earliest => earliest,
-                OffsetSpec::Latest => latest,
-            })
+            match which {
+                OffsetSpec::Earliest => Ok(earliest),
+                OffsetSpec::Latest => Ok(latest),
+                OffsetSpec::AtTimestamp(timestamp_ms) => {
+                    Ok(offset_at(consumer, partition, timestamp_ms)?.unwrap_or(latest))
+                }
+            }
         };
         partitions.iter().map(offset).collect()
     }
@@ -161,6 +164,34 @@ impl Admin for KafkaAdmin {
         }
         Ok(())
     }
+}
+
+/// Offset of the first record from a time on, if there is one.
+fn offset_at(
+    consumer: &BaseConsumer,
+    partition: &TopicPartition,
+    timestamp_ms: i64,
+) -> LogResult<Option<i64>> {
+    let TopicPartition {
+        topic,
+        partition: number,
+    } = partition;
+    let context = || format!("asking for the offset of {partition} at time {timestamp_ms}");
+    let mut list = TopicPartitionList::new();
+    // A time is asked for in the place of an offset.
+    list.add_partition_offset(topic, *number, Offset::Offset(timestamp_ms))
+        .map_err(|error| log_error(context(), error))?;
+    let found = consumer
+        .offsets_for_times(list, REQUEST_TIMEOUT)
+        .map_err(|error| log_error(context(), error))?;
+    let Some(element) = found.find_partition(topic, *number) else {
+        return Ok(None);
+    };
+    element.error().map_err(|error| log_error(context(), error))?;
+    Ok(match element.offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    })
 }
 
 impl std::fmt::Debug for KafkaAdmin {

@@ -16,7 +16,7 @@ use streams_core::log::{
 };
 
 use super::{Inner, WAIT_SLICE, unknown_partition};
-use crate::log::{PartitionLog, ReadError};
+use crate::log::{Isolation as LogIsolation, PartitionLog, ReadError};
 
 const CLIENT_ID: &str = "admin";
 const CREATE_TOPICS_VERSION: i16 = 7;
@@ -154,10 +154,16 @@ impl Admin for EmbeddedAdmin {
     ) -> LogResult<Vec<i64>> {
         let offset = |partition: &TopicPartition| {
             self.with_log(partition, "looking up offsets", |log| {
-                Ok(match (which, isolation) {
-                    (OffsetSpec::Earliest, _) => log.log_start_offset(),
-                    (OffsetSpec::Latest, Isolation::ReadCommitted) => log.last_stable_offset(),
-                    (OffsetSpec::Latest, Isolation::ReadUncommitted) => log.high_watermark(),
+                let (end_offset, seen) = match isolation {
+                    Isolation::ReadCommitted => (log.last_stable_offset(), LogIsolation::ReadCommitted),
+                    Isolation::ReadUncommitted => (log.high_watermark(), LogIsolation::ReadUncommitted),
+                };
+                Ok(match which {
+                    OffsetSpec::Earliest => log.log_start_offset(),
+                    OffsetSpec::Latest => end_offset,
+                    OffsetSpec::AtTimestamp(timestamp_ms) => log
+                        .offset_for_timestamp(timestamp_ms, seen)?
+                        .map_or(end_offset, |(offset, _)| offset),
                 })
             })
         };

@@ -204,6 +204,18 @@ impl State {
         Ok(first_open.map_or(high_watermark, |index| partition.start + index as i64))
     }
 
+    /// Offset of the first record from a time on that a consumer may reach, or its end.
+    fn offset_at(&self, of: &TopicPartition, timestamp_ms: i64, isolation: Isolation) -> LogResult<i64> {
+        let partition = self.partition(of)?;
+        let end_offset = self.end_offset(of, isolation)?;
+        let is_later = |entry: &Entry| {
+            let record = entry.record.as_ref();
+            record.is_some_and(|record| record.timestamp_ms >= timestamp_ms)
+        };
+        let found = partition.entries.iter().position(is_later);
+        Ok(found.map_or(end_offset, |index| end_offset.min(partition.start + index as i64)))
+    }
+
     /// Ends a transaction: a marker in every partition, and its offsets.
     fn end(&mut self, index: usize, outcome: Outcome) {
         let transaction = &mut self.transactions[index];
@@ -317,6 +329,7 @@ impl Admin for MemoryAdmin {
         let offset = |partition: &TopicPartition| match which {
             OffsetSpec::Earliest => state.partition(partition).map(|partition| partition.start),
             OffsetSpec::Latest => state.end_offset(partition, isolation),
+            OffsetSpec::AtTimestamp(timestamp_ms) => state.offset_at(partition, timestamp_ms, isolation),
         };
         partitions.iter().map(offset).collect()
     }

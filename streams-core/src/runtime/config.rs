@@ -7,6 +7,7 @@ use crate::error::{Result, StreamsError};
 use crate::handlers::ErrorHandlers;
 use crate::log::Isolation;
 use crate::time::{Clock, SystemClock};
+use crate::topology::AutoOffsetReset;
 
 /// Settings of an application; `new` gives the defaults, fields are set directly or with the methods.
 ///
@@ -47,6 +48,9 @@ pub struct StreamsConfig {
     pub heartbeat_interval_ms: i32,
     /// `max.poll.interval.ms`: how long others wait for this instance in a rebalance. Default: 60,000.
     pub max_poll_interval_ms: i32,
+    /// `auto.offset.reset`: where sources begin on a partition without a usable committed offset, unless they say so themselves.
+    /// Default: earliest, as Kafka Streams. Internal topics and those of global tables are read from their first record.
+    pub auto_offset_reset: AutoOffsetReset,
     /// What is done about records that fail. Default: stop.
     pub errors: ErrorHandlers,
     /// The time.
@@ -80,6 +84,7 @@ impl StreamsConfig {
             session_timeout_ms: 10_000,
             heartbeat_interval_ms: 1_000,
             max_poll_interval_ms: 60_000,
+            auto_offset_reset: AutoOffsetReset::default(),
             errors: ErrorHandlers::default(),
             clock: Arc::new(SystemClock::default()),
         }
@@ -110,6 +115,13 @@ impl StreamsConfig {
     #[must_use]
     pub fn errors(mut self, handlers: ErrorHandlers) -> Self {
         self.errors = handlers;
+        self
+    }
+
+    /// Sets where sources begin that have no committed offset and do not say so themselves.
+    #[must_use]
+    pub fn auto_offset_reset(mut self, reset: AutoOffsetReset) -> Self {
+        self.auto_offset_reset = reset;
         self
     }
 

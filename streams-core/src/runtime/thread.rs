@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::start_positions::reset_position;
 use super::tasks::Tasks;
 use super::{Shared, State};
 use crate::assignment::TaskId;
@@ -180,7 +181,13 @@ impl<'a> StreamThread<'a> {
     fn poll(&mut self) -> Result<()> {
         self.learn_ends()?;
         let timeout = self.poll_timeout();
-        for fetched in self.consumer.poll(timeout)? {
+        let polled = match self.consumer.poll(timeout) {
+            Err(LogError::OffsetOutOfRange {
+                partition, offset, ..
+            }) => return self.reset(&partition, offset),
+            polled => polled?,
+        };
+        for fetched in polled {
             let partition = fetched.partition.clone();
             if self.tasks.add(fetched) > self.shared.config.buffered_records_per_partition {
                 self.consumer.pause(&partition)?;
@@ -192,6 +199,14 @@ impl<'a> StreamThread<'a> {
             task.set_wall_clock_ms(now_ms);
         }
         Ok(())
+    }
+
+    /// The records at a position are gone: goes on where the topic's source says.
+    fn reset(&mut self, partition: &TopicPartition, lost: i64) -> Result<()> {
+        let offset = reset_position(&self.shared, partition, Some(lost), &mut *self.admin)?;
+        self.tasks.reset(partition, offset);
+        // All positions are given again: those that the failed poll had moved already are set back.
+        self.assign_partitions()
     }
 
     /// A task that joins several partitions must know which of the empty ones have more to come.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug, Display};
 use std::sync::Arc;
 
+use super::offset_reset::AutoOffsetReset;
 use super::source::BuildSource;
 use super::wire::BuildNode;
 use crate::store::{GlobalStoreSpec, StoreSpec};
@@ -76,6 +77,8 @@ pub(crate) struct NodeSpec {
 pub(crate) enum NodeKind {
     Source {
         topics: Vec<TopicName>,
+        /// `None`: as the application does.
+        reset: Option<AutoOffsetReset>,
         build: BuildSource,
     },
     Processor {

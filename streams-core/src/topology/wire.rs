@@ -338,7 +338,7 @@ pub(crate) fn wire(
             at_commit: &mut at_commit,
         };
         let edge = match &node.kind {
-            NodeKind::Source { topics, build } => {
+            NodeKind::Source { topics, build, .. } => {
                 let topics = topics
                     .iter()
                     .map(|topic| topic.resolve(place.application_id))
