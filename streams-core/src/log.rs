@@ -167,6 +167,12 @@ pub trait Admin: Send + Debug {
     /// If the log cannot be reached.
     fn partition_counts(&mut self, topics: &[&str]) -> LogResult<Vec<Option<u32>>>;
 
+    /// Names and partition counts of all topics there are.
+    ///
+    /// # Errors
+    /// If the log cannot be reached.
+    fn topics(&mut self) -> LogResult<BTreeMap<String, u32>>;
+
     /// Creates a topic.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ mod tasks;
 mod thread;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -29,7 +29,7 @@ use global_thread::GlobalThread;
 use state_directory::StateDirectory;
 use thread::StreamThread;
 
-use crate::assignment::{Assignor, TaskId};
+use crate::assignment::{Assignor, TaskId, Tasks};
 use crate::error::{Result, StreamsError};
 use crate::global::{self, GlobalState, GlobalStores};
 use crate::log::{Admin, Log, OffsetSpec, TopicPartition};
@@ -69,8 +69,6 @@ pub struct Streams {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     log: Arc<dyn Log>,
-    /// Sub-topologies in the order records flow, and what each reads.
-    inputs: Vec<Vec<TopicPartition>>,
     /// What global stores are filled from.
     global_partitions: Vec<TopicPartition>,
 }
@@ -96,6 +94,10 @@ pub(crate) struct Shared {
     pub(crate) config: StreamsConfig,
     pub(crate) topology: Topology,
     pub(crate) assignor: Arc<Assignor>,
+    /// Counts the changes of the tasks since the start.
+    layout_version: AtomicU64,
+    /// Held by the thread that looks for new topics.
+    laying_out: Mutex<()>,
     pub(crate) directory: Arc<StateDirectory>,
     pub(crate) persistent: Box<dyn StoreEngine>,
     pub(crate) memory: MemoryEngine,
@@ -132,19 +134,26 @@ impl Streams {
         persistent: Box<dyn StoreEngine>,
     ) -> Result<Self> {
         config.check()?;
-        let layout = internal_topics::prepare(topology, &config, &mut *log.admin()?)?;
-        let assignor = Arc::new(layout.assignor);
+        let mut admin = log.admin()?;
+        let layout = internal_topics::lay_out(topology, &config, &mut *admin)?;
+        internal_topics::make_all(&layout, &mut *admin)?;
+        let assignor = Arc::new(match topology.has_patterns() {
+            true => Assignor::growing(layout.tasks),
+            false => Assignor::new(layout.tasks),
+        });
         let directory = Arc::new(StateDirectory::open(&config.state_dir, &config.application_id)?);
         let (global_state, globals) = global_thread::open(topology, &config, &directory, &*persistent)?;
         // Without tasks there is nothing to do for stream threads, and without global stores for the global one.
-        let stream_threads = match assignor.tasks().is_empty() {
+        let stream_threads = match assignor.tasks().is_empty() && !topology.has_patterns() {
             true => 0,
             false => config.num_stream_threads,
         };
         let threads = stream_threads + usize::from(!globals.is_empty());
         let shared = Arc::new(Shared {
             topology: topology.clone(),
-            assignor: Arc::clone(&assignor),
+            assignor,
+            layout_version: AtomicU64::new(0),
+            laying_out: Mutex::default(),
             directory,
             persistent,
             memory: MemoryEngine,
@@ -162,7 +171,6 @@ impl Streams {
             shared,
             threads: Vec::new(),
             log,
-            inputs: in_flow_order(topology, &assignor),
             global_partitions: layout.global_partitions,
         };
         if !streams.shared.globals.is_empty() {
@@ -216,8 +224,8 @@ impl Streams {
         }
         let mut admin = self.log.admin()?;
         // Upstream first: what is committed there has written all it will write to what comes next.
-        for partitions in &self.inputs {
-            if !self.committed_to_end(partitions, &mut *admin)? {
+        for partitions in in_flow_order(&self.shared.topology, &self.shared.assignor.tasks()) {
+            if !self.committed_to_end(&partitions, &mut *admin)? {
                 return Ok(false);
             }
         }
@@ -368,6 +376,27 @@ impl Shared {
         self.closing.load(Ordering::SeqCst)
     }
 
+    pub(crate) fn layout_version(&self) -> u64 {
+        self.layout_version.load(Ordering::SeqCst)
+    }
+
+    /// Looks for topics that patterns match now and did not before, and the reverse; lays the tasks out anew if there are some.
+    pub(crate) fn follow_topics(&self, admin: &mut dyn Admin) -> Result<()> {
+        let _one = self.laying_out.lock().unwrap_or_else(PoisonError::into_inner);
+        let layout = internal_topics::lay_out(&self.topology, &self.config, admin)?;
+        if *self.assignor.tasks() == layout.tasks {
+            return Ok(());
+        }
+        internal_topics::make_all(&layout, admin)?;
+        tracing::info!(
+            tasks = layout.tasks.len(),
+            "the topics that patterns match have changed"
+        );
+        self.assignor.replace(layout.tasks);
+        self.layout_version.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
     pub(crate) fn set_thread_state(&self, index: usize, state: State) {
         let mut status = self.status();
         if status.threads[index] != state {
@@ -421,13 +450,17 @@ fn global_subtopology(topology: &Topology) -> u32 {
 }
 
 /// Inputs by sub-topology, those that write first: a sub-topology comes after all that write what it reads.
-fn in_flow_order(topology: &Topology, assignor: &Assignor) -> Vec<Vec<TopicPartition>> {
+fn in_flow_order(topology: &Topology, tasks: &Tasks) -> Vec<Vec<TopicPartition>> {
     let mut left: Vec<&Subtopology> = topology.subtopologies().iter().collect();
     let mut ordered = Vec::new();
     while !left.is_empty() {
         let waits = |part: &Subtopology| {
             left.iter().any(|other| {
-                other.id != part.id && other.sinks.iter().any(|sink| part.sources.contains(sink))
+                other.id != part.id
+                    && other
+                        .sinks
+                        .iter()
+                        .any(|sink| part.sources.iter().any(|source| source.reads(sink)))
             })
         };
         // In a cycle of topics nobody is first: take any.
@@ -435,10 +468,7 @@ fn in_flow_order(topology: &Topology, assignor: &Assignor) -> Vec<Vec<TopicParti
         ordered.push(left.remove(next).id);
     }
     let inputs = |id: u32| {
-        let tasks = assignor
-            .tasks()
-            .iter()
-            .filter(move |(task, _)| task.subtopology == id);
+        let tasks = tasks.iter().filter(move |(task, _)| task.subtopology == id);
         tasks
             .flat_map(|(_, partitions)| partitions.iter().cloned())
             .collect()

@@ -156,15 +156,19 @@ pub(crate) fn lower(mut plan: Plan, optimization: Optimization) -> Result<Topolo
 
 /// Makes one of sources that read the same topics.
 fn merge_sources(plan: &mut Plan) {
-    let mut first: BTreeMap<BTreeSet<&str>, PlanId> = BTreeMap::new();
+    let mut first: BTreeMap<BTreeSet<&TopicName>, PlanId> = BTreeMap::new();
     let mut merged = BTreeMap::new();
     let mut problems = Vec::new();
     for (index, node) in plan.nodes.iter().enumerate() {
         let Kind::Source { topics, types, reset } = &node.kind else {
             continue;
         };
-        let topics: BTreeSet<&str> = topics.iter().map(String::as_str).collect();
-        let names = topics.iter().copied().collect::<Vec<_>>().join(", ");
+        let topics: BTreeSet<&TopicName> = topics.iter().collect();
+        let names = topics
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ");
         let earlier = *first.entry(topics).or_insert(PlanId(index));
         if earlier == PlanId(index) {
             continue;

@@ -7,7 +7,7 @@ pub use streams_core::runtime::{ProcessingGuarantee, Streams, StreamsConfig};
 pub use streams_core::serde::{DefaultSerde, Json, JsonSerde, Serde};
 pub use streams_core::store::StoreKind;
 pub use streams_core::testing::{TestDriverOptions, TopologyTestDriver};
-pub use streams_core::topology::{AutoOffsetReset, Topology};
+pub use streams_core::topology::{AutoOffsetReset, TopicPattern, Topology};
 pub use streams_core::{Record, json_serde};
 
 pub use crate::{

@@ -1,10 +1,13 @@
 //! Topics and offsets of a cluster.
 
+use std::collections::BTreeMap;
+
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as KafkaTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use streams_core::error::LogError;
 use streams_core::log::{
@@ -72,6 +75,19 @@ impl Admin for KafkaAdmin {
             found.and_then(|topic| u32::try_from(topic.partitions().len()).ok())
         };
         Ok(topics.iter().map(count).collect())
+    }
+
+    fn topics(&mut self) -> LogResult<BTreeMap<String, u32>> {
+        let consumer = self.consumer(Isolation::ReadUncommitted)?;
+        let metadata = consumer
+            .fetch_metadata(None, REQUEST_TIMEOUT)
+            .map_err(|error| log_error("listing topics", error))?;
+        let there = metadata.topics().iter().filter(|topic| topic.error().is_none());
+        let count = |topic: &MetadataTopic| {
+            let count = u32::try_from(topic.partitions().len()).ok()?;
+            Some((topic.name().to_owned(), count))
+        };
+        Ok(there.filter_map(count).collect())
     }
 
     fn create_topic(&mut self, topic: &NewTopic) -> LogResult<()> {

@@ -8,6 +8,7 @@ mod errors;
 mod examples;
 mod global_stores;
 mod offset_reset;
+mod patterns;
 mod restarts;
 mod runtime;
 mod support;

@@ -1,5 +1,6 @@
 //! Topics, offsets and deletion for an application in the same process.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,6 +116,14 @@ impl Admin for EmbeddedAdmin {
             Err(error) => Err(error),
         };
         topics.iter().map(count).collect()
+    }
+
+    fn topics(&mut self) -> LogResult<BTreeMap<String, u32>> {
+        let topics = self.inner.broker.topics().list();
+        let topics = topics.map_err(|error| LogError::failed("listing topics", error))?;
+        let count =
+            |topic: &Arc<crate::topic::Topic>| (topic.name().to_owned(), topic.partitions().len() as u32);
+        Ok(topics.iter().map(count).collect())
     }
 
     fn create_topic(&mut self, topic: &NewTopic) -> LogResult<()> {

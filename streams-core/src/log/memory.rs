@@ -295,6 +295,17 @@ impl Admin for MemoryAdmin {
         Ok(topics.iter().map(count).collect())
     }
 
+    fn topics(&mut self) -> LogResult<BTreeMap<String, u32>> {
+        let state = self.shared.lock();
+        let count = |(name, partitions): (&Arc<str>, &Vec<Partition>)| {
+            (
+                name.to_string(),
+                u32::try_from(partitions.len()).unwrap_or(u32::MAX),
+            )
+        };
+        Ok(state.topics.iter().map(count).collect())
+    }
+
     fn create_topic(&mut self, topic: &NewTopic) -> LogResult<()> {
         let name = topic.name.as_str();
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');

@@ -48,6 +48,8 @@ pub struct StreamsConfig {
     pub heartbeat_interval_ms: i32,
     /// `max.poll.interval.ms`: how long others wait for this instance in a rebalance. Default: 60,000.
     pub max_poll_interval_ms: i32,
+    /// `metadata.max.age.ms`: how often topics are looked for that patterns match. Default: 300,000.
+    pub metadata_max_age_ms: u64,
     /// `auto.offset.reset`: where sources begin on a partition without a usable committed offset, unless they say so themselves.
     /// Default: earliest, as Kafka Streams. Internal topics and those of global tables are read from their first record.
     pub auto_offset_reset: AutoOffsetReset,
@@ -84,6 +86,7 @@ impl StreamsConfig {
             session_timeout_ms: 10_000,
             heartbeat_interval_ms: 1_000,
             max_poll_interval_ms: 60_000,
+            metadata_max_age_ms: 300_000,
             auto_offset_reset: AutoOffsetReset::default(),
             errors: ErrorHandlers::default(),
             clock: Arc::new(SystemClock::default()),

@@ -74,7 +74,10 @@ pub(super) fn reset_position(
 /// What is on a topic of the application's own is all for it, so that is read from the first record.
 fn policy(shared: &Shared, partition: &TopicPartition) -> AutoOffsetReset {
     let default = shared.config.auto_offset_reset;
-    let policy = shared.topology.offset_reset(&partition.topic, default);
+    let application_id = &shared.config.application_id;
+    let policy = shared
+        .topology
+        .offset_reset(&partition.topic, application_id, default);
     policy.unwrap_or(AutoOffsetReset::Earliest)
 }
 

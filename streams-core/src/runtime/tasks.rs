@@ -93,19 +93,42 @@ impl Tasks {
     }
 
     /// Closes committed tasks that are no longer this thread's.
+    /// Those that read other partitions now are closed too, and made anew.
     pub(crate) fn keep_only(&mut self, assigned: &[TaskId]) -> Result<()> {
+        let tasks = self.shared.assignor.tasks();
+        let is_kept = |id: &TaskId, reads: Vec<&TopicPartition>| {
+            assigned.contains(id) && tasks.get(id).is_some_and(|inputs| inputs.iter().eq(reads))
+        };
+        let keeps_running = |id: &TaskId, running: &RunningTask| {
+            is_kept(
+                id,
+                running
+                    .task
+                    .queues()
+                    .iter()
+                    .map(|queue| &queue.partition)
+                    .collect(),
+            )
+        };
+        let keeps_restoring = |id: &TaskId, restoring: &RestoringTask| {
+            is_kept(
+                id,
+                restoring.inputs.iter().map(|(partition, _)| partition).collect(),
+            )
+        };
         for (id, running) in &self.running {
-            if !assigned.contains(id) {
+            if !keeps_running(id, running) {
                 running.task.flush()?;
             }
         }
-        self.running.retain(|id, _| assigned.contains(id));
+        self.running.retain(|id, running| keeps_running(id, running));
         for (id, restoring) in &self.restoring {
-            if !assigned.contains(id) {
+            if !keeps_restoring(id, restoring) {
                 self.restorer.remove(&restoring.live.stores)?;
             }
         }
-        self.restoring.retain(|id, _| assigned.contains(id));
+        self.restoring
+            .retain(|id, restoring| keeps_restoring(id, restoring));
         self.waiting.clear();
         self.index_partitions();
         Ok(())
@@ -130,7 +153,12 @@ impl Tasks {
                 continue;
             };
             // Waits for open transactions of whoever had the task before, so that changelogs are complete after it.
-            let inputs = start_positions(&self.shared, &self.shared.assignor.tasks()[&id], admin)?;
+            let tasks = self.shared.assignor.tasks();
+            // Its topics are gone: the next assignment is without it.
+            let Some(partitions) = tasks.get(&id) else {
+                continue;
+            };
+            let inputs = start_positions(&self.shared, partitions, admin)?;
             let live = self.make_live(id, producer)?;
             self.restorer.add(&live.stores, &inputs, admin)?;
             self.restoring.insert(id, RestoringTask { live, inputs, lock });

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::WrittenRecord;
+use super::{APPLICATION_ID, WrittenRecord};
 use crate::error::LogError;
 use crate::log::{LogResult, OffsetAndMetadata, Producer, RecordView, TopicHandle, TopicPartition};
 use crate::membership::GroupMetadata;
+use crate::topology::Topology;
 
 /// What was written to one topic.
 #[derive(Debug)]
@@ -29,16 +30,19 @@ pub(super) struct CapturingProducer {
     /// Partition counts of topics that have more than one.
     partitions: BTreeMap<String, u32>,
     inputs: Vec<String>,
+    /// Knows the patterns of more of them.
+    topology: Topology,
     /// What was written to input topics and not yet looked at by the driver: topic and record.
     fresh: VecDeque<(usize, usize)>,
 }
 
 impl CapturingProducer {
-    pub(super) fn new(partitions: BTreeMap<String, u32>, inputs: Vec<String>) -> Self {
+    pub(super) fn new(partitions: BTreeMap<String, u32>, inputs: Vec<String>, topology: Topology) -> Self {
         Self {
             topics: Vec::new(),
             partitions,
             inputs,
+            topology,
             fresh: VecDeque::new(),
         }
     }
@@ -72,7 +76,8 @@ impl Producer for CapturingProducer {
                     name: Arc::from(name),
                     records: Vec::new(),
                     counts: vec![0; partitions as usize],
-                    is_input: self.inputs.iter().any(|input| input == name),
+                    is_input: self.inputs.iter().any(|input| input == name)
+                        || self.topology.is_matched(name, APPLICATION_ID),
                 });
                 self.topics.len() - 1
             }

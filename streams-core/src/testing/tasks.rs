@@ -19,7 +19,7 @@ use crate::partitioner::partition_for_key;
 use crate::processor::PunctuationType;
 use crate::store::{GlobalStoreSpec, StoreSpec};
 use crate::task::{StartPosition, StreamTask};
-use crate::topology::{ErasedHandle, StorePlace, Subtopology, Topology, open_global_stores, wire};
+use crate::topology::{ErasedHandle, StorePlace, Subtopology, TopicName, Topology, open_global_stores, wire};
 
 /// A task and the stores it has.
 pub(super) struct DrivenTask {
@@ -33,6 +33,7 @@ pub(super) struct Driven {
     pub(super) global: GlobalState,
     pub(super) global_handles: BTreeMap<String, ErasedHandle>,
     pub(super) producer: CapturingProducer,
+    topology: Topology,
     /// Which task reads a partition.
     readers: BTreeMap<TopicPartition, usize>,
     /// Next offset of each partition that was read.
@@ -69,7 +70,8 @@ impl Driven {
             tasks: Vec::new(),
             global,
             global_handles: open_global_stores(topology, &global_stores),
-            producer: CapturingProducer::new(partitions, inputs),
+            producer: CapturingProducer::new(partitions, inputs, topology.clone()),
+            topology: topology.clone(),
             readers: BTreeMap::new(),
             offsets: BTreeMap::new(),
             now_ms: 0,
@@ -106,6 +108,7 @@ impl Driven {
     pub(super) fn enqueue(&mut self, partition: TopicPartition, record: &WrittenRecord) -> Result<()> {
         let is_global = self.global.reads(&partition.topic);
         let reader = self.readers.get(&partition).copied();
+        let reader = reader.or_else(|| self.adopt(&partition));
         if !is_global && reader.is_none() {
             return Err(self.not_read(&partition));
         }
@@ -123,6 +126,19 @@ impl Driven {
             return Ok(());
         }
         self.global.apply(&fetched)
+    }
+
+    /// The reader of a topic that is new and matches a pattern.
+    fn adopt(&mut self, partition: &TopicPartition) -> Option<usize> {
+        if !self.topology.is_matched(&partition.topic, APPLICATION_ID) {
+            return None;
+        }
+        let mut tasks = self.tasks.iter_mut();
+        let reader = tasks.position(|driven| {
+            driven.task.id().partition == partition.partition && driven.task.add_input(partition)
+        })?;
+        self.readers.insert(partition.clone(), reader);
+        Some(reader)
     }
 
     fn not_read(&self, partition: &TopicPartition) -> StreamsError {
@@ -194,7 +210,12 @@ fn whole(topology: &Topology) -> Plan {
         partition: 0,
     };
     let part = Subtopology::whole(topology);
-    let topics = part.sources.iter().map(|topic| topic.resolve(APPLICATION_ID));
+    // Topics that match patterns are taken in as they come.
+    let named = part
+        .sources
+        .iter()
+        .filter(|topic| !matches!(topic, TopicName::Pattern(_)));
+    let topics = named.map(|topic| topic.resolve(APPLICATION_ID));
     let inputs = topics.map(|topic| TopicPartition::new(topic, 0)).collect();
     (id, part, inputs)
 }
@@ -207,14 +228,17 @@ fn laid_out(
     for topic in topology.source_topics() {
         partitions.entry(topic).or_insert(1);
     }
-    let layout = topology.layout(APPLICATION_ID, &partitions)?;
+    let mut read = partitions.clone();
+    let named = topology.source_topics();
+    read.retain(|topic, _| named.contains(topic) || topology.is_matched(topic, APPLICATION_ID));
+    let layout = topology.layout(APPLICATION_ID, &read)?;
     let internal = layout.internal_topics.into_iter();
     partitions.extend(internal.map(|topic| (topic.name, topic.partitions)));
     let plan = |(id, inputs): (&TaskId, &Vec<TopicPartition>)| {
         let part = topology.subtopologies()[id.subtopology as usize].clone();
         (*id, part, inputs.clone())
     };
-    Ok((layout.assignor.tasks().iter().map(plan).collect(), partitions))
+    Ok((layout.tasks.iter().map(plan).collect(), partitions))
 }
 
 type Live = (crate::topology::LiveTopology, BTreeMap<String, ErasedHandle>);

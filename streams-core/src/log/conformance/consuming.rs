@@ -225,6 +225,8 @@ pub(super) fn topics(harness: &Harness) {
         admin.partition_counts(&[&topic.name, &none]).unwrap(),
         [Some(2), None]
     );
+    let all = admin.topics().unwrap();
+    assert_eq!((all.get(&topic.name), all.get(&none)), (Some(&2), None));
     let unknown = TopicPartition::new(none.as_str(), 0);
     assert!(
         admin
