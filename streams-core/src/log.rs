@@ -390,6 +390,8 @@ pub struct NewTopic {
     pub name: String,
     /// Number of partitions, at least 1.
     pub partitions: u32,
+    /// How many brokers have a copy; `None`: as the cluster's default says. Logs of one process have one.
+    pub replication_factor: Option<i16>,
     /// Kafka topic configs, such as `cleanup.policy`.
     pub configs: BTreeMap<String, String>,
 }
@@ -400,6 +402,7 @@ impl NewTopic {
         Self {
             name: name.into(),
             partitions,
+            replication_factor: None,
             configs: BTreeMap::new(),
         }
     }

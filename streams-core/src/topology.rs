@@ -7,6 +7,7 @@
 
 mod describe;
 mod graph;
+mod internal_topics;
 mod offset_reset;
 mod pattern;
 mod picture;
@@ -22,6 +23,8 @@ use std::sync::Arc;
 
 pub(crate) use graph::{Graph, NodeKind, NodeSpec, RepartitionTopic};
 pub use graph::{NodeId, TopicName};
+pub(crate) use internal_topics::ChangelogConfigs;
+pub use internal_topics::InternalTopics;
 pub use offset_reset::AutoOffsetReset;
 pub use pattern::TopicPattern;
 use sink::Destination;

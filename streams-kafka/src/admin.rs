@@ -95,7 +95,7 @@ impl Admin for KafkaAdmin {
         let mut request = KafkaTopic::new(
             &topic.name,
             partitions,
-            TopicReplication::Fixed(DEFAULT_REPLICATION),
+            TopicReplication::Fixed(topic.replication_factor.map_or(DEFAULT_REPLICATION, i32::from)),
         );
         for (key, value) in &topic.configs {
             request = request.set(key, value);

@@ -136,6 +136,7 @@ impl Admin for EmbeddedAdmin {
         let creatable = CreatableTopic::default()
             .with_name(TopicName(text(&topic.name)))
             .with_num_partitions(partitions)
+            // One process is one copy, whatever more was asked for with a cluster in mind.
             .with_replication_factor(-1)
             .with_configs(configs.collect());
         let request = CreateTopicsRequest::default().with_topics(vec![creatable]);

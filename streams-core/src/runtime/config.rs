@@ -7,7 +7,7 @@ use crate::error::{Result, StreamsError};
 use crate::handlers::ErrorHandlers;
 use crate::log::Isolation;
 use crate::time::{Clock, SystemClock};
-use crate::topology::AutoOffsetReset;
+use crate::topology::{AutoOffsetReset, InternalTopics};
 
 /// Settings of an application; `new` gives the defaults, fields are set directly or with the methods.
 ///
@@ -53,6 +53,8 @@ pub struct StreamsConfig {
     /// `auto.offset.reset`: where sources begin on a partition without a usable committed offset, unless they say so themselves.
     /// Default: earliest, as Kafka Streams. Internal topics and those of global tables are read from their first record.
     pub auto_offset_reset: AutoOffsetReset,
+    /// How changelogs and repartition topics are made (`replication.factor` and what begins with `topic.`).
+    pub internal_topics: InternalTopics,
     /// What is done about records that fail. Default: stop.
     pub errors: ErrorHandlers,
     /// The time.
@@ -88,6 +90,7 @@ impl StreamsConfig {
             max_poll_interval_ms: 60_000,
             metadata_max_age_ms: 300_000,
             auto_offset_reset: AutoOffsetReset::default(),
+            internal_topics: InternalTopics::default(),
             errors: ErrorHandlers::default(),
             clock: Arc::new(SystemClock::default()),
         }
@@ -125,6 +128,13 @@ impl StreamsConfig {
     #[must_use]
     pub fn auto_offset_reset(mut self, reset: AutoOffsetReset) -> Self {
         self.auto_offset_reset = reset;
+        self
+    }
+
+    /// Sets how changelogs and repartition topics are made.
+    #[must_use]
+    pub fn internal_topics(mut self, settings: InternalTopics) -> Self {
+        self.internal_topics = settings;
         self
     }
 

@@ -18,7 +18,7 @@ pub(crate) fn lay_out(topology: &Topology, config: &StreamsConfig, admin: &mut d
         counts.extend(admin.topics()?.into_iter().filter(|(topic, _)| matched(topic)));
     }
     partition_counts(&topology.sink_topics(), admin)?;
-    topology.layout(&config.application_id, &counts)
+    topology.layout(&config.application_id, &config.internal_topics, &counts)
 }
 
 /// Makes those internal topics that are missing.

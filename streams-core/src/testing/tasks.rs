@@ -19,7 +19,9 @@ use crate::partitioner::partition_for_key;
 use crate::processor::PunctuationType;
 use crate::store::{GlobalStoreSpec, StoreSpec};
 use crate::task::{StartPosition, StreamTask};
-use crate::topology::{ErasedHandle, StorePlace, Subtopology, TopicName, Topology, open_global_stores, wire};
+use crate::topology::{
+    ErasedHandle, InternalTopics, StorePlace, Subtopology, TopicName, Topology, open_global_stores, wire,
+};
 
 /// A task and the stores it has.
 pub(super) struct DrivenTask {
@@ -231,7 +233,7 @@ fn laid_out(
     let mut read = partitions.clone();
     let named = topology.source_topics();
     read.retain(|topic, _| named.contains(topic) || topology.is_matched(topic, APPLICATION_ID));
-    let layout = topology.layout(APPLICATION_ID, &read)?;
+    let layout = topology.layout(APPLICATION_ID, &InternalTopics::default(), &read)?;
     let internal = layout.internal_topics.into_iter();
     partitions.extend(internal.map(|topic| (topic.name, topic.partitions)));
     let plan = |(id, inputs): (&TaskId, &Vec<TopicPartition>)| {

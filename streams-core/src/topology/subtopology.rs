@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Graph, NodeId, NodeKind, NodeSpec, TopicName, Topology};
+use super::{Graph, InternalTopics, NodeId, NodeKind, NodeSpec, TopicName, Topology};
 use crate::assignment::{TaskId, Tasks};
 use crate::error::{Result, StreamsError};
 use crate::log::{NewTopic, TopicPartition};
@@ -162,7 +162,12 @@ impl Topology {
     ///
     /// # Errors
     /// If topics that are joined have unlike partition counts.
-    pub(crate) fn layout(&self, application_id: &str, partitions: &BTreeMap<String, u32>) -> Result<Layout> {
+    pub(crate) fn layout(
+        &self,
+        application_id: &str,
+        settings: &InternalTopics,
+        partitions: &BTreeMap<String, u32>,
+    ) -> Result<Layout> {
         let counts = self.partition_counts(partitions)?;
         self.check_matches(&counts)?;
         let mut tasks = BTreeMap::new();
@@ -172,11 +177,7 @@ impl Topology {
             .iter()
             .map(|topic| {
                 let name = TopicName::Internal(Arc::clone(&topic.name));
-                NewTopic::new(name.resolve(application_id), counts[&name])
-                    .config("cleanup.policy", "delete")
-                    .config("segment.bytes", (50 << 20).to_string())
-                    .config("retention.ms", "-1")
-                    .config("message.timestamp.type", "CreateTime")
+                settings.repartition(name.resolve(application_id), counts[&name])
             })
             .collect();
         let specs = self.stores();
@@ -203,11 +204,8 @@ impl Topology {
                 .map(|name| specs[name.as_str()])
                 .filter(|spec| spec.logged && spec.source_topic.is_none())
             {
-                internal_topics.push(NewTopic {
-                    name: spec.changelog_topic(application_id),
-                    partitions: count,
-                    configs: spec.changelog_configs.clone(),
-                });
+                let name = spec.changelog_topic(application_id);
+                internal_topics.push(settings.changelog(name, count, &spec.changelog_configs));
             }
         }
         let globals = self.graph().global_stores.iter();
