@@ -182,6 +182,32 @@ impl Streams {
         Ok(streams)
     }
 
+    /// What this instance's threads and clients are named after: the setting `client_id`, or the application's id and that of the process.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use streams_core::log::memory::MemoryLog;
+    /// # use streams_core::log::{Log, NewTopic};
+    /// # use streams_core::runtime::{Streams, StreamsConfig};
+    /// # use streams_core::time::SystemClock;
+    /// # use streams_core::topology::{SinkOptions, SourceOptions, TopicName, TopologyBuilder};
+    /// # let mut builder = TopologyBuilder::new();
+    /// # let numbers = builder.add_source::<String, i64>("in", [TopicName::external("numbers")], SourceOptions::default());
+    /// # let topology = builder.build()?;
+    /// # let log: Arc<dyn Log> = Arc::new(MemoryLog::new(Arc::new(SystemClock::default())));
+    /// # log.admin()?.create_topic(&NewTopic::new("numbers", 1))?;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let config = StreamsConfig::new("copy").state_dir(dir.path());
+    /// let streams = Streams::start(&topology, config, log)?;
+    /// assert!(streams.client_id().starts_with("copy-"));
+    /// # streams.close()?;
+    /// # Ok::<(), streams_core::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn client_id(&self) -> String {
+        self.shared.client_id()
+    }
+
     /// Where the application stands.
     #[must_use]
     pub fn state(&self) -> State {
@@ -316,7 +342,7 @@ impl Streams {
     }
 
     fn start_stream_thread(&mut self, index: usize) -> Result<()> {
-        let name = format!("{}-StreamThread-{}", self.shared.config.application_id, index + 1);
+        let name = format!("{}-StreamThread-{}", self.shared.client_id(), index + 1);
         let (shared, log, thread_name) = (Arc::clone(&self.shared), Arc::clone(&self.log), name.clone());
         self.spawn(index, name, move || {
             StreamThread::new(index, thread_name, shared, &*log)?.run()
@@ -325,13 +351,12 @@ impl Streams {
 
     /// Reads global stores to the end of their topics first.
     fn start_global_thread(&mut self, index: usize, state: GlobalState) -> Result<()> {
-        let application_id = &self.shared.config.application_id;
         let metrics_of = TaskId {
             subtopology: global_subtopology(&self.shared.topology),
             partition: 0,
         };
         self.shared.register(metrics_of, state.metrics());
-        let name = format!("{application_id}-GlobalStreamThread");
+        let name = format!("{}-GlobalStreamThread", self.shared.client_id());
         let shared = Arc::clone(&self.shared);
         let thread = GlobalThread::start(index, shared, state, &self.global_partitions, &*self.log)?;
         self.spawn(index, name, move || thread.run())
@@ -374,6 +399,13 @@ impl Drop for Streams {
 impl Shared {
     pub(crate) fn closing(&self) -> bool {
         self.closing.load(Ordering::SeqCst)
+    }
+
+    /// What threads and clients are named after.
+    pub(crate) fn client_id(&self) -> String {
+        let config = &self.config;
+        let default = || format!("{}-{}", config.application_id, self.directory.process_id());
+        config.client_id.clone().unwrap_or_else(default)
     }
 
     pub(crate) fn layout_version(&self) -> u64 {

@@ -21,6 +21,9 @@ use crate::topology::{AutoOffsetReset, InternalTopics};
 pub struct StreamsConfig {
     /// `application.id`: names the consumer group, internal topics, transactional ids and the state directory.
     pub application_id: String,
+    /// `client.id`: names threads and clients, in logs and on the cluster. Default: `<application id>-<process id>`; the process id is a
+    /// UUID that the state directory keeps, in `kafka-streams-process-metadata`.
+    pub client_id: Option<String>,
     /// `state.dir`: directory of persistent stores. Default: `headwater` in the system's folder for temporary files, as Kafka
     /// Streams does; set it for anything that should survive.
     pub state_dir: PathBuf,
@@ -75,6 +78,7 @@ impl StreamsConfig {
     pub fn new(application_id: impl Into<String>) -> Self {
         Self {
             application_id: application_id.into(),
+            client_id: None,
             state_dir: std::env::temp_dir().join("headwater"),
             num_stream_threads: 1,
             processing_guarantee: ProcessingGuarantee::ExactlyOnce,
@@ -94,6 +98,20 @@ impl StreamsConfig {
             errors: ErrorHandlers::default(),
             clock: Arc::new(SystemClock::default()),
         }
+    }
+
+    /// Sets what threads and clients are named after.
+    ///
+    /// ```
+    /// use streams_core::runtime::StreamsConfig;
+    ///
+    /// // Its threads are `counter-a-StreamThread-1` and so on, their consumers `counter-a-StreamThread-1-consumer`.
+    /// let config = StreamsConfig::new("word-count").client_id("counter-a");
+    /// ```
+    #[must_use]
+    pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
+        self.client_id = Some(client_id.into());
+        self
     }
 
     /// Sets the directory of persistent stores.

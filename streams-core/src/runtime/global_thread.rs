@@ -71,7 +71,7 @@ impl GlobalThread {
         }
         let mut consumer = log.consumer(&ConsumerConfig {
             isolation: config.isolation(),
-            ..ConsumerConfig::new(format!("{}-global-consumer", config.application_id))
+            ..ConsumerConfig::new(format!("{}-global-consumer", shared.client_id()))
         })?;
         consumer.assign(&positions)?;
         let mut thread = Self {
