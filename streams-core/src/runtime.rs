@@ -11,6 +11,7 @@
 mod config;
 mod global_thread;
 mod internal_topics;
+mod listeners;
 mod start_positions;
 mod state_directory;
 mod tasks;
@@ -26,6 +27,7 @@ use state_store::{MemoryEngine, RocksDbEngine, StoreEngine};
 
 pub use config::{ProcessingGuarantee, StreamsConfig};
 use global_thread::GlobalThread;
+pub use listeners::{RestoreListener, StateListener};
 use state_directory::StateDirectory;
 use thread::StreamThread;
 
@@ -76,6 +78,8 @@ pub struct Streams {
 /// Where an application stands (Kafka's `KafkaStreams.State`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
+    /// Not started yet: where a [`StateListener`] hears the application come from.
+    Created,
     /// Tasks are being assigned or restored.
     Rebalancing,
     /// All threads process.
@@ -105,6 +109,8 @@ pub(crate) struct Shared {
     closing: AtomicBool,
     status: Mutex<Status>,
     changed: Condvar,
+    /// What the listener was told last.
+    told: Mutex<State>,
 }
 
 #[derive(Debug)]
@@ -165,6 +171,7 @@ impl Streams {
                 error: None,
             }),
             changed: Condvar::new(),
+            told: Mutex::new(State::Created),
             config,
         });
         let mut streams = Self {
@@ -173,6 +180,7 @@ impl Streams {
             log,
             global_partitions: layout.global_partitions,
         };
+        streams.shared.tell_state();
         if !streams.shared.globals.is_empty() {
             streams.start_global_thread(stream_threads, global_state)?;
         }
@@ -306,6 +314,7 @@ impl Streams {
 
     fn stop(&mut self) {
         self.shared.closing.store(true, Ordering::SeqCst);
+        self.shared.tell_state();
         for thread in self.threads.drain(..) {
             // A panic was caught and reported within the thread.
             let _ = thread.join();
@@ -435,6 +444,19 @@ impl Shared {
             status.threads[index] = state;
             self.changed.notify_all();
         }
+        drop(status);
+        self.tell_state();
+    }
+
+    /// Tells the listener of the state, if it is another than it was told last.
+    fn tell_state(&self) {
+        // Held during the call, so that changes are told in their order.
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let (new, old) = (self.state(), *told);
+        if new != old {
+            *told = new;
+            self.config.listeners.state.on_change(new, old);
+        }
     }
 
     pub(crate) fn register(&self, task: TaskId, metrics: &Arc<TaskMetrics>) {
@@ -452,6 +474,8 @@ impl Shared {
             self.closing.store(true, Ordering::SeqCst);
         }
         self.changed.notify_all();
+        drop(status);
+        self.tell_state();
     }
 
     fn state(&self) -> State {

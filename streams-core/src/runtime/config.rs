@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::listeners::{Listeners, RestoreListener, StateListener};
 use crate::error::{Result, StreamsError};
 use crate::handlers::ErrorHandlers;
 use crate::log::Isolation;
@@ -58,6 +59,7 @@ pub struct StreamsConfig {
     pub auto_offset_reset: AutoOffsetReset,
     /// How changelogs and repartition topics are made (`replication.factor` and what begins with `topic.`).
     pub internal_topics: InternalTopics,
+    pub(crate) listeners: Listeners,
     /// What is done about records that fail. Default: stop.
     pub errors: ErrorHandlers,
     /// The time.
@@ -95,6 +97,7 @@ impl StreamsConfig {
             metadata_max_age_ms: 300_000,
             auto_offset_reset: AutoOffsetReset::default(),
             internal_topics: InternalTopics::default(),
+            listeners: Listeners::default(),
             errors: ErrorHandlers::default(),
             clock: Arc::new(SystemClock::default()),
         }
@@ -153,6 +156,20 @@ impl StreamsConfig {
     #[must_use]
     pub fn internal_topics(mut self, settings: InternalTopics) -> Self {
         self.internal_topics = settings;
+        self
+    }
+
+    /// Sets who hears how stores are restored. Default: nobody.
+    #[must_use]
+    pub fn restore_listener(mut self, listener: impl RestoreListener + 'static) -> Self {
+        self.listeners.restore = Arc::new(listener);
+        self
+    }
+
+    /// Sets who hears how the application's state changes. Default: nobody.
+    #[must_use]
+    pub fn state_listener(mut self, listener: impl StateListener + 'static) -> Self {
+        self.listeners.state = Arc::new(listener);
         self
     }
 

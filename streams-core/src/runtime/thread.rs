@@ -59,7 +59,8 @@ impl<'a> StreamThread<'a> {
             ..ConsumerConfig::new(format!("{name}-{role}"))
         };
         let consumer = log.consumer(&consumer_config("consumer"))?;
-        let restorer = Restorer::new(log.consumer(&consumer_config("restore-consumer"))?);
+        let restore_consumer = log.consumer(&consumer_config("restore-consumer"))?;
+        let restorer = Restorer::new(restore_consumer, Arc::clone(&config.listeners.restore));
         let producer = log.producer(&producer_config(index, &name, &shared))?;
         let assignor = Arc::clone(&shared.assignor);
         let membership_config = MembershipConfig {
