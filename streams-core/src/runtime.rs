@@ -121,12 +121,14 @@ struct Status {
 }
 
 impl Streams {
-    /// Starts the application on `log`, with RocksDB for persistent stores.
+    /// Starts the application on `log`, with RocksDB for persistent stores, set as [`StreamsConfig::rocksdb`] says.
     ///
     /// # Errors
     /// If a setting or a topic is not as it must be, or the state directory is in use.
     pub fn start(topology: &Topology, config: StreamsConfig, log: Arc<dyn Log>) -> Result<Self> {
-        Self::start_with_engine(topology, config, log, Box::new(RocksDbEngine::default()))
+        config.check()?;
+        let engine = RocksDbEngine::new(config.rocksdb.clone());
+        Self::start_with_engine(topology, config, log, Box::new(engine))
     }
 
     /// Starts the application with another engine for persistent stores.

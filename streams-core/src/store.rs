@@ -35,6 +35,7 @@ pub(crate) use global::{
 };
 pub use key_value::{KeyValueIter, KeyValueStore};
 pub use session::{Session, SessionIter, SessionStore};
+pub use state_store::RocksDbOptions;
 pub use versioned::{Validity, VersionedKeyValueStore};
 pub use window::{WindowIter, WindowStore};
 

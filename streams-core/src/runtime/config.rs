@@ -7,6 +7,7 @@ use super::listeners::{Listeners, RestoreListener, StateListener};
 use crate::error::{Result, StreamsError};
 use crate::handlers::ErrorHandlers;
 use crate::log::Isolation;
+use crate::store::RocksDbOptions;
 use crate::time::{Clock, SystemClock};
 use crate::topology::{AutoOffsetReset, InternalTopics};
 
@@ -59,6 +60,8 @@ pub struct StreamsConfig {
     pub auto_offset_reset: AutoOffsetReset,
     /// How changelogs and repartition topics are made (`replication.factor` and what begins with `topic.`).
     pub internal_topics: InternalTopics,
+    /// Limits of persistent stores in RocksDB (what `rocksdb.config.setter` is for). Of no use with another engine.
+    pub rocksdb: RocksDbOptions,
     pub(crate) listeners: Listeners,
     /// What is done about records that fail. Default: stop.
     pub errors: ErrorHandlers,
@@ -97,6 +100,7 @@ impl StreamsConfig {
             metadata_max_age_ms: 300_000,
             auto_offset_reset: AutoOffsetReset::default(),
             internal_topics: InternalTopics::default(),
+            rocksdb: RocksDbOptions::default(),
             listeners: Listeners::default(),
             errors: ErrorHandlers::default(),
             clock: Arc::new(SystemClock::default()),
@@ -159,6 +163,22 @@ impl StreamsConfig {
         self
     }
 
+    /// Sets the limits of persistent stores.
+    ///
+    /// ```
+    /// use streams_core::runtime::StreamsConfig;
+    /// use streams_core::store::RocksDbOptions;
+    ///
+    /// let limits = RocksDbOptions::default().block_cache_bytes(256 << 20).write_buffer_bytes(16 << 20);
+    /// let config = StreamsConfig::new("word-count").rocksdb(limits);
+    /// assert_eq!(config.rocksdb.total_write_buffer_bytes, 64 << 20);
+    /// ```
+    #[must_use]
+    pub fn rocksdb(mut self, options: RocksDbOptions) -> Self {
+        self.rocksdb = options;
+        self
+    }
+
     /// Sets who hears how stores are restored. Default: nobody.
     #[must_use]
     pub fn restore_listener(mut self, listener: impl RestoreListener + 'static) -> Self {
@@ -205,6 +225,7 @@ impl StreamsConfig {
                 "application id `{id}` names topics and directories: use ASCII letters, digits, `.`, `_` and `-`"
             )));
         }
+        self.rocksdb.check().map_err(StreamsError::Config)?;
         if self.num_stream_threads == 0 {
             return Err(StreamsError::Config(
                 "num_stream_threads is 0: at least 1 is needed".to_owned(),
