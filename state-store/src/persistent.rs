@@ -83,6 +83,70 @@ impl Default for RocksDbOptions {
     }
 }
 
+impl RocksDbOptions {
+    /// Sets how much is kept of what was read from disk, over all stores.
+    #[must_use]
+    pub fn block_cache_bytes(mut self, bytes: usize) -> Self {
+        self.block_cache_bytes = bytes;
+        self
+    }
+
+    /// Sets how much one store (or segment) has in memory before it is written to a file.
+    #[must_use]
+    pub fn write_buffer_bytes(mut self, bytes: usize) -> Self {
+        self.write_buffer_bytes = bytes;
+        self
+    }
+
+    /// Sets how much all stores have in memory before files are written early.
+    #[must_use]
+    pub fn total_write_buffer_bytes(mut self, bytes: usize) -> Self {
+        self.total_write_buffer_bytes = bytes;
+        self
+    }
+
+    /// Sets how many files one store has open.
+    #[must_use]
+    pub fn max_open_files(mut self, files: i32) -> Self {
+        self.max_open_files = files;
+        self
+    }
+
+    /// Sets how many threads write and compact files, over all stores of the process.
+    #[must_use]
+    pub fn max_background_jobs(mut self, threads: i32) -> Self {
+        self.max_background_jobs = threads;
+        self
+    }
+
+    /// That nothing is zero or less that cannot be. What RocksDB itself makes of other numbers is its own.
+    ///
+    /// # Errors
+    /// A sentence that names the first setting that cannot be.
+    pub fn check(&self) -> std::result::Result<(), String> {
+        let sizes = [
+            ("block_cache_bytes", self.block_cache_bytes),
+            ("write_buffer_bytes", self.write_buffer_bytes),
+            ("total_write_buffer_bytes", self.total_write_buffer_bytes),
+        ];
+        if let Some((name, _)) = sizes.iter().find(|(_, bytes)| *bytes == 0) {
+            return Err(format!("{name} of RocksDB is 0: give it some memory"));
+        }
+        if self.write_buffer_bytes > self.total_write_buffer_bytes {
+            return Err(format!(
+                "write_buffer_bytes of RocksDB ({}) is more than total_write_buffer_bytes ({}): one store would have more than all",
+                self.write_buffer_bytes, self.total_write_buffer_bytes
+            ));
+        }
+        if self.max_background_jobs < 1 {
+            return Err(
+                "max_background_jobs of RocksDB is less than 1: files would never be written".to_owned(),
+            );
+        }
+        Ok(())
+    }
+}
+
 /// Opens stores in RocksDB, all with one block cache and one budget for write buffers. Cheap to clone.
 ///
 /// ```

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 use std::str::FromStr;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,10 +43,17 @@ impl FromStr for TaskId {
     }
 }
 
+/// Tasks, and the partitions each reads.
+pub type Tasks = BTreeMap<TaskId, Vec<TopicPartition>>;
+
 /// The tasks of an application and the partitions each reads.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// Where topics are read by a pattern, there are more tasks as there are more topics, and members learn of them one after the
+/// other: see [`growing`](Self::growing).
+#[derive(Debug, Default)]
 pub struct Assignor {
-    tasks: BTreeMap<TaskId, Vec<TopicPartition>>,
+    tasks: RwLock<Arc<Tasks>>,
+    grows: bool,
 }
 
 /// A member as the group's leader sees it.
@@ -68,14 +76,31 @@ const WIRE_VERSION: u32 = 1;
 impl Assignor {
     /// Over these tasks.
     #[must_use]
-    pub fn new(tasks: BTreeMap<TaskId, Vec<TopicPartition>>) -> Self {
-        Self { tasks }
+    pub fn new(tasks: Tasks) -> Self {
+        Self {
+            tasks: RwLock::new(Arc::new(tasks)),
+            grows: false,
+        }
+    }
+
+    /// Over these tasks, of which there may be more. Those that this member does not know yet are no error.
+    #[must_use]
+    pub fn growing(tasks: Tasks) -> Self {
+        Self {
+            grows: true,
+            ..Self::new(tasks)
+        }
     }
 
     /// All tasks and what they read.
     #[must_use]
-    pub fn tasks(&self) -> &BTreeMap<TaskId, Vec<TopicPartition>> {
-        &self.tasks
+    pub fn tasks(&self) -> Arc<Tasks> {
+        Arc::clone(&self.tasks.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Goes on with these tasks.
+    pub fn replace(&self, tasks: Tasks) {
+        *self.tasks.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tasks);
     }
 
     /// What a member says of itself when it joins: the tasks it runs or has state of.
@@ -95,8 +120,9 @@ impl Assignor {
         if members.is_empty() {
             return Ok(Vec::new());
         }
-        let quota = self.tasks.len().div_ceil(members.len());
-        let mut open: BTreeSet<TaskId> = self.tasks.keys().copied().collect();
+        let tasks = self.tasks();
+        let quota = tasks.len().div_ceil(members.len());
+        let mut open: BTreeSet<TaskId> = tasks.keys().copied().collect();
         for &member in &order {
             for task in decode(&members[member].subscription)? {
                 if assigned[member].len() < quota && open.remove(&task) {
@@ -123,25 +149,42 @@ impl Assignor {
     /// If it cannot be read, or names a task that this topology does not have.
     pub fn decode(&self, assignment: &[u8]) -> LogResult<Vec<TaskId>> {
         let tasks = decode(assignment)?;
-        match tasks.iter().find(|task| !self.tasks.contains_key(task)) {
+        if !self.grows {
+            self.check_known(&tasks)?;
+        }
+        Ok(tasks)
+    }
+
+    /// That these are all tasks of the topology.
+    ///
+    /// # Errors
+    /// If one is not.
+    pub fn check_known(&self, tasks: &[TaskId]) -> LogResult<()> {
+        let known = self.tasks();
+        match tasks.iter().find(|task| !known.contains_key(task)) {
             Some(task) => Err(LogError::invalid(format!(
                 "task {task} was assigned, which this topology does not have: instances of one application must run the same topology"
             ))),
-            None => Ok(tasks),
+            None => Ok(()),
         }
     }
 
     /// The tasks whose partitions are all among these: for group protocols that hand out partitions.
     ///
     /// # Errors
-    /// If a task's partitions were handed to different members.
+    /// If a task's partitions were handed to different members. Of a growing topology they may be, until all members know
+    /// the same topics: the task is then left out, with a warning.
     pub fn tasks_of(&self, partitions: &[TopicPartition]) -> LogResult<Vec<TaskId>> {
         let mine: BTreeSet<&TopicPartition> = partitions.iter().collect();
         let mut tasks = Vec::new();
-        for (task, inputs) in &self.tasks {
+        for (task, inputs) in self.tasks().iter() {
             match inputs.iter().filter(|input| mine.contains(input)).count() {
                 0 => {}
                 n if n == inputs.len() => tasks.push(*task),
+                _ if self.grows => tracing::warn!(
+                    %task,
+                    "not run for now: its partitions were assigned to different members, which do not know the same topics yet"
+                ),
                 _ => {
                     return Err(LogError::invalid(format!(
                         "the partitions of task {task} were assigned to different members; give its topics equal partition counts"

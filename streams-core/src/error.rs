@@ -209,15 +209,26 @@ pub enum ProcessCause {
 }
 
 impl ProcessCause {
-    /// The kind of failure, in a word.
-    pub(crate) fn kind(&self) -> &'static str {
+    /// The variant with its path. What it wraps may be of a type that nobody here can name.
+    pub(crate) fn type_name(&self) -> &'static str {
         match self {
-            Self::Serde { .. } => "serialization",
-            Self::Log(_) => "log",
-            Self::Store(_) | Self::CorruptRow { .. } => "store",
-            Self::InvalidTimestamp { .. } => "invalid-timestamp",
-            Self::BufferFull { .. } => "buffer-full",
-            Self::User(_) => "processing",
+            Self::Serde { .. } => "streams_core::error::ProcessCause::Serde",
+            Self::Log(_) => "streams_core::error::ProcessCause::Log",
+            Self::Store(_) => "streams_core::error::ProcessCause::Store",
+            Self::CorruptRow { .. } => "streams_core::error::ProcessCause::CorruptRow",
+            Self::InvalidTimestamp { .. } => "streams_core::error::ProcessCause::InvalidTimestamp",
+            Self::BufferFull { .. } => "streams_core::error::ProcessCause::BufferFull",
+            Self::User(_) => "streams_core::error::ProcessCause::User",
+        }
+    }
+
+    /// What caused it, beneath what its own message tells.
+    pub(crate) fn caused_by(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::User(error) => error.source(),
+            Self::Log(error) => std::error::Error::source(error),
+            Self::Store(error) => std::error::Error::source(error),
+            _ => None,
         }
     }
 }

@@ -116,8 +116,10 @@ impl ErrorHandlers {
     }
 
     /// Where input records go that failed, whatever their handler answered (`errors.dead.letter.queue.topic.name`). The topic
-    /// must exist. A dead letter has the input's key, value and timestamp, and Kafka's headers
-    /// `__streams.errors.exception`, `.message`, `.topic`, `.partition` and `.offset`. It is written with the task's commit:
+    /// must exist. A dead letter has the input's key, value and timestamp, and Kafka's headers `__streams.errors.exception`: the type
+    /// of the failure, such as `streams_core::error::ProcessCause::User` for an error of a processor of the user's; `.message`;
+    /// `.stacktrace`: the message, what caused it as errors tell by `source`, then the processor, the task and the input, a line each;
+    /// `.topic`, `.partition` and `.offset` of the input. It is written with the task's commit:
     /// with exactly-once, that of a record that stops the application is not. Records of global stores have none.
     #[must_use]
     pub fn dead_letter_topic(mut self, topic: &str) -> Self {
@@ -160,6 +162,25 @@ impl Stage {
     }
 }
 
+/// What caused a failure, and where it was. Errors know no calls, so there are none.
+fn trace(error: &ProcessError) -> String {
+    let mut lines = vec![error.cause.to_string()];
+    let mut next = error.cause.caused_by();
+    while let Some(cause) = next {
+        lines.push(format!("Caused by: {cause}"));
+        next = cause.source();
+    }
+    let processor = error
+        .processor
+        .iter()
+        .map(|name| format!("\tat processor {name}"));
+    let task = error.task.iter().map(|task| format!("\tat task {task}"));
+    let input = error.input.iter();
+    let input = input.map(|(partition, offset)| format!("\tat offset {offset} of {partition}"));
+    lines.extend(processor.chain(task).chain(input));
+    lines.join("\n")
+}
+
 /// Writes an input record to the topic of dead letters.
 pub(crate) fn send_dead_letter(
     producer: &mut dyn Producer,
@@ -167,11 +188,15 @@ pub(crate) fn send_dead_letter(
     input: &RawInput<'_>,
     error: &ProcessError,
 ) -> LogResult<()> {
-    let message = error.cause.to_string();
+    let (message, trace) = (error.cause.to_string(), trace(error));
     let headers = input.headers.clone();
     let mut headers = headers
-        .with("__streams.errors.exception", Some(error.cause.kind().as_bytes()))
-        .with("__streams.errors.message", Some(message.as_bytes()));
+        .with(
+            "__streams.errors.exception",
+            Some(error.cause.type_name().as_bytes()),
+        )
+        .with("__streams.errors.message", Some(message.as_bytes()))
+        .with("__streams.errors.stacktrace", Some(trace.as_bytes()));
     if let Some((partition, offset)) = &error.input {
         let (number, offset) = (partition.partition.to_string(), offset.to_string());
         headers = headers

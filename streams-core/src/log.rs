@@ -167,13 +167,19 @@ pub trait Admin: Send + Debug {
     /// If the log cannot be reached.
     fn partition_counts(&mut self, topics: &[&str]) -> LogResult<Vec<Option<u32>>>;
 
+    /// Names and partition counts of all topics there are.
+    ///
+    /// # Errors
+    /// If the log cannot be reached.
+    fn topics(&mut self) -> LogResult<BTreeMap<String, u32>>;
+
     /// Creates a topic.
     ///
     /// # Errors
     /// [`LogError::TopicExists`], or if the name, the count or a config is not valid.
     fn create_topic(&mut self, topic: &NewTopic) -> LogResult<()>;
 
-    /// First offset, or the offset after the last one a consumer of that isolation may read.
+    /// First offset, the offset after the last one a consumer of that isolation may read, or the first from a time on.
     ///
     /// # Errors
     /// [`LogError::UnknownTopic`].
@@ -384,6 +390,8 @@ pub struct NewTopic {
     pub name: String,
     /// Number of partitions, at least 1.
     pub partitions: u32,
+    /// How many brokers have a copy; `None`: as the cluster's default says. Logs of one process have one.
+    pub replication_factor: Option<i16>,
     /// Kafka topic configs, such as `cleanup.policy`.
     pub configs: BTreeMap<String, String>,
 }
@@ -394,6 +402,7 @@ impl NewTopic {
         Self {
             name: name.into(),
             partitions,
+            replication_factor: None,
             configs: BTreeMap::new(),
         }
     }
@@ -413,6 +422,8 @@ pub enum OffsetSpec {
     Earliest,
     /// The one after the last that a consumer of the given isolation may read.
     Latest,
+    /// The first record's whose timestamp, in milliseconds since the Unix epoch, is at least this; as `Latest` if there is none.
+    AtTimestamp(i64),
 }
 
 /// What a consumer may see of transactions.

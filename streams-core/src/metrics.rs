@@ -30,11 +30,13 @@ pub enum DropReason {
     OutOfOrder,
     /// An answer of a foreign-key join whose row is another by now.
     StaleResponse,
+    /// A partitioner chose no partition for it.
+    NoPartition,
 }
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [DropReason; 10] = [
+    pub const ALL: [DropReason; 11] = [
         DropReason::NullKey,
         DropReason::NullValue,
         DropReason::UnexpectedNull,
@@ -45,6 +47,7 @@ impl DropReason {
         DropReason::Production,
         DropReason::OutOfOrder,
         DropReason::StaleResponse,
+        DropReason::NoPartition,
     ];
 }
 
@@ -61,6 +64,7 @@ impl Display for DropReason {
             DropReason::Production => "production",
             DropReason::OutOfOrder => "out-of-order",
             DropReason::StaleResponse => "stale-response",
+            DropReason::NoPartition => "no-partition",
         })
     }
 }

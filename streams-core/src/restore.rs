@@ -12,15 +12,24 @@ use state_store::{KeyValueStore, WriteBatch};
 
 use crate::error::{LogError, Result};
 use crate::log::{Admin, Consumer, Fetched, Isolation, OffsetSpec, TopicPartition};
+use crate::runtime::RestoreListener;
 use crate::store::{RestoredRow, TaskStore};
 use crate::task::StartPosition;
 
 /// Restores the stores of one thread's tasks.
-#[derive(Debug)]
 pub(crate) struct Restorer {
     consumer: Box<dyn Consumer>,
     restoring: BTreeMap<TopicPartition, Restoring>,
     batch: WriteBatch,
+    listener: Arc<dyn RestoreListener>,
+}
+
+impl std::fmt::Debug for Restorer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Restorer")
+            .field("restoring", &self.restoring)
+            .finish_non_exhaustive()
+    }
 }
 
 struct Restoring {
@@ -28,6 +37,8 @@ struct Restoring {
     row: RestoredRow,
     position: i64,
     end_offset: i64,
+    /// Records so far.
+    restored: u64,
 }
 
 impl std::fmt::Debug for Restoring {
@@ -41,11 +52,12 @@ impl std::fmt::Debug for Restoring {
 }
 
 impl Restorer {
-    pub(crate) fn new(consumer: Box<dyn Consumer>) -> Self {
+    pub(crate) fn new(consumer: Box<dyn Consumer>, listener: Arc<dyn RestoreListener>) -> Self {
         Self {
             consumer,
             restoring: BTreeMap::new(),
             batch: WriteBatch::new(),
+            listener,
         }
     }
 
@@ -72,7 +84,11 @@ impl Restorer {
             };
             let log_start = admin.offsets(of, OffsetSpec::Earliest, Isolation::ReadUncommitted)?[0];
             let position = start_position(store.bytes(), &partition, log_start, end_offset)?;
-            if position < end_offset {
+            self.listener
+                .on_restore_start(&partition, store.name(), position, end_offset);
+            if position >= end_offset {
+                self.listener.on_restore_end(&partition, store.name(), 0);
+            } else {
                 tracing::info!(store = store.name(), %partition, position, end_offset, "restoring");
                 let (row, store) = (store.restored(), Arc::clone(store.bytes()));
                 self.restoring.insert(
@@ -82,6 +98,7 @@ impl Restorer {
                         row,
                         position,
                         end_offset,
+                        restored: 0,
                     },
                 );
             }
@@ -92,10 +109,12 @@ impl Restorer {
     /// Gives up on these stores.
     pub(crate) fn remove(&mut self, stores: &[Box<dyn TaskStore>]) -> Result<()> {
         for changelog in stores.iter().filter_map(|store| store.changelog()) {
-            self.restoring.remove(&TopicPartition::new(
-                Arc::clone(&changelog.topic),
-                changelog.partition,
-            ));
+            let partition = TopicPartition::new(Arc::clone(&changelog.topic), changelog.partition);
+            if let Some(restoring) = self.restoring.remove(&partition) {
+                let store = restoring.store.name();
+                self.listener
+                    .on_restore_suspended(&partition, store, restoring.restored);
+            }
         }
         self.assign()
     }
@@ -135,11 +154,13 @@ impl Restorer {
         };
         self.batch.clear();
         let (mut row_key, mut row) = (Vec::new(), Vec::new());
+        let (mut restored, mut last_offset) = (0, restoring.position);
         for (index, span) in fetched.records.spans.iter().enumerate() {
             // What a task reads from a topic is not in the stores that are restored from it.
             if span.offset >= restoring.end_offset {
                 break;
             }
+            (restored, last_offset) = (restored + 1, span.offset);
             let Some(key) = fetched.records.key(index) else {
                 continue;
             };
@@ -155,9 +176,17 @@ impl Restorer {
         restoring.position = fetched.next_offset.min(restoring.end_offset);
         self.batch.set_changelog_offset(restoring.position);
         restoring.store.write(&self.batch)?;
+        restoring.restored += restored;
+        let store = Arc::clone(&restoring.store);
+        if restored > 0 {
+            self.listener
+                .on_batch_restored(&fetched.partition, store.name(), last_offset, restored);
+        }
         let complete = restoring.position >= restoring.end_offset;
         if complete {
             tracing::info!(partition = %fetched.partition, position = restoring.position, "restored");
+            self.listener
+                .on_restore_end(&fetched.partition, store.name(), restoring.restored);
             self.restoring.remove(&fetched.partition);
         }
         Ok(complete)

@@ -11,12 +11,14 @@
 mod config;
 mod global_thread;
 mod internal_topics;
+mod listeners;
+mod start_positions;
 mod state_directory;
 mod tasks;
 mod thread;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,10 +27,11 @@ use state_store::{MemoryEngine, RocksDbEngine, StoreEngine};
 
 pub use config::{ProcessingGuarantee, StreamsConfig};
 use global_thread::GlobalThread;
+pub use listeners::{RestoreListener, StateListener};
 use state_directory::StateDirectory;
 use thread::StreamThread;
 
-use crate::assignment::{Assignor, TaskId};
+use crate::assignment::{Assignor, TaskId, Tasks};
 use crate::error::{Result, StreamsError};
 use crate::global::{self, GlobalState, GlobalStores};
 use crate::log::{Admin, Log, OffsetSpec, TopicPartition};
@@ -68,8 +71,6 @@ pub struct Streams {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     log: Arc<dyn Log>,
-    /// Sub-topologies in the order records flow, and what each reads.
-    inputs: Vec<Vec<TopicPartition>>,
     /// What global stores are filled from.
     global_partitions: Vec<TopicPartition>,
 }
@@ -77,6 +78,8 @@ pub struct Streams {
 /// Where an application stands (Kafka's `KafkaStreams.State`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
+    /// Not started yet: where a [`StateListener`] hears the application come from.
+    Created,
     /// Tasks are being assigned or restored.
     Rebalancing,
     /// All threads process.
@@ -95,6 +98,10 @@ pub(crate) struct Shared {
     pub(crate) config: StreamsConfig,
     pub(crate) topology: Topology,
     pub(crate) assignor: Arc<Assignor>,
+    /// Counts the changes of the tasks since the start.
+    layout_version: AtomicU64,
+    /// Held by the thread that looks for new topics.
+    laying_out: Mutex<()>,
     pub(crate) directory: Arc<StateDirectory>,
     pub(crate) persistent: Box<dyn StoreEngine>,
     pub(crate) memory: MemoryEngine,
@@ -102,6 +109,8 @@ pub(crate) struct Shared {
     closing: AtomicBool,
     status: Mutex<Status>,
     changed: Condvar,
+    /// What the listener was told last.
+    told: Mutex<State>,
 }
 
 #[derive(Debug)]
@@ -112,12 +121,14 @@ struct Status {
 }
 
 impl Streams {
-    /// Starts the application on `log`, with RocksDB for persistent stores.
+    /// Starts the application on `log`, with RocksDB for persistent stores, set as [`StreamsConfig::rocksdb`] says.
     ///
     /// # Errors
     /// If a setting or a topic is not as it must be, or the state directory is in use.
     pub fn start(topology: &Topology, config: StreamsConfig, log: Arc<dyn Log>) -> Result<Self> {
-        Self::start_with_engine(topology, config, log, Box::new(RocksDbEngine::default()))
+        config.check()?;
+        let engine = RocksDbEngine::new(config.rocksdb.clone());
+        Self::start_with_engine(topology, config, log, Box::new(engine))
     }
 
     /// Starts the application with another engine for persistent stores.
@@ -131,19 +142,26 @@ impl Streams {
         persistent: Box<dyn StoreEngine>,
     ) -> Result<Self> {
         config.check()?;
-        let layout = internal_topics::prepare(topology, &config, &mut *log.admin()?)?;
-        let assignor = Arc::new(layout.assignor);
+        let mut admin = log.admin()?;
+        let layout = internal_topics::lay_out(topology, &config, &mut *admin)?;
+        internal_topics::make_all(&layout, &mut *admin)?;
+        let assignor = Arc::new(match topology.has_patterns() {
+            true => Assignor::growing(layout.tasks),
+            false => Assignor::new(layout.tasks),
+        });
         let directory = Arc::new(StateDirectory::open(&config.state_dir, &config.application_id)?);
         let (global_state, globals) = global_thread::open(topology, &config, &directory, &*persistent)?;
         // Without tasks there is nothing to do for stream threads, and without global stores for the global one.
-        let stream_threads = match assignor.tasks().is_empty() {
+        let stream_threads = match assignor.tasks().is_empty() && !topology.has_patterns() {
             true => 0,
             false => config.num_stream_threads,
         };
         let threads = stream_threads + usize::from(!globals.is_empty());
         let shared = Arc::new(Shared {
             topology: topology.clone(),
-            assignor: Arc::clone(&assignor),
+            assignor,
+            layout_version: AtomicU64::new(0),
+            laying_out: Mutex::default(),
             directory,
             persistent,
             memory: MemoryEngine,
@@ -155,15 +173,16 @@ impl Streams {
                 error: None,
             }),
             changed: Condvar::new(),
+            told: Mutex::new(State::Created),
             config,
         });
         let mut streams = Self {
             shared,
             threads: Vec::new(),
             log,
-            inputs: in_flow_order(topology, &assignor),
             global_partitions: layout.global_partitions,
         };
+        streams.shared.tell_state();
         if !streams.shared.globals.is_empty() {
             streams.start_global_thread(stream_threads, global_state)?;
         }
@@ -171,6 +190,32 @@ impl Streams {
             streams.start_stream_thread(index)?;
         }
         Ok(streams)
+    }
+
+    /// What this instance's threads and clients are named after: the setting `client_id`, or the application's id and that of the process.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use streams_core::log::memory::MemoryLog;
+    /// # use streams_core::log::{Log, NewTopic};
+    /// # use streams_core::runtime::{Streams, StreamsConfig};
+    /// # use streams_core::time::SystemClock;
+    /// # use streams_core::topology::{SinkOptions, SourceOptions, TopicName, TopologyBuilder};
+    /// # let mut builder = TopologyBuilder::new();
+    /// # let numbers = builder.add_source::<String, i64>("in", [TopicName::external("numbers")], SourceOptions::default());
+    /// # let topology = builder.build()?;
+    /// # let log: Arc<dyn Log> = Arc::new(MemoryLog::new(Arc::new(SystemClock::default())));
+    /// # log.admin()?.create_topic(&NewTopic::new("numbers", 1))?;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let config = StreamsConfig::new("copy").state_dir(dir.path());
+    /// let streams = Streams::start(&topology, config, log)?;
+    /// assert!(streams.client_id().starts_with("copy-"));
+    /// # streams.close()?;
+    /// # Ok::<(), streams_core::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn client_id(&self) -> String {
+        self.shared.client_id()
     }
 
     /// Where the application stands.
@@ -215,8 +260,8 @@ impl Streams {
         }
         let mut admin = self.log.admin()?;
         // Upstream first: what is committed there has written all it will write to what comes next.
-        for partitions in &self.inputs {
-            if !self.committed_to_end(partitions, &mut *admin)? {
+        for partitions in in_flow_order(&self.shared.topology, &self.shared.assignor.tasks()) {
+            if !self.committed_to_end(&partitions, &mut *admin)? {
                 return Ok(false);
             }
         }
@@ -271,6 +316,7 @@ impl Streams {
 
     fn stop(&mut self) {
         self.shared.closing.store(true, Ordering::SeqCst);
+        self.shared.tell_state();
         for thread in self.threads.drain(..) {
             // A panic was caught and reported within the thread.
             let _ = thread.join();
@@ -307,7 +353,7 @@ impl Streams {
     }
 
     fn start_stream_thread(&mut self, index: usize) -> Result<()> {
-        let name = format!("{}-StreamThread-{}", self.shared.config.application_id, index + 1);
+        let name = format!("{}-StreamThread-{}", self.shared.client_id(), index + 1);
         let (shared, log, thread_name) = (Arc::clone(&self.shared), Arc::clone(&self.log), name.clone());
         self.spawn(index, name, move || {
             StreamThread::new(index, thread_name, shared, &*log)?.run()
@@ -316,13 +362,12 @@ impl Streams {
 
     /// Reads global stores to the end of their topics first.
     fn start_global_thread(&mut self, index: usize, state: GlobalState) -> Result<()> {
-        let application_id = &self.shared.config.application_id;
         let metrics_of = TaskId {
             subtopology: global_subtopology(&self.shared.topology),
             partition: 0,
         };
         self.shared.register(metrics_of, state.metrics());
-        let name = format!("{application_id}-GlobalStreamThread");
+        let name = format!("{}-GlobalStreamThread", self.shared.client_id());
         let shared = Arc::clone(&self.shared);
         let thread = GlobalThread::start(index, shared, state, &self.global_partitions, &*self.log)?;
         self.spawn(index, name, move || thread.run())
@@ -367,11 +412,52 @@ impl Shared {
         self.closing.load(Ordering::SeqCst)
     }
 
+    /// What threads and clients are named after.
+    pub(crate) fn client_id(&self) -> String {
+        let config = &self.config;
+        let default = || format!("{}-{}", config.application_id, self.directory.process_id());
+        config.client_id.clone().unwrap_or_else(default)
+    }
+
+    pub(crate) fn layout_version(&self) -> u64 {
+        self.layout_version.load(Ordering::SeqCst)
+    }
+
+    /// Looks for topics that patterns match now and did not before, and the reverse; lays the tasks out anew if there are some.
+    pub(crate) fn follow_topics(&self, admin: &mut dyn Admin) -> Result<()> {
+        let _one = self.laying_out.lock().unwrap_or_else(PoisonError::into_inner);
+        let layout = internal_topics::lay_out(&self.topology, &self.config, admin)?;
+        if *self.assignor.tasks() == layout.tasks {
+            return Ok(());
+        }
+        internal_topics::make_all(&layout, admin)?;
+        tracing::info!(
+            tasks = layout.tasks.len(),
+            "the topics that patterns match have changed"
+        );
+        self.assignor.replace(layout.tasks);
+        self.layout_version.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
     pub(crate) fn set_thread_state(&self, index: usize, state: State) {
         let mut status = self.status();
         if status.threads[index] != state {
             status.threads[index] = state;
             self.changed.notify_all();
+        }
+        drop(status);
+        self.tell_state();
+    }
+
+    /// Tells the listener of the state, if it is another than it was told last.
+    fn tell_state(&self) {
+        // Held during the call, so that changes are told in their order.
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let (new, old) = (self.state(), *told);
+        if new != old {
+            *told = new;
+            self.config.listeners.state.on_change(new, old);
         }
     }
 
@@ -390,6 +476,8 @@ impl Shared {
             self.closing.store(true, Ordering::SeqCst);
         }
         self.changed.notify_all();
+        drop(status);
+        self.tell_state();
     }
 
     fn state(&self) -> State {
@@ -420,13 +508,17 @@ fn global_subtopology(topology: &Topology) -> u32 {
 }
 
 /// Inputs by sub-topology, those that write first: a sub-topology comes after all that write what it reads.
-fn in_flow_order(topology: &Topology, assignor: &Assignor) -> Vec<Vec<TopicPartition>> {
+fn in_flow_order(topology: &Topology, tasks: &Tasks) -> Vec<Vec<TopicPartition>> {
     let mut left: Vec<&Subtopology> = topology.subtopologies().iter().collect();
     let mut ordered = Vec::new();
     while !left.is_empty() {
         let waits = |part: &Subtopology| {
             left.iter().any(|other| {
-                other.id != part.id && other.sinks.iter().any(|sink| part.sources.contains(sink))
+                other.id != part.id
+                    && other
+                        .sinks
+                        .iter()
+                        .any(|sink| part.sources.iter().any(|source| source.reads(sink)))
             })
         };
         // In a cycle of topics nobody is first: take any.
@@ -434,10 +526,7 @@ fn in_flow_order(topology: &Topology, assignor: &Assignor) -> Vec<Vec<TopicParti
         ordered.push(left.remove(next).id);
     }
     let inputs = |id: u32| {
-        let tasks = assignor
-            .tasks()
-            .iter()
-            .filter(move |(task, _)| task.subtopology == id);
+        let tasks = tasks.iter().filter(move |(task, _)| task.subtopology == id);
         tasks
             .flat_map(|(_, partitions)| partitions.iter().cloned())
             .collect()

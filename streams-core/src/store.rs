@@ -41,7 +41,7 @@ pub(crate) use global::{
 };
 pub use key_value::{KeyValueIter, KeyValueStore};
 pub use session::{Session, SessionIter, SessionStore};
-pub use state_store::Direction;
+pub use state_store::{Direction, RocksDbOptions};
 pub use versioned::{Validity, VersionedKeyValueStore};
 pub use window::{WindowIter, WindowStore};
 

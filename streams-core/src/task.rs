@@ -25,7 +25,7 @@ use crate::log::{Fetched, OffsetAndMetadata, Producer, TopicPartition};
 use crate::metrics::{DropReason, TaskMetrics};
 use crate::processor::{PunctuationType, Scheduler};
 use crate::store::TaskStore;
-use crate::topology::{LivePunctuation, LiveTopology, SourceNode};
+use crate::topology::{LivePunctuation, LiveTopology, SourceNode, TopicName};
 
 /// See the file's top.
 pub(crate) struct StreamTask {
@@ -34,6 +34,8 @@ pub(crate) struct StreamTask {
     /// The queues that have records.
     heads: Heads,
     sources: Vec<Box<dyn SourceNode>>,
+    /// What each source reads.
+    topics: Vec<Vec<TopicName>>,
     stores: Vec<Box<dyn TaskStore>>,
     punctuations: Vec<LivePunctuation>,
     at_commit: Vec<Rc<RefCell<dyn AtCommit>>>,
@@ -60,10 +62,7 @@ impl StreamTask {
                     let latest = processor_times_ms.entry(name.clone()).or_insert(*time_ms);
                     *latest = (*latest).max(*time_ms);
                 }
-                let reads = |topics: &Vec<String>| topics.iter().any(|topic| **topic == *partition.topic);
-                let source = topics
-                    .iter()
-                    .position(reads)
+                let source = source_of(&topics, &partition.topic, &application_id)
                     .expect("a task's inputs are its sources' topics");
                 PartitionQueue::new(partition, source, start)
             })
@@ -89,6 +88,7 @@ impl StreamTask {
             queues,
             heads: Heads::default(),
             sources,
+            topics,
             stores,
             punctuations,
             at_commit,
@@ -106,6 +106,17 @@ impl StreamTask {
 
     pub(crate) fn queues(&self) -> &[PartitionQueue] {
         &self.queues
+    }
+
+    /// Adds a partition of a topic that one of the sources' patterns matches. False if none does.
+    pub(crate) fn add_input(&mut self, partition: &TopicPartition) -> bool {
+        let source = source_of(&self.topics, &partition.topic, &self.state.application_id);
+        if let Some(source) = source {
+            let queue = PartitionQueue::new(partition.clone(), source, StartPosition::at(0));
+            self.queues.push(queue);
+            self.state.partitions.push(partition.clone());
+        }
+        source.is_some()
     }
 
     /// Buffers what was fetched for one of the task's partitions. Returns how many records that has buffered now.
@@ -152,6 +163,13 @@ impl StreamTask {
     pub(crate) fn set_end(&mut self, partition: &TopicPartition, end_offset: i64) {
         if let Some(queue) = self.queues.iter_mut().find(|queue| queue.partition == *partition) {
             queue.set_end(end_offset);
+        }
+    }
+
+    /// Goes on elsewhere on a partition, if it is one of the task's: the records at its position are gone.
+    pub(crate) fn reset(&mut self, partition: &TopicPartition, offset: i64) {
+        if let Some(queue) = self.queues.iter_mut().find(|queue| queue.partition == *partition) {
+            queue.reset_to(offset);
         }
     }
 
@@ -363,6 +381,17 @@ impl StreamTask {
             input: self.state.input_position(),
         })
     }
+}
+
+/// Which source reads a topic of the log: the one that names it, else the one whose pattern it matches.
+fn source_of(topics: &[Vec<TopicName>], topic: &str, application_id: &str) -> Option<usize> {
+    let position = |by_pattern: bool| {
+        let reads = |of: &TopicName| {
+            matches!(of, TopicName::Pattern(_)) == by_pattern && of.is(topic, application_id)
+        };
+        topics.iter().position(|topics| topics.iter().any(reads))
+    };
+    position(false).or_else(|| position(true))
 }
 
 #[cold]

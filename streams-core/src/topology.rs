@@ -7,6 +7,10 @@
 
 mod describe;
 mod graph;
+mod internal_topics;
+mod offset_reset;
+mod partitions;
+mod pattern;
 mod picture;
 mod sink;
 mod source;
@@ -20,8 +24,13 @@ use std::sync::Arc;
 
 pub(crate) use graph::{Graph, NodeKind, NodeSpec, RepartitionTopic};
 pub use graph::{NodeId, TopicName};
+pub(crate) use internal_topics::ChangelogConfigs;
+pub use internal_topics::InternalTopics;
+pub use offset_reset::AutoOffsetReset;
+pub use partitions::{Partitioner, Partitions, partitioner};
+pub use pattern::TopicPattern;
 use sink::Destination;
-pub use sink::{Partitioner, SinkOptions, TopicNameExtractor};
+pub use sink::{SinkOptions, TopicNameExtractor};
 pub(crate) use source::{RawInput, SourceNode};
 pub use source::{SourceOptions, TimestampExtractor};
 pub(crate) use subtopology::Layout;
@@ -104,7 +113,7 @@ impl TopologyBuilder {
         Self::default()
     }
 
-    /// Adds a source that reads these topics.
+    /// Adds a source that reads these topics: one or more by their names, or those of one [pattern](TopicName::Pattern).
     pub fn add_source<K: Clone + 'static, V: Clone + 'static>(
         &mut self,
         name: impl Into<String>,
@@ -113,6 +122,7 @@ impl TopologyBuilder {
     ) -> Node<K, V> {
         let kind = NodeKind::Source {
             topics: topics.into_iter().collect(),
+            reset: options.auto_offset_reset,
             build: source::builder(options),
         };
         self.add_node(name.into(), kind, &[], &[])
@@ -406,6 +416,14 @@ impl TopologyBuilder {
     }
 }
 
+/// Kafka's own topics.
+const COORDINATOR_TOPICS: [&str; 4] = [
+    "__consumer_offsets",
+    "__transaction_state",
+    "__share_group_state",
+    "__cluster_metadata",
+];
+
 /// A checked topology. Cheap to clone; made live once for every task.
 #[derive(Clone, Debug)]
 pub struct Topology {
@@ -425,7 +443,7 @@ impl Topology {
         &self.inner.subtopologies
     }
 
-    /// Topics the application reads that it does not make itself, those of global stores included.
+    /// Topics the application reads by their names that it does not make itself, those of global stores included.
     #[must_use]
     pub fn source_topics(&self) -> Vec<String> {
         self.topics(|kind| kind.topics().to_vec())
@@ -471,8 +489,55 @@ impl Topology {
         picture::graphviz(self)
     }
 
+    /// True if some topics are read by patterns, so that there may be more of them in time.
+    pub(crate) fn has_patterns(&self) -> bool {
+        let mut topics = self.graph().nodes.iter().flat_map(|node| node.kind.topics());
+        topics.any(|topic| matches!(topic, TopicName::Pattern(_)))
+    }
+
+    /// True if a topic on the log is read by a pattern. Those of the application itself and of coordinators never are.
+    pub(crate) fn is_matched(&self, topic: &str, application_id: &str) -> bool {
+        let mut topics = self.graph().nodes.iter().flat_map(|node| node.kind.topics());
+        topics.any(|of| matches!(of, TopicName::Pattern(pattern) if pattern.matches(topic)))
+            && !COORDINATOR_TOPICS.contains(&topic)
+            && !self.is_internal(topic, application_id)
+    }
+
+    fn is_internal(&self, topic: &str, application_id: &str) -> bool {
+        let mut repartitions = self.graph().repartition_topics.iter();
+        let mut stores = self
+            .graph()
+            .stores
+            .iter()
+            .filter(|store| store.source_topic.is_none());
+        repartitions.any(|of| TopicName::Internal(Arc::clone(&of.name)).is(topic, application_id))
+            || stores.any(|store| store.changelog_topic(application_id) == topic)
+    }
+
     pub(crate) fn graph(&self) -> &Graph {
         &self.inner.graph
+    }
+
+    /// What the source says that reads this topic of the log; `None` if it is one of the application's own.
+    pub(crate) fn offset_reset(
+        &self,
+        topic: &str,
+        application_id: &str,
+        default: AutoOffsetReset,
+    ) -> Option<AutoOffsetReset> {
+        if self.is_internal(topic, application_id) {
+            return None;
+        }
+        let mut nodes = self.graph().nodes.iter();
+        nodes.find_map(|node| match &node.kind {
+            NodeKind::Source { topics, reset, .. } => {
+                let mut topics = topics.iter();
+                topics
+                    .any(|of| of.is_users(topic))
+                    .then(|| reset.unwrap_or(default))
+            }
+            _ => None,
+        })
     }
 
     pub(crate) fn stores(&self) -> BTreeMap<&str, &StoreSpec> {
@@ -491,7 +556,7 @@ impl Topology {
             .flat_map(|node| of(&node.kind))
             .filter_map(|topic| match topic {
                 TopicName::External(name) => Some(name.to_string()),
-                TopicName::Internal(_) => None,
+                TopicName::Internal(_) | TopicName::Pattern(_) => None,
             })
             .collect();
         topics.sort();

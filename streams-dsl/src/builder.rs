@@ -10,7 +10,7 @@ use streams_core::edge::Edge;
 use streams_core::error::Result;
 use streams_core::serde::{DefaultSerde, NullableSerde, Serde};
 use streams_core::store::{StoreBuilder, StoreKind};
-use streams_core::topology::{SourceOptions, TimestampExtractor, TopicName, Topology, Wiring};
+use streams_core::topology::{SourceOptions, TimestampExtractor, TopicName, TopicPattern, Topology, Wiring};
 
 use crate::lower::{Lower, Lowered, lower};
 use crate::names::prefix;
@@ -42,31 +42,48 @@ pub struct StreamsBuilder {
     pub(crate) plan: SharedPlan,
 }
 
-/// One topic, or several that are read as one stream.
+/// One topic, or several that are read as one stream: by their names, or all that a pattern matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Topics(Vec<String>);
+pub struct Topics(Vec<TopicName>);
+
+/// All topics of the user's that it matches, also those that come later.
+impl From<TopicPattern> for Topics {
+    fn from(pattern: TopicPattern) -> Self {
+        Self(vec![TopicName::Pattern(pattern)])
+    }
+}
 
 impl From<&str> for Topics {
     fn from(topic: &str) -> Self {
-        Self(vec![topic.to_owned()])
+        Self(vec![TopicName::external(topic)])
     }
 }
 
 impl From<String> for Topics {
     fn from(topic: String) -> Self {
-        Self(vec![topic])
+        Self(vec![TopicName::external(topic)])
     }
 }
 
 impl<T: Into<String>> From<Vec<T>> for Topics {
     fn from(topics: Vec<T>) -> Self {
-        Self(topics.into_iter().map(Into::into).collect())
+        Self(
+            topics
+                .into_iter()
+                .map(|topic| TopicName::external(topic.into()))
+                .collect(),
+        )
     }
 }
 
 impl<T: Into<String>, const N: usize> From<[T; N]> for Topics {
     fn from(topics: [T; N]) -> Self {
-        Self(topics.into_iter().map(Into::into).collect())
+        Self(
+            topics
+                .into_iter()
+                .map(|topic| TopicName::external(topic.into()))
+                .collect(),
+        )
     }
 }
 
@@ -77,7 +94,8 @@ impl StreamsBuilder {
         Self::default()
     }
 
-    /// The records of a topic, or of several, with the types' default serdes.
+    /// The records of a topic, or of several, with the types' default serdes. Instead of names a
+    /// [`TopicPattern`](streams_core::topology::TopicPattern) may be given, for all topics that it matches, also those that come later.
     ///
     /// A null key or value on the wire is `None` if the type is an `Option`; where it is not, the record is dropped and
     /// counted. Several streams of the same topics share one source.
@@ -91,6 +109,23 @@ impl StreamsBuilder {
     /// driver.input("more-lines").pipe(None::<String>, "hello".to_string())?;
     /// let lines = driver.output::<Option<String>, String>("all-lines");
     /// assert_eq!(lines.read_key_values(), [(None, "hello".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    ///
+    /// By a pattern, which must not match a topic that is read by its name:
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>(TopicPattern::new("orders-.*")?).to("all");
+    /// let topology = builder.build()?;
+    /// assert!(topology.describe().contains("Source: KSTREAM-SOURCE-0000000000 (topics: orders-.*)"));
+    /// let driver = TopologyTestDriver::new(&topology)?;
+    /// driver.input("orders-eu").pipe("tea".to_string(), 1_i64)?;
+    /// driver.input("orders-us").pipe("tea".to_string(), 2_i64)?;
+    /// let all: Vec<i64> = driver.output::<String, i64>("all").read_key_values().into_iter().map(|(_, n)| n).collect();
+    /// assert_eq!(all, [1, 2]);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
@@ -113,10 +148,8 @@ impl StreamsBuilder {
         let value_serde = consumed.value_serde.resolve(None);
         let mut options = SourceOptions::new(Arc::clone(&key_serde), Arc::clone(&value_serde));
         options.timestamp_extractor = consumed.timestamp_extractor;
-        let names: Vec<TopicName> = topics
-            .iter()
-            .map(|topic| TopicName::external(topic.as_str()))
-            .collect();
+        options.auto_offset_reset = consumed.auto_offset_reset;
+        let names = topics.clone();
         let lower: Lower = Box::new(move |lowering| {
             let name = lowering.node.name.as_str();
             let source = lowering.builder.add_source(name, names, options);
@@ -127,6 +160,7 @@ impl StreamsBuilder {
         let mut node = PlanNode::new(name, Vec::new(), lower);
         node.kind = Kind::Source {
             topics,
+            reset: consumed.auto_offset_reset,
             types: (TypeId::of::<(K, V)>(), type_name::<(K, V)>()),
         };
         node.key = KeyEffect::Settles;
@@ -214,6 +248,7 @@ impl StreamsBuilder {
             Arc::new(NullableSerde::new(Arc::clone(&value_serde))),
         );
         options.timestamp_extractor = consumed.timestamp_extractor.map(of_values);
+        options.auto_offset_reset = consumed.auto_offset_reset;
         let lower = lower_table(
             TopicName::external(topic),
             options,

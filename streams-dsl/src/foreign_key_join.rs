@@ -425,10 +425,8 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
     fn responses(&self) -> Lower {
         let keys = Arc::clone(&self.left.key);
         let values: Arc<dyn Serde<Response<W>>> = Arc::new(ResponseSerde(Arc::clone(&self.right.value)));
-        let mut written = SinkOptions::new(Arc::clone(&keys), Arc::clone(&values));
-        written.partitioner = Some(Arc::new(|_, response: &Response<W>, _| {
-            response.primary_partition
-        }));
+        let asked_from = |_: &K, response: &Response<W>, _| response.primary_partition;
+        let written = SinkOptions::new(Arc::clone(&keys), Arc::clone(&values)).partitioner(asked_from);
         let (topic, sink) = (
             self.names.response_topic.clone(),
             self.names.response_sink.clone(),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use streams_core::edge::Edge;
 use streams_core::error::{Result, StreamsError};
 use streams_core::serde::Serde;
-use streams_core::topology::{Node, NodeId, TopicName, Topology, TopologyBuilder, Wiring};
+use streams_core::topology::{AutoOffsetReset, Node, NodeId, TopicName, Topology, TopologyBuilder, Wiring};
 
 use crate::Change;
 use crate::operators::update_cache::cached;
@@ -156,26 +156,42 @@ pub(crate) fn lower(mut plan: Plan, optimization: Optimization) -> Result<Topolo
 
 /// Makes one of sources that read the same topics.
 fn merge_sources(plan: &mut Plan) {
-    let mut first: BTreeMap<BTreeSet<&str>, PlanId> = BTreeMap::new();
+    let mut first: BTreeMap<BTreeSet<&TopicName>, PlanId> = BTreeMap::new();
     let mut merged = BTreeMap::new();
     let mut problems = Vec::new();
     for (index, node) in plan.nodes.iter().enumerate() {
-        let Kind::Source { topics, types } = &node.kind else {
+        let Kind::Source { topics, types, reset } = &node.kind else {
             continue;
         };
-        let topics: BTreeSet<&str> = topics.iter().map(String::as_str).collect();
-        let names = topics.iter().copied().collect::<Vec<_>>().join(", ");
+        let topics: BTreeSet<&TopicName> = topics.iter().collect();
+        let names = topics
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ");
         let earlier = *first.entry(topics).or_insert(PlanId(index));
         if earlier == PlanId(index) {
             continue;
         }
         merged.insert(PlanId(index), earlier);
-        if let Kind::Source { types: others, .. } = &plan.node(earlier).kind
-            && others.0 != types.0
-        {
+        let Kind::Source {
+            types: others,
+            reset: other_reset,
+            ..
+        } = &plan.node(earlier).kind
+        else {
+            continue;
+        };
+        if others.0 != types.0 {
             problems.push(format!(
                 "{names} is read as {} and as {}: read it once, and map what it gives",
                 others.1, types.1
+            ));
+        }
+        if other_reset != reset {
+            let [a, b] = [other_reset, reset].map(policy_name);
+            problems.push(format!(
+                "{names} is read with the offset reset policies {a} and {b}: one topic has one, since its source is shared"
             ));
         }
     }
@@ -188,6 +204,10 @@ fn merge_sources(plan: &mut Plan) {
         node.parents.iter_mut().for_each(earlier);
     }
     plan.copartitioned.iter_mut().flatten().for_each(earlier);
+}
+
+fn policy_name(reset: &Option<AutoOffsetReset>) -> String {
+    reset.map_or_else(|| "the application's".to_owned(), |reset| reset.to_string())
 }
 
 /// Repartitions with a join below that takes null keys, wherever below it is.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use streams_core::serde::{DefaultSerde, Serde};
 use streams_core::store::StoreKind;
-use streams_core::topology::{Partitioner, TimestampExtractor};
+use streams_core::topology::{AutoOffsetReset, Partitioner, Partitions, TimestampExtractor, partitioner};
 
 use crate::windows::millis;
 
@@ -131,6 +131,7 @@ pub struct Consumed<K, V> {
     pub(crate) key_serde: SerdeOf<K>,
     pub(crate) value_serde: SerdeOf<V>,
     pub(crate) timestamp_extractor: Option<Arc<dyn TimestampExtractor<K, V>>>,
+    pub(crate) auto_offset_reset: Option<AutoOffsetReset>,
 }
 
 impl<K, V> Consumed<K, V> {
@@ -139,6 +140,7 @@ impl<K, V> Consumed<K, V> {
             key_serde,
             value_serde,
             timestamp_extractor: None,
+            auto_offset_reset: None,
         }
     }
 
@@ -147,6 +149,26 @@ impl<K, V> Consumed<K, V> {
     #[must_use]
     pub fn timestamp_extractor(mut self, extractor: impl TimestampExtractor<K, V> + 'static) -> Self {
         self.timestamp_extractor = Some(Arc::new(extractor));
+        self
+    }
+
+    /// Where reading begins on partitions without a usable committed offset (KIP-1106). Default: as the application's
+    /// [setting](streams_core::runtime::StreamsConfig::auto_offset_reset) says. Global tables are always read from the first record.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let from_now_on = Consumed::<String, i64>::default().auto_offset_reset(AutoOffsetReset::Latest);
+    /// builder.stream_with("alarms", from_now_on).to("pages");
+    /// // Streams of one topic share its source, and so must agree.
+    /// builder.stream::<String, i64>("alarms").to("archive");
+    /// let error = builder.build().unwrap_err().to_string();
+    /// assert!(error.contains("alarms is read with the offset reset policies latest and"), "{error}");
+    /// ```
+    #[must_use]
+    pub fn auto_offset_reset(mut self, reset: AutoOffsetReset) -> Self {
+        self.auto_offset_reset = Some(reset);
         self
     }
 }
@@ -170,11 +192,30 @@ impl<K, V> Produced<K, V> {
         }
     }
 
-    /// Chooses the partition from key, value and the number of partitions. Default: Kafka's hash of the key's bytes, of a
-    /// windowed key its inner key's.
+    /// Chooses the partition from key, value and the number of partitions, or [several or none](Partitions). Default: Kafka's hash of
+    /// the key's bytes, of a windowed key its inner key's.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let by_size = Produced::<String, i64>::default().partitioner(|_, size, partitions| (*size % i64::from(partitions)) as i32);
+    /// builder.stream::<String, i64>("parcels").to_with("by-size", by_size);
+    /// let urgent_first = |_: &String, size: &i64, _| (*size > 100).then_some(0);
+    /// let or_by_key = Produced::<String, i64>::default().partitioner(urgent_first);
+    /// builder.stream::<String, i64>("letters").to_with("by-urgency", or_by_key);
+    /// let options = TestDriverOptions::default().partitions("by-size", 3);
+    /// let driver = TopologyTestDriver::with_options(&builder.build()?, options)?;
+    /// driver.input("parcels").pipe("a".to_string(), 5_i64)?;
+    /// assert_eq!(driver.on_partition(2).output::<String, i64>("by-size").read_key_values().len(), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
-    pub fn partitioner(mut self, partitioner: impl Fn(&K, &V, u32) -> i32 + Send + Sync + 'static) -> Self {
-        self.partitioner = Some(Arc::new(partitioner));
+    pub fn partitioner<P: Into<Partitions>>(
+        mut self,
+        choose: impl Fn(&K, &V, u32) -> P + Send + Sync + 'static,
+    ) -> Self {
+        self.partitioner = Some(partitioner(choose));
         self
     }
 }
@@ -244,6 +285,7 @@ pub struct Repartitioned<K, V> {
     pub(crate) value_serde: SerdeOf<V>,
     pub(crate) name: Option<String>,
     pub(crate) partitions: Option<u32>,
+    pub(crate) partitioner: Option<Partitioner<K, V>>,
 }
 
 impl<K, V> Repartitioned<K, V> {
@@ -253,6 +295,7 @@ impl<K, V> Repartitioned<K, V> {
             value_serde,
             name: None,
             partitions: None,
+            partitioner: None,
         }
     }
 
@@ -260,6 +303,17 @@ impl<K, V> Repartitioned<K, V> {
     #[must_use]
     pub fn partitions(mut self, partitions: u32) -> Self {
         self.partitions = Some(partitions);
+        self
+    }
+
+    /// Chooses the partitions, as for [`Produced`](Produced::partitioner). What is grouped or joined behind it needs equal keys on one
+    /// partition. Default: Kafka's hash of the key's bytes.
+    #[must_use]
+    pub fn partitioner<P: Into<Partitions>>(
+        mut self,
+        choose: impl Fn(&K, &V, u32) -> P + Send + Sync + 'static,
+    ) -> Self {
+        self.partitioner = Some(partitioner(choose));
         self
     }
 }

@@ -11,7 +11,7 @@ use std::fmt::{self, Debug};
 use std::rc::Rc;
 
 use streams_core::store::StoreKind;
-use streams_core::topology::TopologyBuilder;
+use streams_core::topology::{AutoOffsetReset, TopicName, TopologyBuilder};
 
 use crate::lower::Lower;
 use crate::names::{Names, RepartitionNames};
@@ -68,7 +68,8 @@ pub(crate) struct PlanNode {
 pub(crate) enum Kind {
     /// Reads topics. Sources of the same topics become one, so their types must agree.
     Source {
-        topics: Vec<String>,
+        topics: Vec<TopicName>,
+        reset: Option<AutoOffsetReset>,
         types: (TypeId, &'static str),
     },
     /// Reads a topic as a table: two processors.

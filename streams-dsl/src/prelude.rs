@@ -3,11 +3,11 @@
 pub use streams_core::error::{LogError, StreamsError};
 pub use streams_core::handlers::{ErrorHandlers, ErrorResponse, LogAndContinue, LogAndFail};
 pub use streams_core::metrics::DropReason;
-pub use streams_core::runtime::{ProcessingGuarantee, Streams, StreamsConfig};
+pub use streams_core::runtime::{ProcessingGuarantee, RestoreListener, State, Streams, StreamsConfig};
 pub use streams_core::serde::{DefaultSerde, Json, JsonSerde, Serde};
 pub use streams_core::store::StoreKind;
 pub use streams_core::testing::{TestDriverOptions, TopologyTestDriver};
-pub use streams_core::topology::Topology;
+pub use streams_core::topology::{AutoOffsetReset, TopicPattern, Topology};
 pub use streams_core::{Record, json_serde};
 
 pub use crate::{

@@ -13,7 +13,7 @@ use crate::operators::map::{Map, MapValues, SelectKey};
 use crate::operators::peek::{ForEach, Peek};
 use crate::options::{Grouped, Materialized, Repartitioned};
 use crate::plan::{KeyEffect, Kind, PlanId, PlanNode, SharedPlan, TableState};
-use crate::repartition::{self, Serdes};
+use crate::repartition::{self, Serdes, Width};
 use crate::{BranchedKStream, Data, KGroupedStream, KTable, Terminal, builder, stores, view};
 
 /// An unbounded stream of records (Kafka's `KStream`).
@@ -582,7 +582,10 @@ impl<K: Data, V: Data> KStream<K, V> {
             self.node,
             names,
             serdes.clone(),
-            repartitioned.partitions,
+            Width {
+                partitions: repartitioned.partitions,
+                partitioner: repartitioned.partitioner,
+            },
         );
         KStream::new(Rc::clone(&self.plan), node, Some(serdes.key), Some(serdes.value))
     }

@@ -1,10 +1,13 @@
 //! Topics and offsets of a cluster.
 
+use std::collections::BTreeMap;
+
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as KafkaTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use streams_core::error::LogError;
 use streams_core::log::{
@@ -74,12 +77,25 @@ impl Admin for KafkaAdmin {
         Ok(topics.iter().map(count).collect())
     }
 
+    fn topics(&mut self) -> LogResult<BTreeMap<String, u32>> {
+        let consumer = self.consumer(Isolation::ReadUncommitted)?;
+        let metadata = consumer
+            .fetch_metadata(None, REQUEST_TIMEOUT)
+            .map_err(|error| log_error("listing topics", error))?;
+        let there = metadata.topics().iter().filter(|topic| topic.error().is_none());
+        let count = |topic: &MetadataTopic| {
+            let count = u32::try_from(topic.partitions().len()).ok()?;
+            Some((topic.name().to_owned(), count))
+        };
+        Ok(there.filter_map(count).collect())
+    }
+
     fn create_topic(&mut self, topic: &NewTopic) -> LogResult<()> {
         let partitions = i32::try_from(topic.partitions).unwrap_or(i32::MAX);
         let mut request = KafkaTopic::new(
             &topic.name,
             partitions,
-            TopicReplication::Fixed(DEFAULT_REPLICATION),
+            TopicReplication::Fixed(topic.replication_factor.map_or(DEFAULT_REPLICATION, i32::from)),
         );
         for (key, value) in &topic.configs {
             request = request.set(key, value);
@@ -107,10 +123,13 @@ impl Admin for KafkaAdmin {
             let (earliest, latest) = consumer
                 .fetch_watermarks(&partition.topic, partition.partition, REQUEST_TIMEOUT)
                 .map_err(|error| log_error(format!("asking for the offsets of {partition}"), error))?;
-            Ok(match which {
-                OffsetSpec::Earliest => earliest,
-                OffsetSpec::Latest => latest,
-            })
+            match which {
+                OffsetSpec::Earliest => Ok(earliest),
+                OffsetSpec::Latest => Ok(latest),
+                OffsetSpec::AtTimestamp(timestamp_ms) => {
+                    Ok(offset_at(consumer, partition, timestamp_ms)?.unwrap_or(latest))
+                }
+            }
         };
         partitions.iter().map(offset).collect()
     }
@@ -161,6 +180,34 @@ impl Admin for KafkaAdmin {
         }
         Ok(())
     }
+}
+
+/// Offset of the first record from a time on, if there is one.
+fn offset_at(
+    consumer: &BaseConsumer,
+    partition: &TopicPartition,
+    timestamp_ms: i64,
+) -> LogResult<Option<i64>> {
+    let TopicPartition {
+        topic,
+        partition: number,
+    } = partition;
+    let context = || format!("asking for the offset of {partition} at time {timestamp_ms}");
+    let mut list = TopicPartitionList::new();
+    // A time is asked for in the place of an offset.
+    list.add_partition_offset(topic, *number, Offset::Offset(timestamp_ms))
+        .map_err(|error| log_error(context(), error))?;
+    let found = consumer
+        .offsets_for_times(list, REQUEST_TIMEOUT)
+        .map_err(|error| log_error(context(), error))?;
+    let Some(element) = found.find_partition(topic, *number) else {
+        return Ok(None);
+    };
+    element.error().map_err(|error| log_error(context(), error))?;
+    Ok(match element.offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    })
 }
 
 impl std::fmt::Debug for KafkaAdmin {

@@ -180,6 +180,13 @@ impl KafkaMembership {
 
 impl Membership for KafkaMembership {
     fn poll(&mut self, _owned: &[TaskId], timeout: Duration) -> LogResult<MembershipEvent> {
+        if self.config.topics.is_empty() {
+            // librdkafka has no group without topics. There may be some later, and then a new member.
+            return Ok(match std::mem::replace(&mut self.assigned, true) {
+                false => MembershipEvent::Assigned(Vec::new()),
+                true => MembershipEvent::Unchanged,
+            });
+        }
         let client = self.client()?;
         if std::mem::take(&mut self.revoked) {
             self.assigned = false;

@@ -86,8 +86,15 @@ fn a_dead_letter_says_what_happened_and_where() {
         })
         .collect();
     let expected = [
-        ("__streams.errors.exception", "processing"),
+        (
+            "__streams.errors.exception",
+            "streams_core::error::ProcessCause::User",
+        ),
         ("__streams.errors.message", "invalid digit found in string"),
+        (
+            "__streams.errors.stacktrace",
+            "invalid digit found in string\n\tat processor parse\n\tat task 0_0\n\tat offset 1 of texts-0",
+        ),
         ("__streams.errors.topic", "texts"),
         ("__streams.errors.partition", "0"),
         ("__streams.errors.offset", "1"),

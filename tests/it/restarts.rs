@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use streams_dsl::Headers;
 use streams_dsl::prelude::*;
+use streams_dsl::store::RocksDbOptions;
 use streams_dsl::testing::WrittenRecord;
 
 use crate::support::{create_topics, embedded, read, send, wait};
@@ -250,4 +251,46 @@ fn a_versioned_table_knows_its_past_and_records_wait_for_it() {
         joined.to("out");
     });
     check("versioned table", &topology);
+}
+
+#[test]
+fn stores_are_within_the_limits_that_are_set() {
+    let (log, dir) = embedded();
+    create_topics(&*log, &[("left", 1), ("out", 1)]);
+    let values: Vec<(String, String)> = (0..2_000)
+        .map(|n| (format!("key-{n}"), "x".repeat(200)))
+        .collect();
+    let records = values
+        .iter()
+        .map(|(key, value)| ("left", 0, key.as_bytes(), Some(value.as_bytes()), 1));
+    send(&*log, records);
+    let builder = StreamsBuilder::new();
+    let latest = Materialized::named("latest");
+    builder
+        .stream::<String, String>("left")
+        .group_by_key()
+        .reduce(|_, new| new, latest)
+        .to_stream()
+        .to("out");
+    let topology = builder.build().unwrap();
+    let state = dir.path().join("state");
+    let start = |options: RocksDbOptions| {
+        let config = StreamsConfig::new("app").state_dir(&state).rocksdb(options);
+        Streams::start(&topology, config, Arc::clone(&log))
+    };
+    let error = start(RocksDbOptions::default().write_buffer_bytes(0)).unwrap_err();
+    assert!(
+        error.to_string().contains("write_buffer_bytes of RocksDB is 0"),
+        "{error}"
+    );
+    // 64 KiB are far less than what is written.
+    let streams = start(RocksDbOptions::default().write_buffer_bytes(64 << 10)).unwrap();
+    wait(&[&streams]);
+    streams.close().unwrap();
+    let files = std::fs::read_dir(state.join("app/0_0/rocksdb/latest")).unwrap();
+    let tables = files.filter(|file| {
+        let path = file.as_ref().unwrap().path();
+        path.extension().is_some_and(|extension| extension == "sst")
+    });
+    assert!(tables.count() > 0, "nothing was written to a table file");
 }

@@ -1,7 +1,7 @@
 //! The runtime over its logs: threads and instances that come and go, restarts with and without their state, user processors.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
 
 use streams_core::log::Log;
 use streams_core::log::memory::MemoryLog;
@@ -164,5 +164,47 @@ fn topics_that_are_missing_are_named() {
     assert_eq!(
         error,
         "topic in does not exist; create it before the application starts"
+    );
+}
+
+/// Runs over some records and tells the names of the threads that processed them.
+fn thread_names(config: StreamsConfig) -> (String, BTreeSet<String>) {
+    let (log, _dir) = memory();
+    create_topics(&*log);
+    send(&*log, 0, 400);
+    let names: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let seen = Arc::clone(&names);
+    let builder = StreamsBuilder::new();
+    builder.stream::<String, String>("in").for_each(move |_, _| {
+        let name = std::thread::current().name().unwrap().to_owned();
+        seen.lock().unwrap().insert(name);
+    });
+    let streams = Streams::start(&builder.build().unwrap(), config, log).unwrap();
+    wait(&[&streams]);
+    let client_id = streams.client_id();
+    streams.close().unwrap();
+    let names = names.lock().unwrap().clone();
+    (client_id, names)
+}
+
+#[test]
+fn threads_are_named_after_the_application_and_the_process() {
+    let dir = TempDir::new().unwrap();
+    let config = StreamsConfig::new("app").state_dir(dir.path());
+    let (client_id, names) = thread_names(config.clone());
+    let metadata = dir.path().join("app/kafka-streams-process-metadata");
+    let metadata: serde_json::Value = serde_json::from_slice(&std::fs::read(metadata).unwrap()).unwrap();
+    assert_eq!(
+        client_id,
+        format!("app-{}", metadata["processId"].as_str().unwrap())
+    );
+    assert_eq!(names, BTreeSet::from([format!("{client_id}-StreamThread-1")]));
+    // The process keeps its name over restarts.
+    assert_eq!(thread_names(config.clone()).0, client_id);
+    let (client_id, names) = thread_names(config.client_id("mine").num_stream_threads(2));
+    assert_eq!(client_id, "mine");
+    assert_eq!(
+        names,
+        BTreeSet::from(["mine-StreamThread-1", "mine-StreamThread-2"].map(String::from))
     );
 }

@@ -1,5 +1,6 @@
 //! Topics, offsets and deletion for an application in the same process.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use streams_core::log::{
 };
 
 use super::{Inner, WAIT_SLICE, unknown_partition};
-use crate::log::{PartitionLog, ReadError};
+use crate::log::{Isolation as LogIsolation, PartitionLog, ReadError};
 
 const CLIENT_ID: &str = "admin";
 const CREATE_TOPICS_VERSION: i16 = 7;
@@ -117,6 +118,14 @@ impl Admin for EmbeddedAdmin {
         topics.iter().map(count).collect()
     }
 
+    fn topics(&mut self) -> LogResult<BTreeMap<String, u32>> {
+        let topics = self.inner.broker.topics().list();
+        let topics = topics.map_err(|error| LogError::failed("listing topics", error))?;
+        let count =
+            |topic: &Arc<crate::topic::Topic>| (topic.name().to_owned(), topic.partitions().len() as u32);
+        Ok(topics.iter().map(count).collect())
+    }
+
     fn create_topic(&mut self, topic: &NewTopic) -> LogResult<()> {
         let partitions = i32::try_from(topic.partitions).unwrap_or(i32::MAX);
         let configs = topic.configs.iter().map(|(name, value)| {
@@ -127,6 +136,7 @@ impl Admin for EmbeddedAdmin {
         let creatable = CreatableTopic::default()
             .with_name(TopicName(text(&topic.name)))
             .with_num_partitions(partitions)
+            // One process is one copy, whatever more was asked for with a cluster in mind.
             .with_replication_factor(-1)
             .with_configs(configs.collect());
         let request = CreateTopicsRequest::default().with_topics(vec![creatable]);
@@ -154,10 +164,16 @@ impl Admin for EmbeddedAdmin {
     ) -> LogResult<Vec<i64>> {
         let offset = |partition: &TopicPartition| {
             self.with_log(partition, "looking up offsets", |log| {
-                Ok(match (which, isolation) {
-                    (OffsetSpec::Earliest, _) => log.log_start_offset(),
-                    (OffsetSpec::Latest, Isolation::ReadCommitted) => log.last_stable_offset(),
-                    (OffsetSpec::Latest, Isolation::ReadUncommitted) => log.high_watermark(),
+                let (end_offset, seen) = match isolation {
+                    Isolation::ReadCommitted => (log.last_stable_offset(), LogIsolation::ReadCommitted),
+                    Isolation::ReadUncommitted => (log.high_watermark(), LogIsolation::ReadUncommitted),
+                };
+                Ok(match which {
+                    OffsetSpec::Earliest => log.log_start_offset(),
+                    OffsetSpec::Latest => end_offset,
+                    OffsetSpec::AtTimestamp(timestamp_ms) => log
+                        .offset_for_timestamp(timestamp_ms, seen)?
+                        .map_or(end_offset, |(offset, _)| offset),
                 })
             })
         };

@@ -55,6 +55,7 @@ pub const RULES: &[Rule] = &[
         "deleted records are gone and their offsets out of range",
         consuming::deleted_records,
     ),
+    ("offsets are found by time", consuming::offsets_by_time),
     ("topics are created once, with legal names", consuming::topics),
     (
         "committed transactions are visible, aborted ones are not",

@@ -204,6 +204,18 @@ impl State {
         Ok(first_open.map_or(high_watermark, |index| partition.start + index as i64))
     }
 
+    /// Offset of the first record from a time on that a consumer may reach, or its end.
+    fn offset_at(&self, of: &TopicPartition, timestamp_ms: i64, isolation: Isolation) -> LogResult<i64> {
+        let partition = self.partition(of)?;
+        let end_offset = self.end_offset(of, isolation)?;
+        let is_later = |entry: &Entry| {
+            let record = entry.record.as_ref();
+            record.is_some_and(|record| record.timestamp_ms >= timestamp_ms)
+        };
+        let found = partition.entries.iter().position(is_later);
+        Ok(found.map_or(end_offset, |index| end_offset.min(partition.start + index as i64)))
+    }
+
     /// Ends a transaction: a marker in every partition, and its offsets.
     fn end(&mut self, index: usize, outcome: Outcome) {
         let transaction = &mut self.transactions[index];
@@ -283,6 +295,17 @@ impl Admin for MemoryAdmin {
         Ok(topics.iter().map(count).collect())
     }
 
+    fn topics(&mut self) -> LogResult<BTreeMap<String, u32>> {
+        let state = self.shared.lock();
+        let count = |(name, partitions): (&Arc<str>, &Vec<Partition>)| {
+            (
+                name.to_string(),
+                u32::try_from(partitions.len()).unwrap_or(u32::MAX),
+            )
+        };
+        Ok(state.topics.iter().map(count).collect())
+    }
+
     fn create_topic(&mut self, topic: &NewTopic) -> LogResult<()> {
         let name = topic.name.as_str();
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
@@ -317,6 +340,7 @@ impl Admin for MemoryAdmin {
         let offset = |partition: &TopicPartition| match which {
             OffsetSpec::Earliest => state.partition(partition).map(|partition| partition.start),
             OffsetSpec::Latest => state.end_offset(partition, isolation),
+            OffsetSpec::AtTimestamp(timestamp_ms) => state.offset_at(partition, timestamp_ms, isolation),
         };
         partitions.iter().map(offset).collect()
     }

@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::listeners::{Listeners, RestoreListener, StateListener};
 use crate::error::{Result, StreamsError};
 use crate::handlers::ErrorHandlers;
 use crate::log::Isolation;
+use crate::store::RocksDbOptions;
 use crate::time::{Clock, SystemClock};
+use crate::topology::{AutoOffsetReset, InternalTopics};
 
 /// Settings of an application; `new` gives the defaults, fields are set directly or with the methods.
 ///
@@ -20,6 +23,9 @@ use crate::time::{Clock, SystemClock};
 pub struct StreamsConfig {
     /// `application.id`: names the consumer group, internal topics, transactional ids and the state directory.
     pub application_id: String,
+    /// `client.id`: names threads and clients, in logs and on the cluster. Default: `<application id>-<process id>`; the process id is a
+    /// UUID that the state directory keeps, in `kafka-streams-process-metadata`.
+    pub client_id: Option<String>,
     /// `state.dir`: directory of persistent stores. Default: `headwater` in the system's folder for temporary files, as Kafka
     /// Streams does; set it for anything that should survive.
     pub state_dir: PathBuf,
@@ -47,6 +53,16 @@ pub struct StreamsConfig {
     pub heartbeat_interval_ms: i32,
     /// `max.poll.interval.ms`: how long others wait for this instance in a rebalance. Default: 60,000.
     pub max_poll_interval_ms: i32,
+    /// `metadata.max.age.ms`: how often topics are looked for that patterns match. Default: 300,000.
+    pub metadata_max_age_ms: u64,
+    /// `auto.offset.reset`: where sources begin on a partition without a usable committed offset, unless they say so themselves.
+    /// Default: earliest, as Kafka Streams. Internal topics and those of global tables are read from their first record.
+    pub auto_offset_reset: AutoOffsetReset,
+    /// How changelogs and repartition topics are made (`replication.factor` and what begins with `topic.`).
+    pub internal_topics: InternalTopics,
+    /// Limits of persistent stores in RocksDB (what `rocksdb.config.setter` is for). Of no use with another engine.
+    pub rocksdb: RocksDbOptions,
+    pub(crate) listeners: Listeners,
     /// What is done about records that fail. Default: stop.
     pub errors: ErrorHandlers,
     /// The time.
@@ -67,6 +83,7 @@ impl StreamsConfig {
     pub fn new(application_id: impl Into<String>) -> Self {
         Self {
             application_id: application_id.into(),
+            client_id: None,
             state_dir: std::env::temp_dir().join("headwater"),
             num_stream_threads: 1,
             processing_guarantee: ProcessingGuarantee::ExactlyOnce,
@@ -80,9 +97,28 @@ impl StreamsConfig {
             session_timeout_ms: 10_000,
             heartbeat_interval_ms: 1_000,
             max_poll_interval_ms: 60_000,
+            metadata_max_age_ms: 300_000,
+            auto_offset_reset: AutoOffsetReset::default(),
+            internal_topics: InternalTopics::default(),
+            rocksdb: RocksDbOptions::default(),
+            listeners: Listeners::default(),
             errors: ErrorHandlers::default(),
             clock: Arc::new(SystemClock::default()),
         }
+    }
+
+    /// Sets what threads and clients are named after.
+    ///
+    /// ```
+    /// use streams_core::runtime::StreamsConfig;
+    ///
+    /// // Its threads are `counter-a-StreamThread-1` and so on, their consumers `counter-a-StreamThread-1-consumer`.
+    /// let config = StreamsConfig::new("word-count").client_id("counter-a");
+    /// ```
+    #[must_use]
+    pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
+        self.client_id = Some(client_id.into());
+        self
     }
 
     /// Sets the directory of persistent stores.
@@ -110,6 +146,50 @@ impl StreamsConfig {
     #[must_use]
     pub fn errors(mut self, handlers: ErrorHandlers) -> Self {
         self.errors = handlers;
+        self
+    }
+
+    /// Sets where sources begin that have no committed offset and do not say so themselves.
+    #[must_use]
+    pub fn auto_offset_reset(mut self, reset: AutoOffsetReset) -> Self {
+        self.auto_offset_reset = reset;
+        self
+    }
+
+    /// Sets how changelogs and repartition topics are made.
+    #[must_use]
+    pub fn internal_topics(mut self, settings: InternalTopics) -> Self {
+        self.internal_topics = settings;
+        self
+    }
+
+    /// Sets the limits of persistent stores.
+    ///
+    /// ```
+    /// use streams_core::runtime::StreamsConfig;
+    /// use streams_core::store::RocksDbOptions;
+    ///
+    /// let limits = RocksDbOptions::default().block_cache_bytes(256 << 20).write_buffer_bytes(16 << 20);
+    /// let config = StreamsConfig::new("word-count").rocksdb(limits);
+    /// assert_eq!(config.rocksdb.total_write_buffer_bytes, 64 << 20);
+    /// ```
+    #[must_use]
+    pub fn rocksdb(mut self, options: RocksDbOptions) -> Self {
+        self.rocksdb = options;
+        self
+    }
+
+    /// Sets who hears how stores are restored. Default: nobody.
+    #[must_use]
+    pub fn restore_listener(mut self, listener: impl RestoreListener + 'static) -> Self {
+        self.listeners.restore = Arc::new(listener);
+        self
+    }
+
+    /// Sets who hears how the application's state changes. Default: nobody.
+    #[must_use]
+    pub fn state_listener(mut self, listener: impl StateListener + 'static) -> Self {
+        self.listeners.state = Arc::new(listener);
         self
     }
 
@@ -145,6 +225,7 @@ impl StreamsConfig {
                 "application id `{id}` names topics and directories: use ASCII letters, digits, `.`, `_` and `-`"
             )));
         }
+        self.rocksdb.check().map_err(StreamsError::Config)?;
         if self.num_stream_threads == 0 {
             return Err(StreamsError::Config(
                 "num_stream_threads is 0: at least 1 is needed".to_owned(),

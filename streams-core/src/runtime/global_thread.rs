@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Shared, State, StateDirectory, StreamsConfig};
+use super::{RestoreListener, Shared, State, StateDirectory, StreamsConfig};
 use crate::error::{LogError, Result};
 use crate::global::{GlobalState, GlobalStores, position};
-use crate::log::{Admin, Consumer, ConsumerConfig, Log, OffsetSpec, TopicPartition};
+use crate::log::{Admin, Consumer, ConsumerConfig, Fetched, Log, OffsetSpec, TopicPartition};
 use crate::store::{GlobalStoreSpec, StoreKind};
 use crate::topology::Topology;
 use state_store::{Layout, MemoryEngine, StoreEngine, StoreIdentity, StoreSpec};
@@ -48,6 +48,38 @@ pub(crate) fn open(
     GlobalState::open(topology, config.errors.clone(), &mut open)
 }
 
+/// A partition that is not read to its end yet, as of the start.
+struct Behind {
+    partition: TopicPartition,
+    end_offset: i64,
+    store: String,
+    /// Records so far.
+    restored: u64,
+}
+
+impl Behind {
+    /// True if that was the last of it.
+    fn applied(&mut self, fetched: &Fetched, listener: &dyn RestoreListener) -> bool {
+        if let Some(last) = fetched.records.spans.last() {
+            let count = fetched.records.len() as u64;
+            self.restored += count;
+            listener.on_batch_restored(&self.partition, &self.store, last.offset, count);
+        }
+        let is_done = fetched.next_offset >= self.end_offset;
+        if is_done {
+            listener.on_restore_end(&self.partition, &self.store, self.restored);
+        }
+        is_done
+    }
+}
+
+/// The store that a topic fills.
+fn store_of(topology: &Topology, partition: &TopicPartition) -> String {
+    let mut stores = topology.graph().global_stores.iter();
+    let store = stores.find(|store| store.topic == partition.topic);
+    store.map_or_else(String::new, |store| store.name.clone())
+}
+
 impl GlobalThread {
     /// Brings the stores up to the ends of their topics.
     pub(crate) fn start(
@@ -61,17 +93,27 @@ impl GlobalThread {
         let mut admin = log.admin()?;
         let positions = start_positions(&shared, partitions, &mut *admin)?;
         let ends = admin.offsets(partitions, OffsetSpec::Latest, config.isolation())?;
-        let mut behind: Vec<(TopicPartition, i64)> = Vec::new();
+        let mut behind: Vec<Behind> = Vec::new();
         for ((partition, position), end_offset) in positions.iter().zip(ends) {
             let position = position.unwrap_or(0);
+            let store = store_of(&shared.topology, partition);
+            let listener = &config.listeners.restore;
+            listener.on_restore_start(partition, &store, position, end_offset);
             if position < end_offset {
                 tracing::info!(%partition, position, end_offset, "reading the topic of a global store");
-                behind.push((partition.clone(), end_offset));
+                behind.push(Behind {
+                    partition: partition.clone(),
+                    end_offset,
+                    store,
+                    restored: 0,
+                });
+            } else {
+                listener.on_restore_end(partition, &store, 0);
             }
         }
         let mut consumer = log.consumer(&ConsumerConfig {
             isolation: config.isolation(),
-            ..ConsumerConfig::new(format!("{}-global-consumer", config.application_id))
+            ..ConsumerConfig::new(format!("{}-global-consumer", shared.client_id()))
         })?;
         consumer.assign(&positions)?;
         let mut thread = Self {
@@ -84,10 +126,16 @@ impl GlobalThread {
         Ok(thread)
     }
 
-    fn catch_up(&mut self, mut behind: Vec<(TopicPartition, i64)>) -> Result<()> {
+    fn catch_up(&mut self, mut behind: Vec<Behind>) -> Result<()> {
+        let listener = Arc::clone(&self.shared.config.listeners.restore);
         let clock = Arc::clone(&self.shared.config.clock);
         let mut progress_at = clock.elapsed();
-        while let Some((partition, end_offset)) = behind.first() {
+        while let Some(Behind {
+            partition,
+            end_offset,
+            ..
+        }) = behind.first()
+        {
             if clock.elapsed().saturating_sub(progress_at) > STALLED_AFTER {
                 let what = format!("records of {partition}, which ends at offset {end_offset}");
                 return Err(LogError::TimedOut { what }.into());
@@ -96,7 +144,7 @@ impl GlobalThread {
                 self.state.apply(&fetched)?;
                 progress_at = clock.elapsed();
                 behind
-                    .retain(|(partition, end)| *partition != fetched.partition || fetched.next_offset < *end);
+                    .retain_mut(|of| of.partition != fetched.partition || !of.applied(&fetched, &*listener));
             }
         }
         Ok(())

@@ -7,18 +7,26 @@ use crate::error::{LogError, Result, StreamsError};
 use crate::log::{Admin, NewTopic};
 use crate::topology::{Layout, Topology};
 
-/// Checks the user's topics, makes missing internal ones, and lays out the tasks.
-pub(crate) fn prepare(topology: &Topology, config: &StreamsConfig, admin: &mut dyn Admin) -> Result<Layout> {
+/// Checks the user's topics, and lays out the tasks.
+pub(crate) fn lay_out(topology: &Topology, config: &StreamsConfig, admin: &mut dyn Admin) -> Result<Layout> {
     let dead_letters = config.errors.dead_letters().map(ToString::to_string);
     partition_counts(dead_letters.as_slice(), admin)?;
     let sources = topology.source_topics();
-    let counts = partition_counts(&sources, admin)?;
-    partition_counts(&topology.sink_topics(), admin)?;
-    let layout = topology.layout(&config.application_id, &counts)?;
-    for topic in &layout.internal_topics {
-        make(topic, admin)?;
+    let mut counts = partition_counts(&sources, admin)?;
+    if topology.has_patterns() {
+        let matched = |topic: &String| topology.is_matched(topic, &config.application_id);
+        counts.extend(admin.topics()?.into_iter().filter(|(topic, _)| matched(topic)));
     }
-    Ok(layout)
+    partition_counts(&topology.sink_topics(), admin)?;
+    topology.layout(&config.application_id, &config.internal_topics, &counts)
+}
+
+/// Makes those internal topics that are missing.
+pub(crate) fn make_all(layout: &Layout, admin: &mut dyn Admin) -> Result<()> {
+    layout
+        .internal_topics
+        .iter()
+        .try_for_each(|topic| make(topic, admin))
 }
 
 fn partition_counts(topics: &[String], admin: &mut dyn Admin) -> Result<BTreeMap<String, u32>> {

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
+use super::start_positions::start_positions;
 use super::state_directory::TaskLock;
 use crate::assignment::TaskId;
 use crate::error::Result;
-use crate::log::{Admin, Fetched, Isolation, OffsetSpec, Producer, TopicPartition};
+use crate::log::{Admin, Fetched, Producer, TopicPartition};
 use crate::restore::Restorer;
 use crate::store::{StoreKind, StoreSpec};
 use crate::task::{StartPosition, StreamTask};
@@ -92,19 +93,42 @@ impl Tasks {
     }
 
     /// Closes committed tasks that are no longer this thread's.
+    /// Those that read other partitions now are closed too, and made anew.
     pub(crate) fn keep_only(&mut self, assigned: &[TaskId]) -> Result<()> {
+        let tasks = self.shared.assignor.tasks();
+        let is_kept = |id: &TaskId, reads: Vec<&TopicPartition>| {
+            assigned.contains(id) && tasks.get(id).is_some_and(|inputs| inputs.iter().eq(reads))
+        };
+        let keeps_running = |id: &TaskId, running: &RunningTask| {
+            is_kept(
+                id,
+                running
+                    .task
+                    .queues()
+                    .iter()
+                    .map(|queue| &queue.partition)
+                    .collect(),
+            )
+        };
+        let keeps_restoring = |id: &TaskId, restoring: &RestoringTask| {
+            is_kept(
+                id,
+                restoring.inputs.iter().map(|(partition, _)| partition).collect(),
+            )
+        };
         for (id, running) in &self.running {
-            if !assigned.contains(id) {
+            if !keeps_running(id, running) {
                 running.task.flush()?;
             }
         }
-        self.running.retain(|id, _| assigned.contains(id));
+        self.running.retain(|id, running| keeps_running(id, running));
         for (id, restoring) in &self.restoring {
-            if !assigned.contains(id) {
+            if !keeps_restoring(id, restoring) {
                 self.restorer.remove(&restoring.live.stores)?;
             }
         }
-        self.restoring.retain(|id, _| assigned.contains(id));
+        self.restoring
+            .retain(|id, restoring| keeps_restoring(id, restoring));
         self.waiting.clear();
         self.index_partitions();
         Ok(())
@@ -129,7 +153,12 @@ impl Tasks {
                 continue;
             };
             // Waits for open transactions of whoever had the task before, so that changelogs are complete after it.
-            let inputs = self.start_positions(id, admin)?;
+            let tasks = self.shared.assignor.tasks();
+            // Its topics are gone: the next assignment is without it.
+            let Some(partitions) = tasks.get(&id) else {
+                continue;
+            };
+            let inputs = start_positions(&self.shared, partitions, admin)?;
             let live = self.make_live(id, producer)?;
             self.restorer.add(&live.stores, &inputs, admin)?;
             self.restoring.insert(id, RestoringTask { live, inputs, lock });
@@ -168,6 +197,13 @@ impl Tasks {
         queues
             .map(|queue| (queue.partition.clone(), Some(queue.next_offset())))
             .collect()
+    }
+
+    /// Goes on elsewhere on a partition whose records at the position are gone.
+    pub(crate) fn reset(&mut self, partition: &TopicPartition, offset: i64) {
+        for task in self.running_mut() {
+            task.reset(partition, offset);
+        }
     }
 
     /// Buffers what was fetched. Returns how many records the partition now has buffered.
@@ -211,7 +247,7 @@ impl Tasks {
         let queues = self.running().flat_map(StreamTask::queues);
         queues
             .filter(|queue| topics.iter().any(|topic| **topic == *queue.partition.topic))
-            .map(|queue| (queue.partition.clone(), queue.committed_offset()))
+            .filter_map(|queue| Some((queue.partition.clone(), queue.committed_offset()?)))
             .collect()
     }
 
@@ -252,24 +288,6 @@ impl Tasks {
             .collect();
         let owner = &self.owner;
         self.paused.retain(|partition| owner.contains_key(partition));
-    }
-
-    fn start_positions(
-        &self,
-        id: TaskId,
-        admin: &mut dyn Admin,
-    ) -> Result<Vec<(TopicPartition, StartPosition)>> {
-        let partitions = &self.shared.assignor.tasks()[&id];
-        let committed = admin.committed_offsets(&self.shared.config.application_id, partitions)?;
-        let earliest = admin.offsets(partitions, OffsetSpec::Earliest, Isolation::ReadCommitted)?;
-        let starts = committed
-            .iter()
-            .zip(earliest)
-            .map(|(committed, earliest)| match committed {
-                Some(committed) => StartPosition::committed(committed),
-                None => StartPosition::at(earliest),
-            });
-        Ok(partitions.iter().cloned().zip(starts).collect())
     }
 
     fn make_live(&self, id: TaskId, producer: &mut dyn Producer) -> Result<LiveTopology> {

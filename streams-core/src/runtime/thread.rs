@@ -3,12 +3,14 @@
 //! Everything a thread does happens here, in this order: membership, restore, poll, process, punctuate, commit. A commit
 //! is one transaction over all tasks of the thread: outputs, changelogs and input offsets; only then are stores told.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::start_positions::reset_position;
 use super::tasks::Tasks;
 use super::{Shared, State};
-use crate::assignment::TaskId;
+use crate::assignment::{Assignor, TaskId};
 use crate::error::{LogError, ProcessCause, Result, StreamsError};
 use crate::log::{
     Admin, Consumer, ConsumerConfig, Log, OffsetAndMetadata, Producer, ProducerConfig, TopicPartition,
@@ -42,6 +44,10 @@ pub(crate) struct StreamThread<'a> {
     last_commit: Duration,
     last_flush: Duration,
     last_purge: Duration,
+    last_metadata: Duration,
+    /// Of the tasks that the group was joined with.
+    layout_version: u64,
+    has_patterns: bool,
 }
 
 impl<'a> StreamThread<'a> {
@@ -53,21 +59,14 @@ impl<'a> StreamThread<'a> {
             ..ConsumerConfig::new(format!("{name}-{role}"))
         };
         let consumer = log.consumer(&consumer_config("consumer"))?;
-        let restorer = Restorer::new(log.consumer(&consumer_config("restore-consumer"))?);
+        let restore_consumer = log.consumer(&consumer_config("restore-consumer"))?;
+        let restorer = Restorer::new(restore_consumer, Arc::clone(&config.listeners.restore));
         let producer = log.producer(&producer_config(index, &name, &shared))?;
         let assignor = Arc::clone(&shared.assignor);
-        let mut topics: Vec<String> = assignor
-            .tasks()
-            .values()
-            .flatten()
-            .map(|partition| partition.topic.to_string())
-            .collect();
-        topics.sort();
-        topics.dedup();
         let membership_config = MembershipConfig {
             group_id: config.application_id.clone(),
             client_id: name.clone(),
-            topics,
+            topics: topics(&assignor),
             assignor,
             session_timeout_ms: config.session_timeout_ms,
             rebalance_timeout_ms: config.max_poll_interval_ms,
@@ -91,6 +90,9 @@ impl<'a> StreamThread<'a> {
             last_commit: now,
             last_flush: now,
             last_purge: now,
+            last_metadata: now,
+            layout_version: shared.layout_version(),
+            has_patterns: shared.topology.has_patterns(),
             shared,
         })
     }
@@ -111,6 +113,7 @@ impl<'a> StreamThread<'a> {
     }
 
     fn run_once(&mut self) -> Result<()> {
+        self.follow_topics()?;
         self.follow_membership()?;
         if self.joining {
             return Ok(());
@@ -123,6 +126,39 @@ impl<'a> StreamThread<'a> {
             self.commit()?;
         }
         self.purge_repartition_topics()
+    }
+
+    /// Joins the group anew when there are topics that it does not know.
+    fn follow_topics(&mut self) -> Result<()> {
+        if !self.has_patterns {
+            return Ok(());
+        }
+        let now = self.shared.config.clock.elapsed();
+        let max_age = Duration::from_millis(self.shared.config.metadata_max_age_ms);
+        if now.saturating_sub(self.last_metadata) >= max_age {
+            self.last_metadata = now;
+            self.shared.follow_topics(&mut *self.admin)?;
+        }
+        if self.layout_version == self.shared.layout_version() {
+            return Ok(());
+        }
+        self.shared.set_thread_state(self.index, State::Rebalancing);
+        if !self.joining {
+            self.commit()?;
+        }
+        self.layout_version = self.shared.layout_version();
+        self.membership_config.topics = topics(&self.shared.assignor);
+        self.join_anew()
+    }
+
+    /// As a new member.
+    fn join_anew(&mut self) -> Result<()> {
+        if let Err(error) = self.membership.leave() {
+            tracing::debug!(%error, "the group has dropped this member already");
+        }
+        self.membership = self.log.membership(&self.membership_config)?;
+        self.joining = true;
+        Ok(())
     }
 
     fn follow_membership(&mut self) -> Result<()> {
@@ -149,6 +185,11 @@ impl<'a> StreamThread<'a> {
     /// Takes over what was assigned. What this thread keeps goes on undisturbed.
     fn take(&mut self, assigned: Vec<TaskId>) -> Result<()> {
         tracing::info!(thread = self.name, tasks = assigned.len(), "assigned");
+        if self.has_patterns && self.shared.assignor.check_known(&assigned).is_err() {
+            // The member that shared the tasks out knows topics that this instance does not.
+            self.shared.follow_topics(&mut *self.admin)?;
+            self.shared.assignor.check_known(&assigned)?;
+        }
         self.joining = false;
         self.shared.set_thread_state(self.index, State::Rebalancing);
         self.tasks.keep_only(&assigned)?;
@@ -180,7 +221,13 @@ impl<'a> StreamThread<'a> {
     fn poll(&mut self) -> Result<()> {
         self.learn_ends()?;
         let timeout = self.poll_timeout();
-        for fetched in self.consumer.poll(timeout)? {
+        let polled = match self.consumer.poll(timeout) {
+            Err(LogError::OffsetOutOfRange {
+                partition, offset, ..
+            }) => return self.reset(&partition, offset),
+            polled => polled?,
+        };
+        for fetched in polled {
             let partition = fetched.partition.clone();
             if self.tasks.add(fetched) > self.shared.config.buffered_records_per_partition {
                 self.consumer.pause(&partition)?;
@@ -192,6 +239,14 @@ impl<'a> StreamThread<'a> {
             task.set_wall_clock_ms(now_ms);
         }
         Ok(())
+    }
+
+    /// The records at a position are gone: goes on where the topic's source says.
+    fn reset(&mut self, partition: &TopicPartition, lost: i64) -> Result<()> {
+        let offset = reset_position(&self.shared, partition, Some(lost), &mut *self.admin)?;
+        self.tasks.reset(partition, offset);
+        // All positions are given again: those that the failed poll had moved already are set back.
+        self.assign_partitions()
     }
 
     /// A task that joins several partitions must know which of the empty ones have more to come.
@@ -365,17 +420,13 @@ impl<'a> StreamThread<'a> {
         self.shared.set_thread_state(self.index, State::Rebalancing);
         self.abandon();
         self.consumer.assign(&[])?;
-        if let Err(error) = self.membership.leave() {
-            tracing::debug!(%error, "the group has dropped this member already");
-        }
-        self.membership = self.log.membership(&self.membership_config)?;
+        self.join_anew()?;
         self.producer = self
             .log
             .producer(&producer_config(self.index, &self.name, &self.shared))?;
         if self.shared.config.exactly_once() {
             self.producer.init_transactions()?;
         }
-        self.joining = true;
         Ok(())
     }
 
@@ -409,6 +460,14 @@ impl Drop for StreamThread<'_> {
             tracing::warn!(%error, "cannot leave the group; the session expires by itself");
         }
     }
+}
+
+/// All topics that tasks read.
+fn topics(assignor: &Assignor) -> Vec<String> {
+    let tasks = assignor.tasks();
+    let partitions = tasks.values().flatten();
+    let topics: BTreeSet<String> = partitions.map(|partition| partition.topic.to_string()).collect();
+    topics.into_iter().collect()
 }
 
 fn producer_config(index: usize, name: &str, shared: &Shared) -> ProducerConfig {

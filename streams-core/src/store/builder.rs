@@ -1,7 +1,6 @@
 //! How a store is declared: typed builders, and the plain data that the topology keeps of them.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use super::key_value::Eviction;
 use super::versioned::VersionSerde;
 use super::{KeyValueStore, SessionStore, TimeOrderedBuffer, VersionedKeyValueStore, WindowStore};
 use crate::serde::{DefaultSerde, Serde};
-use crate::topology::{ErasedHandle, TopicName};
+use crate::topology::{ChangelogConfigs, ErasedHandle, TopicName};
 
 /// Where a store keeps its rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +45,7 @@ pub struct StoreSpec {
     /// The topic its rows are read from, which is its changelog.
     pub(crate) source_topic: Option<TopicName>,
     /// Configs of the changelog topic.
-    pub(crate) changelog_configs: BTreeMap<String, String>,
+    pub(crate) changelog_configs: ChangelogConfigs,
     pub(crate) open: Arc<dyn Fn(OpenStore) -> OpenedStore + Send + Sync>,
 }
 
@@ -83,20 +82,16 @@ struct Common {
     name: String,
     kind: Option<StoreKind>,
     logged: bool,
-    changelog_configs: BTreeMap<String, String>,
+    changelog_configs: ChangelogConfigs,
 }
 
 impl Common {
     fn new(name: String, cleanup_policy: &str) -> Self {
-        let configs = BTreeMap::from([
-            ("cleanup.policy".to_owned(), cleanup_policy.to_owned()),
-            ("message.timestamp.type".to_owned(), "CreateTime".to_owned()),
-        ]);
         Self {
             name,
             kind: None,
             logged: true,
-            changelog_configs: configs,
+            changelog_configs: ChangelogConfigs::new(cleanup_policy),
         }
     }
 }
@@ -121,9 +116,7 @@ macro_rules! common_settings {
         /// Sets one config of the changelog topic, over the defaults.
         #[must_use]
         pub fn changelog_config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-            self.common
-                .changelog_configs
-                .insert(key.into(), value.into());
+            self.common.changelog_configs.give(key.into(), value.into());
             self
         }
     };
@@ -263,9 +256,6 @@ pub struct WindowStoreBuilder<K, V> {
     value_serde: Arc<dyn Serde<V>>,
 }
 
-/// How much longer a windowed changelog keeps records than its store (`windowstore.changelog.additional.retention.ms`).
-const CHANGELOG_ADDITIONAL_RETENTION_MS: i64 = 24 * 3_600_000;
-
 impl<K: DefaultSerde, V: DefaultSerde> WindowStoreBuilder<K, V> {
     /// A store of this name with the types' default serdes. Rows are kept for at least `retention_ms` of event time.
     pub fn new(name: impl Into<String>, retention_ms: i64) -> Self {
@@ -282,10 +272,7 @@ impl<K: 'static, V: 'static> WindowStoreBuilder<K, V> {
         value_serde: Arc<dyn Serde<V>>,
     ) -> Self {
         let mut common = Common::new(name.into(), "compact,delete");
-        let changelog_retention_ms = retention_ms.saturating_add(CHANGELOG_ADDITIONAL_RETENTION_MS);
-        common
-            .changelog_configs
-            .insert("retention.ms".to_owned(), changelog_retention_ms.to_string());
+        common.changelog_configs.retain_ms(retention_ms);
         Self {
             common,
             retention_ms,
@@ -392,10 +379,7 @@ impl<K: 'static, V: 'static> SessionStoreBuilder<K, V> {
         value_serde: Arc<dyn Serde<V>>,
     ) -> Self {
         let mut common = Common::new(name.into(), "compact,delete");
-        let changelog_retention_ms = retention_ms.saturating_add(CHANGELOG_ADDITIONAL_RETENTION_MS);
-        common
-            .changelog_configs
-            .insert("retention.ms".to_owned(), changelog_retention_ms.to_string());
+        common.changelog_configs.retain_ms(retention_ms);
         Self {
             common,
             retention_ms,
@@ -464,11 +448,7 @@ impl<K: 'static, V: Clone + 'static> VersionedKeyValueStoreBuilder<K, V> {
         value_serde: Arc<dyn Serde<V>>,
     ) -> Self {
         let mut common = Common::new(name.into(), "compact");
-        // Compaction keeps the last value of a key only: not before the others are history.
-        let lag_ms = history_ms.saturating_add(CHANGELOG_ADDITIONAL_RETENTION_MS);
-        common
-            .changelog_configs
-            .insert("min.compaction.lag.ms".to_owned(), lag_ms.to_string());
+        common.changelog_configs.keep_history_ms(history_ms);
         Self {
             common,
             history_ms,

@@ -11,6 +11,8 @@ use crate::topology::{RawInput, SourceNode};
 pub(crate) struct StartPosition {
     pub(crate) offset: i64,
     pub(crate) times: CommittedTimes,
+    /// The place is to be committed though nothing is processed: where a restart would begin changes with time.
+    pub(crate) is_new: bool,
 }
 
 impl StartPosition {
@@ -19,6 +21,7 @@ impl StartPosition {
         Self {
             offset: committed.offset,
             times: CommittedTimes::decode(&committed.metadata),
+            is_new: false,
         }
     }
 
@@ -26,6 +29,15 @@ impl StartPosition {
         Self {
             offset,
             times: CommittedTimes::none(),
+            is_new: false,
+        }
+    }
+
+    /// A place to be committed.
+    pub(crate) fn new_at(offset: i64) -> Self {
+        Self {
+            is_new: true,
+            ..Self::at(offset)
         }
     }
 }
@@ -47,7 +59,8 @@ pub(crate) struct PartitionQueue {
     pub(crate) partition_time_ms: i64,
     /// Offset after all that was fetched.
     next_offset: i64,
-    committed_offset: i64,
+    /// What was committed, or would be taken again; `None` if the position is to be committed whatever it is.
+    committed_offset: Option<i64>,
     end_offset: Option<i64>,
 }
 
@@ -68,7 +81,7 @@ impl PartitionQueue {
             head_ms: -1,
             partition_time_ms: start.times.partition_ms,
             next_offset: start.offset,
-            committed_offset: start.offset,
+            committed_offset: (!start.is_new).then_some(start.offset),
             end_offset: None,
         }
     }
@@ -155,13 +168,18 @@ impl PartitionQueue {
         self.next_offset
     }
 
-    pub(crate) fn committed_offset(&self) -> i64 {
+    pub(crate) fn committed_offset(&self) -> Option<i64> {
         self.committed_offset
+    }
+
+    /// Goes on elsewhere, since the records at the position are gone. What is buffered is still processed.
+    pub(crate) fn reset_to(&mut self, offset: i64) {
+        self.next_offset = offset;
     }
 
     /// True if the position is beyond what was committed.
     pub(crate) fn moved(&self) -> bool {
-        self.position() != self.committed_offset
+        Some(self.position()) != self.committed_offset
     }
 
     /// What is to be committed, if the position moved, with the times that processors keep.
@@ -182,6 +200,6 @@ impl PartitionQueue {
     }
 
     pub(crate) fn committed(&mut self) {
-        self.committed_offset = self.position();
+        self.committed_offset = Some(self.position());
     }
 }

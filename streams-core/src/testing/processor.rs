@@ -133,7 +133,7 @@ impl<K: 'static, V: 'static> MockProcessorContext<K, V> {
         scheduler.set_wall_clock_ms(0);
         Self {
             state: TaskState::new(task_id, Arc::from(APPLICATION_ID), Vec::new()),
-            producer: CapturingProducer::new(BTreeMap::new(), Vec::new()),
+            producer: CapturingProducer::new(BTreeMap::new(), Vec::new(), None),
             place: Place {
                 name: "processor".to_owned(),
                 children: Vec::new(),

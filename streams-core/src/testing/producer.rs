@@ -9,6 +9,7 @@ use super::WrittenRecord;
 use crate::error::LogError;
 use crate::log::{LogResult, OffsetAndMetadata, Producer, RecordView, TopicHandle, TopicPartition};
 use crate::membership::GroupMetadata;
+use crate::topology::Topology;
 
 /// What was written to one topic.
 #[derive(Debug)]
@@ -29,16 +30,36 @@ pub(super) struct CapturingProducer {
     /// Partition counts of topics that have more than one.
     partitions: BTreeMap<String, u32>,
     inputs: Vec<String>,
+    /// More of them; none of a processor by itself.
+    patterns: Option<Patterns>,
     /// What was written to input topics and not yet looked at by the driver: topic and record.
     fresh: VecDeque<(usize, usize)>,
 }
 
+/// The patterns by which an application reads topics.
+#[derive(Clone, Debug)]
+pub(super) struct Patterns {
+    pub(super) topology: Topology,
+    pub(super) application_id: Arc<str>,
+}
+
+impl Patterns {
+    pub(super) fn match_topic(&self, topic: &str) -> bool {
+        self.topology.is_matched(topic, &self.application_id)
+    }
+}
+
 impl CapturingProducer {
-    pub(super) fn new(partitions: BTreeMap<String, u32>, inputs: Vec<String>) -> Self {
+    pub(super) fn new(
+        partitions: BTreeMap<String, u32>,
+        inputs: Vec<String>,
+        patterns: Option<Patterns>,
+    ) -> Self {
         Self {
             topics: Vec::new(),
             partitions,
             inputs,
+            patterns,
             fresh: VecDeque::new(),
         }
     }
@@ -72,7 +93,11 @@ impl Producer for CapturingProducer {
                     name: Arc::from(name),
                     records: Vec::new(),
                     counts: vec![0; partitions as usize],
-                    is_input: self.inputs.iter().any(|input| input == name),
+                    is_input: self.inputs.iter().any(|input| input == name)
+                        || self
+                            .patterns
+                            .as_ref()
+                            .is_some_and(|patterns| patterns.match_topic(name)),
                 });
                 self.topics.len() - 1
             }

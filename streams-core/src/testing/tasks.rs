@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use state_store::{MemoryEngine, StoreEngine, StoreIdentity};
 
-use super::producer::CapturingProducer;
+use super::producer::{CapturingProducer, Patterns};
 use super::{TestDriverOptions, WrittenRecord};
 use crate::assignment::TaskId;
 use crate::error::{Result, StreamsError};
@@ -20,7 +20,9 @@ use crate::partitioner::partition_for_key;
 use crate::processor::PunctuationType;
 use crate::store::{GlobalStoreSpec, StoreSpec};
 use crate::task::{StartPosition, StreamTask};
-use crate::topology::{ErasedHandle, StorePlace, Subtopology, Topology, open_global_stores, wire};
+use crate::topology::{
+    ErasedHandle, InternalTopics, StorePlace, Subtopology, TopicName, Topology, open_global_stores, wire,
+};
 
 /// A task and the stores it has.
 pub(super) struct DrivenTask {
@@ -34,6 +36,7 @@ pub(super) struct Driven {
     pub(super) global: GlobalState,
     pub(super) global_handles: BTreeMap<String, ErasedHandle>,
     pub(super) producer: CapturingProducer,
+    patterns: Patterns,
     /// Which task reads a partition.
     readers: BTreeMap<TopicPartition, usize>,
     /// Next offset of each partition that was read.
@@ -72,11 +75,16 @@ impl Driven {
                 .iter()
                 .map(|spec| spec.topic.to_string()),
         );
+        let patterns = Patterns {
+            topology: topology.clone(),
+            application_id: Arc::clone(&application_id),
+        };
         let mut driven = Self {
             tasks: Vec::new(),
             global,
             global_handles: open_global_stores(topology, &global_stores),
-            producer: CapturingProducer::new(partitions, inputs),
+            producer: CapturingProducer::new(partitions, inputs, Some(patterns.clone())),
+            patterns,
             readers: BTreeMap::new(),
             offsets: BTreeMap::new(),
             now_ms: wall_clock_ms,
@@ -118,6 +126,7 @@ impl Driven {
     pub(super) fn enqueue(&mut self, partition: TopicPartition, record: &WrittenRecord) -> Result<()> {
         let is_global = self.global.reads(&partition.topic);
         let reader = self.readers.get(&partition).copied();
+        let reader = reader.or_else(|| self.adopt(&partition));
         if !is_global && reader.is_none() {
             return Err(self.not_read(&partition));
         }
@@ -135,6 +144,19 @@ impl Driven {
             return Ok(());
         }
         self.global.apply(&fetched)
+    }
+
+    /// The reader of a topic that is new and matches a pattern.
+    fn adopt(&mut self, partition: &TopicPartition) -> Option<usize> {
+        if !self.patterns.match_topic(&partition.topic) {
+            return None;
+        }
+        let mut tasks = self.tasks.iter_mut();
+        let reader = tasks.position(|driven| {
+            driven.task.id().partition == partition.partition && driven.task.add_input(partition)
+        })?;
+        self.readers.insert(partition.clone(), reader);
+        Some(reader)
     }
 
     fn not_read(&self, partition: &TopicPartition) -> StreamsError {
@@ -206,7 +228,12 @@ fn whole(topology: &Topology, application_id: &str) -> Plan {
         partition: 0,
     };
     let part = Subtopology::whole(topology);
-    let topics = part.sources.iter().map(|topic| topic.resolve(application_id));
+    // Topics that match patterns are taken in as they come.
+    let named = part
+        .sources
+        .iter()
+        .filter(|topic| !matches!(topic, TopicName::Pattern(_)));
+    let topics = named.map(|topic| topic.resolve(application_id));
     let inputs = topics.map(|topic| TopicPartition::new(topic, 0)).collect();
     (id, part, inputs)
 }
@@ -220,14 +247,17 @@ fn laid_out(
     for topic in topology.source_topics() {
         partitions.entry(topic).or_insert(1);
     }
-    let layout = topology.layout(application_id, &partitions)?;
+    let mut read = partitions.clone();
+    let named = topology.source_topics();
+    read.retain(|topic, _| named.contains(topic) || topology.is_matched(topic, application_id));
+    let layout = topology.layout(application_id, &InternalTopics::default(), &read)?;
     let internal = layout.internal_topics.into_iter();
     partitions.extend(internal.map(|topic| (topic.name, topic.partitions)));
     let plan = |(id, inputs): (&TaskId, &Vec<TopicPartition>)| {
         let part = topology.subtopologies()[id.subtopology as usize].clone();
         (*id, part, inputs.clone())
     };
-    Ok((layout.assignor.tasks().iter().map(plan).collect(), partitions))
+    Ok((layout.tasks.iter().map(plan).collect(), partitions))
 }
 
 /// What all tasks of a driver have in common.

@@ -97,7 +97,10 @@ impl<'a> Part<'a> {
         let head = match &node.kind {
             NodeKind::Source { .. } | NodeKind::GlobalSource { .. } => {
                 let topics: Vec<&str> = node.kind.topics().iter().map(TopicName::as_str).collect();
-                format!("    Source: {} (topics: [{}])", node.name, topics.join(", "))
+                match node.kind.topics() {
+                    [TopicName::Pattern(pattern)] => format!("    Source: {} (topics: {pattern})", node.name),
+                    _ => format!("    Source: {} (topics: [{}])", node.name, topics.join(", ")),
+                }
             }
             NodeKind::Processor { .. } | NodeKind::GlobalUpdate => {
                 let names: Vec<&str> = node.stores.iter().map(String::as_str).collect();

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug, Display};
 use std::sync::Arc;
 
+use super::offset_reset::AutoOffsetReset;
+use super::pattern::TopicPattern;
 use super::source::BuildSource;
 use super::wire::BuildNode;
 use crate::store::{GlobalStoreSpec, StoreSpec};
@@ -19,6 +21,8 @@ pub enum TopicName {
     External(Arc<str>),
     /// Made by the application; on the log its name begins with the application id.
     Internal(Arc<str>),
+    /// All of the user's that a pattern matches. For sources only.
+    Pattern(TopicPattern),
 }
 
 impl TopicName {
@@ -32,18 +36,48 @@ impl TopicName {
         Self::Internal(name.into())
     }
 
-    /// The topic's name on the log.
+    /// The topic's name on the log; of a pattern its text.
     #[must_use]
     pub fn resolve(&self, application_id: &str) -> String {
         match self {
             Self::External(name) => name.to_string(),
             Self::Internal(name) => format!("{application_id}-{name}"),
+            Self::Pattern(pattern) => pattern.to_string(),
+        }
+    }
+
+    /// True if the topic of this name on the log is this one, or one of these.
+    pub(crate) fn is(&self, topic: &str, application_id: &str) -> bool {
+        match self {
+            Self::Internal(name) => {
+                let own = topic.strip_prefix(application_id);
+                own.and_then(|own| own.strip_prefix('-')) == Some(&**name)
+            }
+            _ => self.is_users(topic),
+        }
+    }
+
+    /// True if the user's topic of this name is this one, or one of these.
+    pub(crate) fn is_users(&self, topic: &str) -> bool {
+        match self {
+            Self::External(name) => **name == *topic,
+            Self::Pattern(pattern) => pattern.matches(topic),
+            Self::Internal(_) => false,
+        }
+    }
+
+    /// True if what is written to `sink` is read here.
+    pub(crate) fn reads(&self, sink: &TopicName) -> bool {
+        match sink {
+            Self::External(name) => self.is_users(name),
+            _ => self == sink,
         }
     }
 
     pub(crate) fn as_str(&self) -> &str {
         match self {
             Self::External(name) | Self::Internal(name) => name,
+            Self::Pattern(pattern) => pattern.as_str(),
         }
     }
 }
@@ -76,6 +110,8 @@ pub(crate) struct NodeSpec {
 pub(crate) enum NodeKind {
     Source {
         topics: Vec<TopicName>,
+        /// `None`: as the application does.
+        reset: Option<AutoOffsetReset>,
         build: BuildSource,
     },
     Processor {
@@ -181,6 +217,12 @@ impl Graph {
             if topics.is_empty() && node.kind.is_source() {
                 problems.push(format!("source {} reads no topic", node.name));
             }
+            if topics.len() > 1 && topics.iter().any(|topic| matches!(topic, TopicName::Pattern(_))) {
+                problems.push(format!(
+                    "source {} reads a pattern and other topics: a pattern needs a source of its own",
+                    node.name
+                ));
+            }
             for topic in topics {
                 if let Some(other) = sources.insert(topic, &node.name) {
                     problems.push(format!(
@@ -190,10 +232,37 @@ impl Graph {
                 }
             }
         }
+        self.check_patterns(&sources, &sinks, problems);
         for topic in &self.repartition_topics {
             let name = TopicName::Internal(Arc::clone(&topic.name));
             if !sources.contains_key(&name) || !sinks.contains(&name) {
                 problems.push(format!("internal topic {name} needs both a sink and a source"));
+            }
+        }
+    }
+
+    /// A topic has one reader: none that is named may be matched. Two patterns that match one topic are found when there is one.
+    fn check_patterns(
+        &self,
+        sources: &BTreeMap<&TopicName, &str>,
+        sinks: &BTreeSet<&TopicName>,
+        problems: &mut Vec<String>,
+    ) {
+        for (topic, node) in sources {
+            let TopicName::Pattern(pattern) = topic else {
+                continue;
+            };
+            for (named, other) in sources {
+                if matches!(named, TopicName::External(_)) && topic.reads(named) {
+                    problems.push(format!(
+                        "pattern {pattern} of source {node} matches topic {named}, which source {other} reads"
+                    ));
+                }
+            }
+        }
+        for sink in sinks {
+            if let TopicName::Pattern(pattern) = sink {
+                problems.push(format!("a sink cannot write to a pattern, which {pattern} is"));
             }
         }
     }

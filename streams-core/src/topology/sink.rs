@@ -6,18 +6,17 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::TopicName;
+use super::partitions::{Partitioner, Partitions, partitioner};
 use super::wire::{BuildNode, ErasedEdge};
 use crate::context::TaskContext;
 use crate::edge::Process;
 use crate::error::{ProcessCause, ProcessError, ProcessResult};
 use crate::handlers::Stage;
 use crate::log::{RecordView, TopicHandle};
+use crate::metrics::DropReason;
 use crate::partitioner::partition_for_key;
 use crate::record::Record;
 use crate::serde::{DefaultSerde, Serde};
-
-/// Chooses a partition from a key, a value and the number of partitions (Kafka's `StreamPartitioner`).
-pub type Partitioner<K, V> = Arc<dyn Fn(&K, &V, u32) -> i32 + Send + Sync>;
 
 /// How a sink writes.
 pub struct SinkOptions<K, V> {
@@ -25,7 +24,7 @@ pub struct SinkOptions<K, V> {
     pub key_serde: Arc<dyn Serde<K>>,
     /// Writes values.
     pub value_serde: Arc<dyn Serde<V>>,
-    /// Chooses the partition. Default: Kafka's, by the key's bytes; null keys stay on one partition for a while, then move on.
+    /// Chooses the partitions. Default: Kafka's, by the key's bytes; null keys stay on one partition for a while, then move on.
     pub partitioner: Option<Partitioner<K, V>>,
 }
 
@@ -37,6 +36,16 @@ impl<K, V> SinkOptions<K, V> {
             value_serde,
             partitioner: None,
         }
+    }
+
+    /// Sets who chooses the partitions: see [`Partitions`].
+    #[must_use]
+    pub fn partitioner<P: Into<Partitions>>(
+        mut self,
+        choose: impl Fn(&K, &V, u32) -> P + Send + Sync + 'static,
+    ) -> Self {
+        self.partitioner = Some(partitioner(choose));
+        self
     }
 }
 
@@ -160,23 +169,45 @@ impl<K, V> Sink<K, V> {
         let (handle, partitions) = (*handle, handle.partitions);
         let key = write(&*options.key_serde, &record.key, key_buffer, topic, "key")?;
         let value = write(&*options.value_serde, &record.value, value_buffer, topic, "value")?;
-        let partition = match (&options.partitioner, key) {
-            (Some(partitioner), _) => partitioner(&record.key, &record.value, partitions),
-            (None, Some(key)) if partitions > 1 => {
-                partition_for_key(options.key_serde.partition_bytes(key), partitions)
-            }
-            (None, Some(_)) => 0,
-            (None, None) => self.keyless_partition(partitions),
-        };
         let view = RecordView {
             key,
             value,
             timestamp_ms: record.timestamp_ms,
             headers: &record.headers,
         };
-        task.producer.send(handle, partition, view)?;
+        let chosen = match &options.partitioner {
+            Some(partitioner) => partitioner(&record.key, &record.value, partitions),
+            None => Partitions::Default,
+        };
+        let one = match chosen {
+            Partitions::One(partition) => partition,
+            Partitions::Default => self.default_partition(key, partitions),
+            Partitions::Several(several) if several.is_empty() => {
+                task.count_dropped(DropReason::NoPartition);
+                return Ok(());
+            }
+            Partitions::Several(several) => {
+                for partition in several {
+                    task.producer.send(handle, partition, view)?;
+                    task.state.metrics.count_sent();
+                }
+                return Ok(());
+            }
+        };
+        task.producer.send(handle, one, view)?;
         task.state.metrics.count_sent();
         Ok(())
+    }
+
+    #[inline]
+    fn default_partition(&mut self, key: Option<&[u8]>, partitions: u32) -> i32 {
+        match key {
+            Some(key) if partitions > 1 => {
+                partition_for_key(self.options.key_serde.partition_bytes(key), partitions)
+            }
+            Some(_) => 0,
+            None => self.keyless_partition(partitions),
+        }
     }
 
     fn keyless_partition(&mut self, partitions: u32) -> i32 {

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use super::offset_reset::AutoOffsetReset;
 use super::wire::{ErasedEdge, Wiring};
 use crate::context::TaskContext;
 use crate::edge::{Edge, fan_out};
@@ -35,6 +36,8 @@ pub struct SourceOptions<K, V> {
     pub value_serde: Arc<dyn Serde<V>>,
     /// Takes the event time. Default: the record's own timestamp.
     pub timestamp_extractor: Option<Arc<dyn TimestampExtractor<K, V>>>,
+    /// Where it begins without a committed offset. Default: as the application's setting says.
+    pub auto_offset_reset: Option<AutoOffsetReset>,
 }
 
 impl<K, V> SourceOptions<K, V> {
@@ -44,7 +47,15 @@ impl<K, V> SourceOptions<K, V> {
             key_serde,
             value_serde,
             timestamp_extractor: None,
+            auto_offset_reset: None,
         }
+    }
+
+    /// Sets where it begins without a committed offset.
+    #[must_use]
+    pub fn auto_offset_reset(mut self, reset: AutoOffsetReset) -> Self {
+        self.auto_offset_reset = Some(reset);
+        self
     }
 }
 

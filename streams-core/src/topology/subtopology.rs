@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Graph, NodeId, NodeKind, TopicName, Topology};
-use crate::assignment::{Assignor, TaskId};
+use super::{Graph, InternalTopics, NodeId, NodeKind, NodeSpec, TopicName, Topology};
+use crate::assignment::{TaskId, Tasks};
 use crate::error::{Result, StreamsError};
 use crate::log::{NewTopic, TopicPartition};
 use crate::store::StoreSpec;
@@ -136,22 +136,40 @@ impl StoreSpec {
     }
 }
 
+/// Topics by their names: for patterns, those that are known and match.
+fn expand(topics: &[TopicName], counts: &BTreeMap<TopicName, u32>) -> Vec<TopicName> {
+    let mut all = Vec::new();
+    for topic in topics {
+        match topic {
+            TopicName::Pattern(_) => all.extend(counts.keys().filter(|known| topic.reads(known)).cloned()),
+            _ => all.push(topic.clone()),
+        }
+    }
+    all
+}
+
 /// Tasks and internal topics, once the partition counts of the user's topics are known.
 #[derive(Debug)]
 pub(crate) struct Layout {
-    pub(crate) assignor: Assignor,
+    pub(crate) tasks: Tasks,
     pub(crate) internal_topics: Vec<NewTopic>,
     /// What global stores are filled from.
     pub(crate) global_partitions: Vec<TopicPartition>,
 }
 
 impl Topology {
-    /// Lays tasks and internal topics out over the user's topics.
+    /// Lays tasks and internal topics out over the user's topics: those that are read by their names and all that patterns match.
     ///
     /// # Errors
     /// If topics that are joined have unlike partition counts.
-    pub(crate) fn layout(&self, application_id: &str, partitions: &BTreeMap<String, u32>) -> Result<Layout> {
+    pub(crate) fn layout(
+        &self,
+        application_id: &str,
+        settings: &InternalTopics,
+        partitions: &BTreeMap<String, u32>,
+    ) -> Result<Layout> {
         let counts = self.partition_counts(partitions)?;
+        self.check_matches(&counts)?;
         let mut tasks = BTreeMap::new();
         let mut internal_topics: Vec<NewTopic> = self
             .graph()
@@ -159,19 +177,15 @@ impl Topology {
             .iter()
             .map(|topic| {
                 let name = TopicName::Internal(Arc::clone(&topic.name));
-                NewTopic::new(name.resolve(application_id), counts[&name])
-                    .config("cleanup.policy", "delete")
-                    .config("segment.bytes", (50 << 20).to_string())
-                    .config("retention.ms", "-1")
-                    .config("message.timestamp.type", "CreateTime")
+                settings.repartition(name.resolve(application_id), counts[&name])
             })
             .collect();
         let specs = self.stores();
         for part in self.subtopologies().iter().filter(|part| !part.is_global) {
-            let count = part.sources.iter().map(|topic| counts[topic]).max().unwrap_or(0);
+            let sources = expand(&part.sources, &counts);
+            let count = sources.iter().map(|topic| counts[topic]).max().unwrap_or(0);
             for partition in 0..count.cast_signed() {
-                let inputs = part
-                    .sources
+                let inputs = sources
                     .iter()
                     .filter(|topic| partition < counts[*topic].cast_signed())
                     .map(|topic| TopicPartition::new(topic.resolve(application_id), partition))
@@ -190,11 +204,8 @@ impl Topology {
                 .map(|name| specs[name.as_str()])
                 .filter(|spec| spec.logged && spec.source_topic.is_none())
             {
-                internal_topics.push(NewTopic {
-                    name: spec.changelog_topic(application_id),
-                    partitions: count,
-                    configs: spec.changelog_configs.clone(),
-                });
+                let name = spec.changelog_topic(application_id);
+                internal_topics.push(settings.changelog(name, count, &spec.changelog_configs));
             }
         }
         let globals = self.graph().global_stores.iter();
@@ -204,9 +215,24 @@ impl Topology {
         });
         Ok(Layout {
             global_partitions: global_partitions.collect(),
-            assignor: Assignor::new(tasks),
+            tasks,
             internal_topics,
         })
+    }
+
+    /// A topic that two sources match has no one reader.
+    fn check_matches(&self, counts: &BTreeMap<TopicName, u32>) -> Result<()> {
+        for topic in counts.keys() {
+            let reads = |node: &&NodeSpec| node.kind.topics().iter().any(|of| of.reads(topic));
+            let mut readers = self.graph().nodes.iter().filter(reads);
+            if let (Some(one), Some(other)) = (readers.next(), readers.next()) {
+                return Err(StreamsError::Topology(format!(
+                    "topic {topic} is read by two sources, {} and {}: change their patterns",
+                    one.name, other.name
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Partition count of every topic that is read: given for the user's, derived for repartition topics.
@@ -230,8 +256,8 @@ impl Topology {
                     .iter()
                     .filter(|part| part.sinks.contains(&topic));
                 let inputs: Vec<Option<u32>> = writers
-                    .flat_map(|part| &part.sources)
-                    .map(|source| counts.get(source).copied())
+                    .flat_map(|part| expand(&part.sources, &counts))
+                    .map(|source| counts.get(&source).copied())
                     .collect();
                 if let Some(count) = inputs
                     .into_iter()
@@ -271,12 +297,12 @@ impl Topology {
             let topics: Vec<TopicName> = group
                 .iter()
                 .flat_map(|node| match &self.graph().nodes[node.0].kind {
-                    NodeKind::Source { topics, .. } => topics.clone(),
+                    NodeKind::Source { topics, .. } => expand(topics, counts),
                     _ => Vec::new(),
                 })
                 .collect();
             let fixed = |topic: &&TopicName| match topic {
-                TopicName::External(_) => true,
+                TopicName::External(_) | TopicName::Pattern(_) => true,
                 TopicName::Internal(name) => self
                     .graph()
                     .repartition_topics

@@ -278,7 +278,7 @@ pub(crate) struct LivePunctuation {
 /// One task's part of the topology, alive.
 pub(crate) struct LiveTopology {
     /// Sources by topic name on the log.
-    pub(crate) sources: Vec<(Vec<String>, Box<dyn SourceNode>)>,
+    pub(crate) sources: Vec<(Vec<TopicName>, Box<dyn SourceNode>)>,
     pub(crate) stores: Vec<Box<dyn TaskStore>>,
     pub(crate) punctuations: Vec<LivePunctuation>,
     /// Nodes that are entered before a commit, upstream first.
@@ -352,12 +352,8 @@ pub(crate) fn wire(
             at_commit: &mut at_commit,
         };
         let edge = match &node.kind {
-            NodeKind::Source { topics, build } => {
-                let topics = topics
-                    .iter()
-                    .map(|topic| topic.resolve(place.application_id))
-                    .collect();
-                sources.push((topics, build(&mut wiring, children)?));
+            NodeKind::Source { topics, build, .. } => {
+                sources.push((topics.clone(), build(&mut wiring, children)?));
                 continue;
             }
             NodeKind::Processor { build } => build(&mut wiring, children)?,

@@ -175,6 +175,37 @@ pub(super) fn deleted_records(harness: &Harness) {
     assert!(admin.delete_records(&[(partition, 4)]).is_err());
 }
 
+pub(super) fn offsets_by_time(harness: &Harness) {
+    let topic = harness.topic(1);
+    let partition = TopicPartition::new(topic.as_str(), 0);
+    let mut producer = harness.producer();
+    let handle = producer.topic(&topic).unwrap();
+    let headers = Headers::default();
+    for timestamp_ms in [1_000, 3_000, 2_000, 4_000] {
+        let record = RecordView {
+            key: None,
+            value: Some(b"v"),
+            timestamp_ms,
+            headers: &headers,
+        };
+        producer.send(handle, 0, record).unwrap();
+        producer.flush().unwrap();
+    }
+    let mut admin = harness.log.admin().unwrap();
+    let mut at = |timestamp_ms| {
+        let of = std::slice::from_ref(&partition);
+        let which = OffsetSpec::AtTimestamp(timestamp_ms);
+        admin.offsets(of, which, Isolation::ReadCommitted).unwrap()[0]
+    };
+    // The first one in the log that is not older, though one behind it may be.
+    let found = [0, 1_000, 1_001, 2_000, 3_001, 4_000, 4_001].map(&mut at);
+    assert_eq!(found, [0, 0, 1, 1, 3, 3, 4]);
+    admin.delete_records(&[(partition.clone(), 2)]).unwrap();
+    let of = std::slice::from_ref(&partition);
+    let which = OffsetSpec::AtTimestamp(0);
+    assert_eq!(admin.offsets(of, which, Isolation::ReadCommitted).unwrap(), [2]);
+}
+
 pub(super) fn topics(harness: &Harness) {
     let mut admin = harness.log.admin().unwrap();
     let topic = NewTopic::new(harness.name("topic"), 2).config("cleanup.policy", "compact");
@@ -194,6 +225,8 @@ pub(super) fn topics(harness: &Harness) {
         admin.partition_counts(&[&topic.name, &none]).unwrap(),
         [Some(2), None]
     );
+    let all = admin.topics().unwrap();
+    assert_eq!((all.get(&topic.name), all.get(&none)), (Some(&2), None));
     let unknown = TopicPartition::new(none.as_str(), 0);
     assert!(
         admin
