@@ -244,6 +244,7 @@ pub struct Repartitioned<K, V> {
     pub(crate) value_serde: SerdeOf<V>,
     pub(crate) name: Option<String>,
     pub(crate) partitions: Option<u32>,
+    pub(crate) partitioner: Option<Partitioner<K, V>>,
 }
 
 impl<K, V> Repartitioned<K, V> {
@@ -253,6 +254,7 @@ impl<K, V> Repartitioned<K, V> {
             value_serde,
             name: None,
             partitions: None,
+            partitioner: None,
         }
     }
 
@@ -260,6 +262,30 @@ impl<K, V> Repartitioned<K, V> {
     #[must_use]
     pub fn partitions(mut self, partitions: u32) -> Self {
         self.partitions = Some(partitions);
+        self
+    }
+
+    /// Chooses the partition from key, value and the number of partitions. Default: Kafka's hash of the key's bytes. What is
+    /// aggregated or joined afterwards needs equal keys on one partition, and joined topics the same choice.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let by_size = Repartitioned::named("by-size").partitions(2).partitioner(|_, n: &i64, _| i32::from(*n > 9));
+    /// builder.stream::<String, i64>("in").repartition(by_size).to("out");
+    /// let options = TestDriverOptions::default().partitions("in", 1);
+    /// let driver = TopologyTestDriver::with_options(&builder.build()?, options)?;
+    /// for n in [1_i64, 10, 11] {
+    ///     driver.input("in").pipe("a".to_string(), n)?;
+    /// }
+    /// let written = [0, 1].map(|p| driver.on_partition(p).written("app-by-size-repartition").len());
+    /// assert_eq!(written, [1, 2]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn partitioner(mut self, partitioner: impl Fn(&K, &V, u32) -> i32 + Send + Sync + 'static) -> Self {
+        self.partitioner = Some(Arc::new(partitioner));
         self
     }
 }

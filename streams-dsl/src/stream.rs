@@ -13,7 +13,7 @@ use crate::operators::map::{Map, MapValues, SelectKey};
 use crate::operators::peek::{ForEach, Peek};
 use crate::options::{Grouped, Materialized, Repartitioned};
 use crate::plan::{KeyEffect, Kind, PlanId, PlanNode, SharedPlan, TableState};
-use crate::repartition::{self, Serdes};
+use crate::repartition::{self, Partitioning, Serdes};
 use crate::{BranchedKStream, Data, KGroupedStream, KTable, Terminal, builder, stores, view};
 
 /// An unbounded stream of records (Kafka's `KStream`).
@@ -577,13 +577,11 @@ impl<K: Data, V: Data> KStream<K, V> {
             None => plan.names.processor(prefix::REPARTITION),
         };
         let names = plan.names.repartition(&prefix);
-        let node = repartition::add(
-            &mut plan,
-            self.node,
-            names,
-            serdes.clone(),
-            repartitioned.partitions,
-        );
+        let partitioning = Partitioning {
+            partitions: repartitioned.partitions,
+            partitioner: repartitioned.partitioner,
+        };
+        let node = repartition::add(&mut plan, self.node, names, serdes.clone(), partitioning);
         KStream::new(Rc::clone(&self.plan), node, Some(serdes.key), Some(serdes.value))
     }
 
