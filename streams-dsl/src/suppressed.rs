@@ -109,10 +109,11 @@ impl StrictBufferConfig {
     /// let builder = StreamsBuilder::new();
     /// let table = builder.table::<String, i64>("in", Materialized::default());
     /// let buffer = BufferConfig::unbounded().logging_disabled();
-    /// table.suppress(Suppressed::until_time_limit(Duration::from_secs(5), buffer)).to_stream().to("out");
+    /// let held = table.suppress(Suppressed::until_time_limit(Duration::from_secs(5), buffer).with_name("held"));
+    /// held.to_stream().to("out");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("in").pipe_at("a".to_string(), 7_i64, 1_000)?;
-    /// assert!(driver.topics().iter().all(|topic| !topic.ends_with("-changelog")));
+    /// assert!(driver.written("app-held-store-changelog").is_empty());
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
