@@ -198,6 +198,15 @@ impl<K: Data, V: Data> KStream<K, V> {
                 .resolve(other.value_serde.as_ref()),
         };
         let mut plan = self.plan.borrow_mut();
+        if windows.is_empty() {
+            let problem = format!(
+                "join after {}: no record can be at most {} ms earlier and at most {} ms later",
+                plan.node(self.node).name,
+                windows.before_ms(),
+                windows.after_ms()
+            );
+            plan.problems.push(problem);
+        }
         let name = joined.name.as_deref();
         let this = partitioned(&mut plan, self.node, name, "-left", &left);
         let that = partitioned(&mut plan, other_node, name, "-right", &right);

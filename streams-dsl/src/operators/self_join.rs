@@ -52,8 +52,9 @@ where
             .stream_time_ms
             .saturating_sub(self.windows.retention_ms())
             .saturating_add(1);
-        let mut joins_itself = at_ms > kept_from_ms;
         let (before_ms, after_ms) = (self.windows.before_ms(), self.windows.after_ms());
+        let is_near_itself = before_ms >= 0 && after_ms >= 0;
+        let mut joins_itself = at_ms > kept_from_ms && is_near_itself;
         for (_, other_ms, other) in self.around(&record, before_ms, after_ms, task)? {
             self.send(&record, &record.value, &other, at_ms.max(other_ms), task)?;
         }
