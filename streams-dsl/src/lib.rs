@@ -45,7 +45,7 @@
 //! | | `join_stream`, `left_join_stream`, `outer_join_stream` with a [`KStream`] | [`KStream`] | either, if its key may have changed |
 //! | | `to_table` | [`KTable`] | if the key may have changed |
 //! | | `process_values`, `try_map_values` | [`KStream`] | |
-//! | | `to`, `to_dynamic`, `for_each` | [`Terminal`] | |
+//! | | `to`, `to_dynamic`, `for_each`, `print` | [`Terminal`] | |
 //! | [`KGroupedStream`] | `count`, `reduce`, `aggregate` | [`KTable`] | |
 //! | | `windowed_by` | [`TimeWindowedKStream`], [`SessionWindowedKStream`] | |
 //! | | `cogroup` | [`CogroupedKStream`] | |
@@ -103,6 +103,7 @@ mod optimize;
 mod options;
 mod plan;
 pub mod prelude;
+mod print;
 mod process;
 mod repartition;
 mod session;
@@ -130,6 +131,7 @@ pub use grouped_table::KGroupedTable;
 pub use join_windows::{JoinWindows, StreamJoined};
 pub use optimize::Optimization;
 pub use options::{Consumed, Grouped, Joined, Materialized, Produced, Repartitioned};
+pub use print::Printed;
 pub use session::{SessionWindowedKStream, SessionWindowedSerde, SessionWindows};
 pub use stream::KStream;
 pub use streams_core::{

@@ -15,6 +15,7 @@ pub(crate) mod prefix {
     pub(crate) const KEY_SELECT: &str = "KSTREAM-KEY-SELECT-";
     pub(crate) const PEEK: &str = "KSTREAM-PEEK-";
     pub(crate) const FOR_EACH: &str = "KSTREAM-FOREACH-";
+    pub(crate) const PRINTER: &str = "KSTREAM-PRINTER-";
     pub(crate) const PROCESSOR: &str = "KSTREAM-PROCESSOR-";
     pub(crate) const PROCESS_VALUES: &str = "KSTREAM-PROCESSVALUES-";
     pub(crate) const BRANCH: &str = "KSTREAM-BRANCH-";
