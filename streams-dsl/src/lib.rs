@@ -60,6 +60,8 @@
 //! | | `to_stream` | [`KStream`] of `Option` values | |
 //! | [`KGroupedTable`] | `count`, `reduce`, `aggregate` | [`KTable`] | |
 //!
+//! Joins of streams also come as `.._with_key`, with a joiner that gets the key.
+//!
 //! # Serdes
 //!
 //! An operator that needs a serde asks for [`DefaultSerde`](serde::DefaultSerde) of its types, so one that is missing does
@@ -96,6 +98,7 @@ mod grouped;
 mod grouped_table;
 mod join_serde;
 mod join_windows;
+mod join_with_key;
 mod lower;
 mod names;
 mod operators;
