@@ -5,12 +5,14 @@
 //! place where null keys and tombstones are decided. [`DefaultSerde`] picks the serde of a type at compile time.
 
 mod json;
+mod list;
 mod primitive;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
 pub use json::{Json, JsonSerde};
+pub use list::ListSerde;
 pub use primitive::{NullableSerde, PrimitiveSerde};
 
 /// Turns `T` into bytes and bytes into `T` (Kafka's `Serde<T>`, `Serializer<T>` and `Deserializer<T>` in one).
@@ -47,11 +49,17 @@ pub trait Serde<T>: Send + Sync + Debug {
     fn null(&self) -> Option<T> {
         None
     }
+
+    /// How many bytes every value has that is not null, or `None` if they differ. [`ListSerde`] does not write the size of such
+    /// entries.
+    fn size_bytes(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// The serde of a type when the program names none.
 ///
-/// Implemented for the primitives, `String`, byte strings, UUIDs, `Option` of them, and [`Json`]. For a type of your own
+/// Implemented for the primitives, `String`, byte strings, UUIDs, `()`, `Option` of them, and [`Json`]. For a type of your own
 /// that serde knows, [`json_serde!`](crate::json_serde) implements it in one line.
 ///
 /// ```

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use crate::lower::{Lowered, operator};
 use crate::operators::branch::{Branch, Predicate};
-use crate::plan::PlanNode;
+use crate::plan::{Kind, PlanNode};
 use crate::{Data, KStream};
 
 /// A stream being split (Kafka's `BranchedKStream`): see [`KStream::split`].
-#[derive(Clone)]
+///
+/// Not `Clone`: nothing comes after the default branch.
 pub struct BranchedKStream<K, V> {
     /// The splitting node, as a stream that nothing else hangs on.
     splitter: KStream<K, V>,
@@ -46,6 +47,22 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
     }
 
     /// Names the splitter, and so begins the names of its branches. Call it before the first branch.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let mut split = builder.stream::<String, i64>("in").split().named("by-size-");
+    /// split.branch(|_, n| *n > 9).named("large").to("large");
+    /// split.default_branch().to("small");
+    /// let topology = builder.build()?;
+    /// assert!(topology.describe().contains("Processor: by-size-large"));
+    /// assert!(topology.describe().contains("Processor: by-size-0"));
+    /// let driver = TopologyTestDriver::new(&topology)?;
+    /// driver.input("in").pipe("a".to_string(), 10_i64)?;
+    /// assert_eq!(driver.output::<String, i64>("large").read_key_values(), [("a".into(), 10)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         Self {
@@ -55,13 +72,47 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
     }
 
     /// The records for which `takes` holds and no earlier branch took them.
+    ///
+    /// Its name is the splitter's and its number, from 1; [`named`](KStream::named) right after it sets what comes after the
+    /// splitter's name instead, as Kafka's `Branched.as` does.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let mut split = builder.stream::<String, i64>("in").split();
+    /// split.branch(|_, n| *n > 9).to("large");
+    /// split.branch(|_, n| *n > 0).to("positive");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for n in [10_i64, 1, -1] {
+    ///     driver.input("in").pipe("a".to_string(), n)?;
+    /// }
+    /// assert_eq!(driver.output::<String, i64>("large").read_key_values(), [("a".into(), 10)]);
+    /// assert_eq!(driver.output::<String, i64>("positive").read_key_values(), [("a".into(), 1)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn branch(&mut self, takes: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KStream<K, V> {
         let index = self.branches.borrow().len() + 1;
         self.add(Some(Arc::new(takes)), index)
     }
 
-    /// The records that no branch took. Without a default branch they are dropped.
+    /// The records that no branch took. Without a default branch they are dropped. Its name ends in 0, unless it is
+    /// [named](KStream::named).
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let mut split = builder.stream::<String, String>("mails").split();
+    /// split.branch(|_, mail| mail.contains("prize")).to("spam");
+    /// split.default_branch().to("inbox");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("mails").pipe("ada".to_string(), "lunch?".to_string())?;
+    /// assert!(driver.output::<String, String>("spam").is_empty());
+    /// assert_eq!(driver.output::<String, String>("inbox").read().unwrap().value, "lunch?");
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn default_branch(self) -> KStream<K, V> {
         self.add(None, 0)
@@ -74,7 +125,9 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
         plan.names.burn();
         let name = format!("{}{index}", plan.node(self.splitter.node).name);
         let pass = operator::<K, V, K, V>(|_, next| Ok(next));
-        let node = plan.add(PlanNode::new(name, vec![self.splitter.node], pass));
+        let mut node = PlanNode::new(name, vec![self.splitter.node], pass);
+        node.kind = Kind::Branch;
+        let node = plan.add(node);
         self.splitter.with_node(node)
     }
 }

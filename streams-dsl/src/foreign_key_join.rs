@@ -22,31 +22,50 @@ use crate::stores::{self, StoreSettings};
 use crate::view::{self, OpenView};
 use crate::{Change, Data, KTable, builder};
 
-/// How tables are joined by a foreign key: serdes of both values, and a name (Kafka's `TableJoined`).
+/// Chooses a partition from a key and the number of partitions.
+type KeyPartitioner<K> = Arc<dyn Fn(&K, u32) -> i32 + Send + Sync>;
+
+/// How tables are joined by a foreign key: serdes of both values, partitioners of both keys, and a name (Kafka's
+/// `TableJoined`). `K` and `V` are key and value of this table, `F` and `W` those of the other.
 ///
 /// ```
-/// use streams_dsl::TableJoined;
+/// use streams_dsl::prelude::*;
 ///
-/// let joined = TableJoined::<String, i64>::named("orders-with-customers");
+/// let builder = StreamsBuilder::new();
+/// let orders = builder.table::<i64, String>("orders", Materialized::default());
+/// let customers = builder.table::<String, String>("customers", Materialized::default());
+/// let joined = TableJoined::named("owners");
+/// let owners = orders.join_foreign_key_with(
+///     &customers,
+///     |_, customer| Some(customer.clone()),
+///     |_, name| name.clone(),
+///     joined,
+///     Materialized::named("owners"),
+/// );
+/// let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// driver.input("customers").pipe("c1".to_string(), "Ada".to_string())?;
+/// driver.input("orders").pipe(7_i64, "c1".to_string())?;
+/// assert_eq!(driver.written("app-owners-subscription-registration-topic").len(), 1);
+/// let row = driver.key_value_store::<i64, String>("owners")?.get(&7).unwrap().unwrap();
+/// assert_eq!(row.value, "Ada");
+/// # Ok::<(), streams_dsl::error::StreamsError>(())
 /// ```
-#[derive(Clone, Debug)]
-pub struct TableJoined<V, W> {
+#[derive(Clone)]
+pub struct TableJoined<K, V, F, W> {
     value_serde: SerdeOf<V>,
     other_value_serde: SerdeOf<W>,
+    partitioner: Option<KeyPartitioner<K>>,
+    other_partitioner: Option<KeyPartitioner<F>>,
     name: Option<String>,
 }
 
-impl<V: DefaultSerde, W: DefaultSerde> Default for TableJoined<V, W> {
+impl<K, V: DefaultSerde, F, W: DefaultSerde> Default for TableJoined<K, V, F, W> {
     fn default() -> Self {
-        Self {
-            value_serde: SerdeOf::carried(),
-            other_value_serde: SerdeOf::carried(),
-            name: None,
-        }
+        Self::of(SerdeOf::carried(), SerdeOf::carried())
     }
 }
 
-impl<V: DefaultSerde, W: DefaultSerde> TableJoined<V, W> {
+impl<K, V: DefaultSerde, F, W: DefaultSerde> TableJoined<K, V, F, W> {
     /// With this name, which names processors, topics and the store of subscriptions, and the serdes of the tables or types.
     #[must_use]
     pub fn named(name: impl Into<String>) -> Self {
@@ -54,15 +73,21 @@ impl<V: DefaultSerde, W: DefaultSerde> TableJoined<V, W> {
     }
 }
 
-impl<V, W> TableJoined<V, W> {
+impl<K, V, F, W> TableJoined<K, V, F, W> {
+    fn of(value_serde: SerdeOf<V>, other_value_serde: SerdeOf<W>) -> Self {
+        Self {
+            value_serde,
+            other_value_serde,
+            partitioner: None,
+            other_partitioner: None,
+            name: None,
+        }
+    }
+
     /// With these serdes of this table's and the other's values; the types then need no default ones.
     #[must_use]
     pub fn with(value_serde: Arc<dyn Serde<V>>, other_value_serde: Arc<dyn Serde<W>>) -> Self {
-        Self {
-            value_serde: SerdeOf::Given(value_serde),
-            other_value_serde: SerdeOf::Given(other_value_serde),
-            name: None,
-        }
+        Self::of(SerdeOf::Given(value_serde), SerdeOf::Given(other_value_serde))
     }
 
     /// Sets the name of processors, topics and the store of subscriptions. Default: generated names.
@@ -70,6 +95,73 @@ impl<V, W> TableJoined<V, W> {
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
+    }
+
+    /// Chooses the partition of answers from this table's key and the number of partitions. Default: the one that the row came
+    /// from, which is right however the topic of this table was partitioned.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders = builder.table::<i64, String>("orders", Materialized::default());
+    /// let customers = builder.table::<String, String>("customers", Materialized::default());
+    /// // As whoever writes the orders chooses it.
+    /// let joined = TableJoined::named("owners").partitioner(|order: &i64, n| (*order % i64::from(n)) as i32);
+    /// let customer = |_: &i64, customer: &String| Some(customer.clone());
+    /// let owners = orders.join_foreign_key_with(&customers, customer, |_, name| name.clone(), joined, Materialized::default());
+    /// owners.to_stream().to("owners");
+    /// let options = TestDriverOptions::default().partitions("orders", 2).partitions("customers", 2);
+    /// let driver = TopologyTestDriver::with_options(&builder.build()?, options)?;
+    /// driver.input("customers").pipe("c1".to_string(), "Ada".to_string())?;
+    /// driver.on_partition(1).input("orders").pipe(7_i64, "c1".to_string())?;
+    /// let answers = driver.on_partition(1).written("app-owners-subscription-response-topic");
+    /// assert_eq!(answers.len(), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn partitioner(mut self, partitioner: impl Fn(&K, u32) -> i32 + Send + Sync + 'static) -> Self {
+        self.partitioner = Some(Arc::new(partitioner));
+        self
+    }
+
+    /// Chooses the partition to ask in, from the other table's key and the number of partitions: as the topic of the other table
+    /// is partitioned. Default: Kafka's hash of the key's bytes.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders = builder.table::<i64, String>("orders", Materialized::default());
+    /// let customers = builder.table::<String, String>("customers", Materialized::default());
+    /// let joined = TableJoined::named("owners").other_partitioner(|customer: &String, _| i32::from(customer.as_str() > "c5"));
+    /// let customer = |_: &i64, customer: &String| Some(customer.clone());
+    /// let owners = orders.join_foreign_key_with(&customers, customer, |_, name| name.clone(), joined, Materialized::default());
+    /// owners.to_stream().to("owners");
+    /// let options = TestDriverOptions::default().partitions("orders", 2).partitions("customers", 2);
+    /// let driver = TopologyTestDriver::with_options(&builder.build()?, options)?;
+    /// for (partition, customer) in [(0, "c1"), (1, "c9")] {
+    ///     driver.on_partition(partition).input("customers").pipe(customer.to_string(), customer.to_uppercase())?;
+    ///     driver.input("orders").pipe(i64::from(partition), customer.to_string())?;
+    /// }
+    /// let owners = driver.output::<i64, String>("owners").read_key_values();
+    /// assert_eq!(owners, [(0, "C1".into()), (1, "C9".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn other_partitioner(mut self, partitioner: impl Fn(&F, u32) -> i32 + Send + Sync + 'static) -> Self {
+        self.other_partitioner = Some(Arc::new(partitioner));
+        self
+    }
+}
+
+impl<K, V, F, W> std::fmt::Debug for TableJoined<K, V, F, W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TableJoined")
+            .field("value_serde", &self.value_serde)
+            .field("other_value_serde", &self.other_value_serde)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -123,7 +215,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         other: &KTable<F, W>,
         foreign_key: impl Fn(&K, &V) -> Option<F> + Send + Sync + 'static,
         joiner: impl Fn(&V, &W) -> R + Send + Sync + 'static,
-        joined: TableJoined<V, W>,
+        joined: TableJoined<K, V, F, W>,
         materialized: Materialized<R>,
     ) -> KTable<K, R> {
         let joiner = move |left: Option<&V>, right: Option<&W>| Some(joiner(left?, right?));
@@ -175,7 +267,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         other: &KTable<F, W>,
         foreign_key: impl Fn(&K, &V) -> Option<F> + Send + Sync + 'static,
         joiner: impl Fn(&V, Option<&W>) -> R + Send + Sync + 'static,
-        joined: TableJoined<V, W>,
+        joined: TableJoined<K, V, F, W>,
         materialized: Materialized<R>,
     ) -> KTable<K, R> {
         let joiner = move |left: Option<&V>, right: Option<&W>| Some(joiner(left?, right));
@@ -188,7 +280,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         extract: Extract<K, V, F>,
         join: impl Fn(Option<&V>, Option<&W>) -> Option<R> + Send + Sync + 'static,
         is_left: bool,
-        joined: TableJoined<V, W>,
+        joined: TableJoined<K, V, F, W>,
         materialized: Materialized<R>,
     ) -> KTable<K, R> {
         let mut plan = self.plan.borrow_mut();
@@ -215,6 +307,8 @@ impl<K: Data, V: Data> KTable<K, V> {
             },
             left_view: Arc::clone(&self.view),
             right_view: Arc::clone(&other.view),
+            left_partitioner: joined.partitioner,
+            right_partitioner: joined.other_partitioner,
             names,
         };
         let responses = parts.add(&mut plan, self.node, right);
@@ -270,6 +364,8 @@ struct Parts<K, V, F, W> {
     right: Serdes<F, W>,
     left_view: OpenView<K, V>,
     right_view: OpenView<F, W>,
+    left_partitioner: Option<KeyPartitioner<K>>,
+    right_partitioner: Option<KeyPartitioner<F>>,
     names: JoinNames,
 }
 
@@ -414,7 +510,16 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
     fn registration(&self) -> Lower {
         let keys: Arc<dyn Serde<Option<F>>> = Arc::new(NullableSerde::new(Arc::clone(&self.right.key)));
         let values: Arc<dyn Serde<Subscription<K>>> = Arc::new(SubscriptionSerde(Arc::clone(&self.left.key)));
-        let written = SinkOptions::new(Arc::clone(&keys), Arc::clone(&values));
+        let mut written = SinkOptions::new(Arc::clone(&keys), Arc::clone(&values));
+        if let Some(partitioner) = self.right_partitioner.clone() {
+            // Nothing is asked for without a foreign key: any partition will answer.
+            written = written.partitioner(
+                move |key: &Option<F>, subscription: &Subscription<K>, partitions| match key {
+                    Some(key) => partitioner(key, partitions),
+                    None => anywhere(subscription.primary_partition, partitions),
+                },
+            );
+        }
         let (topic, sink) = (
             self.names.registration_topic.clone(),
             self.names.registration_sink.clone(),
@@ -425,8 +530,13 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
     fn responses(&self) -> Lower {
         let keys = Arc::clone(&self.left.key);
         let values: Arc<dyn Serde<Response<W>>> = Arc::new(ResponseSerde(Arc::clone(&self.right.value)));
-        let asked_from = |_: &K, response: &Response<W>, _| response.primary_partition;
-        let written = SinkOptions::new(Arc::clone(&keys), Arc::clone(&values)).partitioner(asked_from);
+        let by_key = self.left_partitioner.clone();
+        let written = SinkOptions::new(Arc::clone(&keys), Arc::clone(&values)).partitioner(
+            move |key: &K, response: &Response<W>, partitions| match &by_key {
+                Some(partitioner) => partitioner(key, partitions),
+                None => response.primary_partition,
+            },
+        );
         let (topic, sink) = (
             self.names.response_topic.clone(),
             self.names.response_sink.clone(),
@@ -483,6 +593,11 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
             }
         })
     }
+}
+
+/// Spreads what has no key, by a number that it has.
+fn anywhere(number: i32, partitions: u32) -> i32 {
+    number.rem_euclid(i32::try_from(partitions.max(1)).unwrap_or(i32::MAX))
 }
 
 fn hashed_by<T>(wiring: &Wiring<'_>, serde: &Arc<dyn Serde<T>>, topic: &str, suffix: &str) -> HashedBy<T> {

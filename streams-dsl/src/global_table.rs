@@ -296,7 +296,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         joiner: impl Fn(V, &GV) -> R + Send + Sync + 'static,
         joined: Joined<K, V>,
     ) -> KStream<K, R> {
-        let join = move |value: V, row: Option<GV>| row.map(|row| joiner(value, &row));
+        let join = move |_: &K, _: Option<&GK>, value: V, row: Option<GV>| row.map(|row| joiner(value, &row));
         let select = move |key: &K, value: &V| select(key, value).into();
         self.joined_globally(table, (select, join), joined, false)
     }
@@ -351,17 +351,17 @@ impl<K: Data, V: Data> KStream<K, V> {
         joiner: impl Fn(V, Option<&GV>) -> R + Send + Sync + 'static,
         joined: Joined<K, V>,
     ) -> KStream<K, R> {
-        let join = move |value: V, row: Option<GV>| Some(joiner(value, row.as_ref()));
+        let join = move |_: &K, _: Option<&GK>, value: V, row: Option<GV>| Some(joiner(value, row.as_ref()));
         let select = move |key: &K, value: &V| select(key, value).into();
         self.joined_globally(table, (select, join), joined, true)
     }
 
-    fn joined_globally<GK: Data, GV: Data, R: Data>(
+    pub(crate) fn joined_globally<GK: Data, GV: Data, R: Data>(
         &self,
         table: &GlobalKTable<GK, GV>,
         (select, join): (
             impl Fn(&K, &V) -> Option<GK> + Send + Sync + 'static,
-            impl Fn(V, Option<GV>) -> Option<R> + Send + Sync + 'static,
+            impl Fn(&K, Option<&GK>, V, Option<GV>) -> Option<R> + Send + Sync + 'static,
         ),
         joined: Joined<K, V>,
         left: bool,

@@ -63,13 +63,64 @@ impl JoinWindows {
         self
     }
 
-    /// How much earlier the other record may be, in milliseconds.
+    /// How much earlier the other record must be at least, so that it cannot be later: Kafka's `after` with a negative time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let (starts, ends) = (builder.stream::<String, i64>("starts"), builder.stream::<String, i64>("ends"));
+    /// let seconds = Duration::from_secs;
+    /// let window = JoinWindows::of_time_difference_with_no_grace(seconds(10)).at_least_before(seconds(5));
+    /// ends.join_stream(&starts, |end, start| end - start, window).to("durations");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("starts").pipe_at("a".to_string(), 60_000_i64, 60_000)?;
+    /// for end in [64_000_i64, 67_000, 71_000] {
+    ///     driver.input("ends").pipe_at("a".to_string(), end, end)?;
+    /// }
+    /// assert_eq!(driver.output::<String, i64>("durations").read_key_values(), [("a".into(), 7_000)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn at_least_before(mut self, before: Duration) -> Self {
+        self.after_ms = -millis(before);
+        self
+    }
+
+    /// How much later the other record must be at least, so that it cannot be earlier: Kafka's `before` with a negative time.
+    /// Records are kept for as long as they can be joined, here too, where Kafka keeps them for the difference only.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let (starts, ends) = (builder.stream::<String, i64>("starts"), builder.stream::<String, i64>("ends"));
+    /// let seconds = Duration::from_secs;
+    /// let window = JoinWindows::of_time_difference_with_no_grace(seconds(10)).at_least_after(seconds(5));
+    /// starts.join_stream(&ends, |start, end| end - start, window).to("durations");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("starts").pipe_at("a".to_string(), 60_000_i64, 60_000)?;
+    /// for end in [64_000_i64, 67_000, 71_000] {
+    ///     driver.input("ends").pipe_at("a".to_string(), end, end)?;
+    /// }
+    /// assert_eq!(driver.output::<String, i64>("durations").read_key_values(), [("a".into(), 7_000)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn at_least_after(mut self, after: Duration) -> Self {
+        self.before_ms = -millis(after);
+        self
+    }
+
+    /// How much earlier the other record may be, in milliseconds; negative, if it must be later.
     #[must_use]
     pub fn before_ms(&self) -> i64 {
         self.before_ms
     }
 
-    /// How much later the other record may be, in milliseconds.
+    /// How much later the other record may be, in milliseconds; negative, if it must be earlier.
     #[must_use]
     pub fn after_ms(&self) -> i64 {
         self.after_ms
@@ -84,7 +135,13 @@ impl JoinWindows {
     /// How long records must be kept.
     pub(crate) fn retention_ms(self) -> i64 {
         let size_ms = self.before_ms.saturating_add(self.after_ms);
-        size_ms.saturating_add(self.grace_ms)
+        let reach_ms = size_ms.max(self.before_ms).max(self.after_ms);
+        reach_ms.saturating_add(self.grace_ms)
+    }
+
+    /// No two records are so far apart.
+    pub(crate) fn is_empty(self) -> bool {
+        self.before_ms.saturating_add(self.after_ms) < 0
     }
 }
 

@@ -37,15 +37,15 @@
 //! |---|---|---|---|
 //! | [`StreamsBuilder`] | `stream`, `table`, `global_table` | [`KStream`], [`KTable`], [`GlobalKTable`] | |
 //! | [`KStream`] | `filter`, `filter_not`, `map_values`, `flat_map_values`, `peek`, `merge`, `split`, `require_key` | [`KStream`] | |
-//! | | `map`, `flat_map`, `select_key`, `process` | [`KStream`] | later, where equal keys are needed together |
+//! | | `map`, `try_map`, `flat_map`, `select_key`, `process` | [`KStream`] | later, where equal keys are needed together |
 //! | | `repartition` | [`KStream`] | always |
 //! | | `group_by_key`, `group_by` | [`KGroupedStream`] | when aggregated: if the key may have changed; `group_by` always |
 //! | | `join`, `left_join` with a [`KTable`] | [`KStream`] | if the key may have changed |
 //! | | `join_global`, `left_join_global` with a [`GlobalKTable`] | [`KStream`] | |
 //! | | `join_stream`, `left_join_stream`, `outer_join_stream` with a [`KStream`] | [`KStream`] | either, if its key may have changed |
 //! | | `to_table` | [`KTable`] | if the key may have changed |
-//! | | `process_values`, `try_map_values` | [`KStream`] | |
-//! | | `to`, `to_dynamic`, `for_each` | [`Terminal`] | |
+//! | | `process_values`, `try_filter`, `try_map_values`, `try_flat_map_values` | [`KStream`] | |
+//! | | `to`, `to_dynamic`, `for_each`, `print` | [`Terminal`] | |
 //! | [`KGroupedStream`] | `count`, `reduce`, `aggregate` | [`KTable`] | |
 //! | | `windowed_by` | [`TimeWindowedKStream`], [`SessionWindowedKStream`] | |
 //! | | `cogroup` | [`CogroupedKStream`] | |
@@ -59,6 +59,8 @@
 //! | | `group_by` | [`KGroupedTable`] | always |
 //! | | `to_stream` | [`KStream`] of `Option` values | |
 //! | [`KGroupedTable`] | `count`, `reduce`, `aggregate` | [`KTable`] | |
+//!
+//! Joins of streams also come as `.._with_key`, with a joiner that gets the key.
 //!
 //! # Serdes
 //!
@@ -89,6 +91,7 @@ mod builder;
 mod change;
 mod change_serde;
 mod cogrouped;
+mod fallible;
 mod foreign_key_join;
 mod foreign_key_serde;
 mod global_table;
@@ -96,6 +99,7 @@ mod grouped;
 mod grouped_table;
 mod join_serde;
 mod join_windows;
+mod join_with_key;
 mod lower;
 mod names;
 mod operators;
@@ -103,6 +107,7 @@ mod optimize;
 mod options;
 mod plan;
 pub mod prelude;
+mod print;
 mod process;
 mod repartition;
 mod session;
@@ -130,6 +135,7 @@ pub use grouped_table::KGroupedTable;
 pub use join_windows::{JoinWindows, StreamJoined};
 pub use optimize::Optimization;
 pub use options::{Consumed, Grouped, Joined, Materialized, Produced, Repartitioned};
+pub use print::Printed;
 pub use session::{SessionWindowedKStream, SessionWindowedSerde, SessionWindows};
 pub use stream::KStream;
 pub use streams_core::{

@@ -3,6 +3,8 @@
 //! One counter serves them all, so a number that Kafka takes and does not use must be taken here too: the names of stores
 //! are the names of changelog topics, and an application that moves over finds its state by them.
 
+use std::collections::BTreeSet;
+
 /// Prefixes of generated names.
 pub(crate) mod prefix {
     pub(crate) const SOURCE: &str = "KSTREAM-SOURCE-";
@@ -15,6 +17,7 @@ pub(crate) mod prefix {
     pub(crate) const KEY_SELECT: &str = "KSTREAM-KEY-SELECT-";
     pub(crate) const PEEK: &str = "KSTREAM-PEEK-";
     pub(crate) const FOR_EACH: &str = "KSTREAM-FOREACH-";
+    pub(crate) const PRINTER: &str = "KSTREAM-PRINTER-";
     pub(crate) const PROCESSOR: &str = "KSTREAM-PROCESSOR-";
     pub(crate) const PROCESS_VALUES: &str = "KSTREAM-PROCESSVALUES-";
     pub(crate) const BRANCH: &str = "KSTREAM-BRANCH-";
@@ -60,6 +63,8 @@ const REPARTITION_SUFFIX: &str = "-repartition";
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     next: u32,
+    /// Stores that nobody named.
+    generated_stores: BTreeSet<String>,
 }
 
 /// The names around one repartition topic.
@@ -84,7 +89,14 @@ impl Names {
     }
 
     pub(crate) fn store(&mut self, prefix: &str) -> String {
-        format!("{prefix}STATE-STORE-{:010}", self.take())
+        let name = format!("{prefix}STATE-STORE-{:010}", self.take());
+        self.generated_stores.insert(name.clone());
+        name
+    }
+
+    /// Whether nobody named this store.
+    pub(crate) fn is_generated_store(&self, name: &str) -> bool {
+        self.generated_stores.contains(name)
     }
 
     /// Takes a number only if the user gave no name.

@@ -306,8 +306,24 @@ impl<K, V> Repartitioned<K, V> {
         self
     }
 
-    /// Chooses the partitions, as for [`Produced`](Produced::partitioner). What is grouped or joined behind it needs equal keys on one
-    /// partition. Default: Kafka's hash of the key's bytes.
+    /// Chooses the partitions, as for [`Produced`](Produced::partitioner). Default: Kafka's hash of the key's bytes. What is
+    /// aggregated or joined afterwards needs equal keys on one partition, and joined topics the same choice.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let by_size = Repartitioned::named("by-size").partitions(2).partitioner(|_, n: &i64, _| i32::from(*n > 9));
+    /// builder.stream::<String, i64>("in").repartition(by_size).to("out");
+    /// let options = TestDriverOptions::default().partitions("in", 1);
+    /// let driver = TopologyTestDriver::with_options(&builder.build()?, options)?;
+    /// for n in [1_i64, 10, 11] {
+    ///     driver.input("in").pipe("a".to_string(), n)?;
+    /// }
+    /// let written = [0, 1].map(|p| driver.on_partition(p).written("app-by-size-repartition").len());
+    /// assert_eq!(written, [1, 2]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn partitioner<P: Into<Partitions>>(
         mut self,

@@ -88,6 +88,8 @@ pub(crate) enum Kind {
     },
     /// Writes to an internal topic and reads it again, for a join by a foreign key.
     Exchange,
+    /// One of the streams that its parent splits into: its name begins with its parent's.
+    Branch,
     /// Two streams as one.
     Merge,
     /// Brings the two sides of a join of streams together: they are its parents. Keeps how to join a stream with itself.
@@ -212,6 +214,11 @@ impl Plan {
             Kind::TableSource { source_name, .. } | Kind::GlobalSource { source_name } => {
                 *source_name = format!("{name}-source");
             }
+            Kind::Branch => {
+                let splitter = node.parents[0];
+                let name = format!("{}{name}", self.node(splitter).name);
+                self.node_mut(id).name = name;
+            }
             Kind::TableMerge => {
                 let sides = node.parents.clone();
                 for (side, suffix) in sides.into_iter().zip(["-join-this", "-join-other"]) {
@@ -236,6 +243,7 @@ impl Plan {
             let node = self.node(id);
             match node.kind {
                 Kind::Operator
+                | Kind::Branch
                 | Kind::Merge
                 | Kind::StreamJoin { .. }
                 | Kind::TableMerge

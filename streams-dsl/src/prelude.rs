@@ -12,8 +12,8 @@ pub use streams_core::{Record, json_serde};
 
 pub use crate::{
     BranchedKStream, BufferConfig, CogroupedKStream, Consumed, GlobalKTable, Grouped, JoinWindows, Joined,
-    KGroupedStream, KGroupedTable, KStream, KTable, Materialized, Optimization, Produced, Repartitioned,
-    SessionWindowedKStream, SessionWindowedSerde, SessionWindows, SlidingWindows, StreamJoined,
-    StreamsBuilder, Suppressed, TableJoined, TimeWindowedKStream, TimeWindowedSerde, TimeWindows,
-    UnlimitedWindows, Window, Windowed,
+    KGroupedStream, KGroupedTable, KStream, KTable, Materialized, Optimization, Printed, Produced,
+    Repartitioned, SessionWindowedKStream, SessionWindowedSerde, SessionWindows, SlidingWindows,
+    StreamJoined, StreamsBuilder, Suppressed, TableJoined, TimeWindowedKStream, TimeWindowedSerde,
+    TimeWindows, UnlimitedWindows, Window, Windowed,
 };

@@ -38,7 +38,7 @@ pub(crate) fn shared<K: Data, V: Data>(
     match plan.repartition_below(parent, &names.topic) {
         Some(id) => id,
         None => {
-            let id = add(plan, parent, names, serdes, Width::default());
+            let id = add(plan, parent, names, serdes, Partitioning::default());
             if let Kind::Repartition { is_optimizable, .. } = &mut plan.node_mut(id).kind {
                 *is_optimizable = true;
             }
@@ -47,15 +47,15 @@ pub(crate) fn shared<K: Data, V: Data>(
     }
 }
 
-/// How a repartition topic is divided.
-pub(crate) struct Width<K, V> {
-    /// As many as the input has, if `None`.
+/// How the topic of a repartition is partitioned.
+pub(crate) struct Partitioning<K, V> {
+    /// How many partitions it has: as many as the input, if `None`.
     pub(crate) partitions: Option<u32>,
-    /// Who chooses among them; by the key's bytes, if `None`.
+    /// Chooses among them: Kafka's default, if `None`.
     pub(crate) partitioner: Option<Partitioner<K, V>>,
 }
 
-impl<K, V> Default for Width<K, V> {
+impl<K, V> Default for Partitioning<K, V> {
     fn default() -> Self {
         Self {
             partitions: None,
@@ -70,9 +70,9 @@ pub(crate) fn add<K: Data, V: Data>(
     parent: PlanId,
     names: RepartitionNames,
     serdes: Serdes<K, V>,
-    width: Width<K, V>,
+    partitioning: Partitioning<K, V>,
 ) -> PlanId {
-    let mut node = PlanNode::new(names.source.clone(), vec![parent], lower(serdes, width));
+    let mut node = PlanNode::new(names.source.clone(), vec![parent], lower(serdes, partitioning));
     node.kind = Kind::Repartition {
         names,
         is_optimizable: false,
@@ -97,7 +97,7 @@ pub(crate) fn of_changes<K: Data, V: Data>(
     let lower: Lower = Box::new(move |lowering| {
         let parents = lowering.parents::<K, V>();
         let names = names_of(lowering);
-        write_and_read(lowering, names, &parents, serdes, Width::default())
+        write_and_read(lowering, names, &parents, serdes, Partitioning::default())
     });
     let mut node = PlanNode::new(names.source.clone(), vec![parent], lower);
     node.kind = Kind::Repartition {
@@ -115,7 +115,7 @@ fn names_of(lowering: &Lowering<'_>) -> RepartitionNames {
     names.clone()
 }
 
-fn lower<K: Data, V: Data>(serdes: Serdes<K, V>, width: Width<K, V>) -> Lower {
+fn lower<K: Data, V: Data>(serdes: Serdes<K, V>, partitioning: Partitioning<K, V>) -> Lower {
     Box::new(move |lowering| {
         let names = names_of(lowering);
         let parents = lowering.parents::<K, V>();
@@ -131,7 +131,7 @@ fn lower<K: Data, V: Data>(serdes: Serdes<K, V>, width: Width<K, V>) -> Lower {
                 let key_serde = Arc::clone(&key_serde);
                 Ok(Box::new(DropNullKeys { key_serde, next }) as Edge<K, V>)
             });
-        write_and_read(lowering, names, &[filtered], serdes, width)
+        write_and_read(lowering, names, &[filtered], serdes, partitioning)
     })
 }
 
@@ -141,13 +141,13 @@ fn write_and_read<K: Data, V: Data>(
     names: RepartitionNames,
     parents: &[Node<K, V>],
     Serdes { key, value }: Serdes<K, V>,
-    width: Width<K, V>,
+    partitioning: Partitioning<K, V>,
 ) -> Lowered {
     let builder = &mut *lowering.builder;
-    builder.add_repartition_topic(&names.topic, width.partitions);
+    builder.add_repartition_topic(&names.topic, partitioning.partitions);
     let topic = TopicName::internal(names.topic);
     let mut written = SinkOptions::new(Arc::clone(&key), Arc::clone(&value));
-    written.partitioner = width.partitioner;
+    written.partitioner = partitioning.partitioner;
     builder.add_sink(names.sink, topic.clone(), parents, written);
     let source = builder.add_source(
         lowering.node.name.as_str(),

@@ -13,7 +13,7 @@ use crate::operators::map::{Map, MapValues, SelectKey};
 use crate::operators::peek::{ForEach, Peek};
 use crate::options::{Grouped, Materialized, Repartitioned};
 use crate::plan::{KeyEffect, Kind, PlanId, PlanNode, SharedPlan, TableState};
-use crate::repartition::{self, Serdes, Width};
+use crate::repartition::{self, Partitioning, Serdes};
 use crate::{BranchedKStream, Data, KGroupedStream, KTable, Terminal, builder, stores, view};
 
 /// An unbounded stream of records (Kafka's `KStream`).
@@ -577,16 +577,11 @@ impl<K: Data, V: Data> KStream<K, V> {
             None => plan.names.processor(prefix::REPARTITION),
         };
         let names = plan.names.repartition(&prefix);
-        let node = repartition::add(
-            &mut plan,
-            self.node,
-            names,
-            serdes.clone(),
-            Width {
-                partitions: repartitioned.partitions,
-                partitioner: repartitioned.partitioner,
-            },
-        );
+        let partitioning = Partitioning {
+            partitions: repartitioned.partitions,
+            partitioner: repartitioned.partitioner,
+        };
+        let node = repartition::add(&mut plan, self.node, names, serdes.clone(), partitioning);
         KStream::new(Rc::clone(&self.plan), node, Some(serdes.key), Some(serdes.value))
     }
 
@@ -609,8 +604,33 @@ impl<K: Data, V: Data> KStream<K, V> {
     where
         K: DefaultSerde,
     {
+        let key_serde = self.key_serde.clone().unwrap_or_else(K::default_serde);
+        self.to_table_with(key_serde, materialized)
+    }
+
+    /// As [`to_table`](Self::to_table), with this serde for the keys: those of the store, and of all that is made of the table.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Seat { row: u32 }
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let by_seat = builder.stream::<i64, String>("guests").map(|row, name| (Seat { row: row as u32 }, name));
+    /// let guests = by_seat.to_table_with(Arc::new(JsonSerde), Materialized::named("guests"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("guests").pipe(7_i64, "Ada".to_string())?;
+    /// let row = driver.key_value_store::<Seat, String>("guests")?.get(&Seat { row: 7 }).unwrap().unwrap();
+    /// assert_eq!(row.value, "Ada");
+    /// assert_eq!(driver.written("app-guests-changelog")[0].key.as_deref(), Some(&br#"{"row":7}"#[..]));
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn to_table_with(&self, key_serde: Arc<dyn Serde<K>>, materialized: Materialized<V>) -> KTable<K, V> {
         let serdes = Serdes {
-            key: self.key_serde.clone().unwrap_or_else(K::default_serde),
+            key: key_serde,
             value: materialized
                 .value_serde
                 .clone()

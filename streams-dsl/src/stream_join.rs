@@ -20,7 +20,7 @@ use crate::stores::{self, StoreSettings};
 use crate::{Data, KStream};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum JoinKind {
+pub(crate) enum JoinKind {
     Inner,
     Left,
     Outer,
@@ -75,7 +75,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         windows: JoinWindows,
         joined: StreamJoined<K, V, W>,
     ) -> KStream<K, R> {
-        let joiner = move |left: Option<&V>, right: Option<&W>| Some(joiner(left?, right?));
+        let joiner = move |_: &K, left: Option<&V>, right: Option<&W>| Some(joiner(left?, right?));
         self.joined_stream(other, JoinKind::Inner, joiner, windows, joined)
     }
 
@@ -122,7 +122,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         windows: JoinWindows,
         joined: StreamJoined<K, V, W>,
     ) -> KStream<K, R> {
-        let joiner = move |left: Option<&V>, right: Option<&W>| Some(joiner(left?, right));
+        let joiner = move |_: &K, left: Option<&V>, right: Option<&W>| Some(joiner(left?, right));
         self.joined_stream(other, JoinKind::Left, joiner, windows, joined)
     }
 
@@ -168,15 +168,15 @@ impl<K: Data, V: Data> KStream<K, V> {
         windows: JoinWindows,
         joined: StreamJoined<K, V, W>,
     ) -> KStream<K, R> {
-        let joiner = move |left: Option<&V>, right: Option<&W>| Some(joiner(left, right));
+        let joiner = move |_: &K, left: Option<&V>, right: Option<&W>| Some(joiner(left, right));
         self.joined_stream(other, JoinKind::Outer, joiner, windows, joined)
     }
 
-    fn joined_stream<W: Data, R: Data>(
+    pub(crate) fn joined_stream<W: Data, R: Data>(
         &self,
         other: &KStream<K, W>,
         kind: JoinKind,
-        join: impl Fn(Option<&V>, Option<&W>) -> Option<R> + Send + Sync + 'static,
+        join: impl Fn(&K, Option<&V>, Option<&W>) -> Option<R> + Send + Sync + 'static,
         windows: JoinWindows,
         joined: StreamJoined<K, V, W>,
     ) -> KStream<K, R> {
@@ -198,6 +198,15 @@ impl<K: Data, V: Data> KStream<K, V> {
                 .resolve(other.value_serde.as_ref()),
         };
         let mut plan = self.plan.borrow_mut();
+        if windows.is_empty() {
+            let problem = format!(
+                "join after {}: no record can be at most {} ms earlier and at most {} ms later",
+                plan.node(self.node).name,
+                windows.before_ms(),
+                windows.after_ms()
+            );
+            plan.problems.push(problem);
+        }
         let name = joined.name.as_deref();
         let this = partitioned(&mut plan, self.node, name, "-left", &left);
         let that = partitioned(&mut plan, other_node, name, "-right", &right);
@@ -215,9 +224,9 @@ impl<K: Data, V: Data> KStream<K, V> {
         let join = Arc::new(join);
         let self_join = lower_self_join(Arc::clone(&join), windows, &left, &names.this_store);
         let (straight, reversed, alone) = (Arc::clone(&join), Arc::clone(&join), join);
-        let alone: Alone<V, W, R> = Arc::new(move |unmatched| match unmatched {
-            Either::Left(left) => alone(Some(left), None),
-            Either::Right(right) => alone(None, Some(right)),
+        let alone: Alone<K, V, W, R> = Arc::new(move |key, unmatched| match unmatched {
+            Either::Left(left) => alone(key, Some(left), None),
+            Either::Right(right) => alone(key, None, Some(right)),
         });
         let this_side = JoinSide {
             side: Side::Left,
@@ -239,11 +248,11 @@ impl<K: Data, V: Data> KStream<K, V> {
             either: Either::Right,
             alone,
         };
-        let this = this_side.add(&mut plan, (&names.join_this, this), move |left, right| {
-            straight(left, right)
+        let this = this_side.add(&mut plan, (&names.join_this, this), move |key, left, right| {
+            straight(key, left, right)
         });
-        let that = that_side.add(&mut plan, (&names.join_other, that), move |right, left| {
-            reversed(left, right)
+        let that = that_side.add(&mut plan, (&names.join_other, that), move |key, right, left| {
+            reversed(key, left, right)
         });
         let merge = operator::<K, R, K, R>(|_, next| Ok(next));
         let mut node = PlanNode::new(names.merge, vec![this, that], merge);
@@ -258,7 +267,7 @@ impl<K: Data, V: Data> KStream<K, V> {
 
 /// How a stream is joined with itself, if it is.
 fn lower_self_join<K: Data, V: Data, W: Data, R: Data>(
-    join: Arc<impl Fn(Option<&V>, Option<&W>) -> Option<R> + Send + Sync + 'static>,
+    join: Arc<impl Fn(&K, Option<&V>, Option<&W>) -> Option<R> + Send + Sync + 'static>,
     windows: JoinWindows,
     serdes: &Serdes<K, V>,
     store: &str,
@@ -270,7 +279,7 @@ fn lower_self_join<K: Data, V: Data, W: Data, R: Data>(
             let join = Arc::clone(&join);
             Ok(Box::new(SelfJoin {
                 node: node.clone(),
-                join: move |left: Option<&V>, right: Option<&W>| join(left, right),
+                join: move |key: &K, left: Option<&V>, right: Option<&W>| join(key, left, right),
                 as_right: same::<V, W>,
                 windows,
                 key_serde: Arc::clone(&serdes.key),
@@ -427,7 +436,7 @@ struct JoinSide<K, T, A, B, R> {
     other_store: String,
     waiting_store: Option<String>,
     either: fn(T) -> Either<A, B>,
-    alone: Alone<A, B, R>,
+    alone: Alone<K, A, B, R>,
 }
 
 impl<K: Data, T: Data, A: Data, B: Data, R: Data> JoinSide<K, T, A, B, R> {
@@ -436,7 +445,7 @@ impl<K: Data, T: Data, A: Data, B: Data, R: Data> JoinSide<K, T, A, B, R> {
         self,
         plan: &mut Plan,
         (name, parent): (&str, PlanId),
-        join: impl Fn(Option<&T>, Option<&O>) -> Option<R> + Clone + Send + Sync + 'static,
+        join: impl Fn(&K, Option<&T>, Option<&O>) -> Option<R> + Clone + Send + Sync + 'static,
     ) -> PlanId {
         let mut stores = vec![self.other_store.clone()];
         stores.extend(self.waiting_store.clone());
@@ -453,7 +462,7 @@ impl<K: Data, T: Data, A: Data, B: Data, R: Data> JoinSide<K, T, A, B, R> {
         &self,
         node: &str,
         wiring: &mut Wiring<'_>,
-        join: impl Fn(Option<&T>, Option<&O>) -> Option<R> + 'static,
+        join: impl Fn(&K, Option<&T>, Option<&O>) -> Option<R> + 'static,
         next: Edge<K, R>,
     ) -> Result<Edge<K, T>> {
         let waiting = match &self.waiting_store {

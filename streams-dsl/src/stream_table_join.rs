@@ -58,7 +58,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         joiner: impl Fn(V, &T) -> R + Send + Sync + 'static,
         joined: Joined<K, V>,
     ) -> KStream<K, R> {
-        let joiner = move |value: V, row: Option<&T>| row.map(|row| joiner(value, row));
+        let joiner = move |_: &K, value: V, row: Option<&T>| row.map(|row| joiner(value, row));
         self.join_table(table, joiner, joined, false)
     }
 
@@ -101,14 +101,14 @@ impl<K: Data, V: Data> KStream<K, V> {
         joiner: impl Fn(V, Option<&T>) -> R + Send + Sync + 'static,
         joined: Joined<K, V>,
     ) -> KStream<K, R> {
-        let joiner = move |value: V, row: Option<&T>| Some(joiner(value, row));
+        let joiner = move |_: &K, value: V, row: Option<&T>| Some(joiner(value, row));
         self.join_table(table, joiner, joined, true)
     }
 
-    fn join_table<T: Data, R: Data>(
+    pub(crate) fn join_table<T: Data, R: Data>(
         &self,
         table: &KTable<K, T>,
-        join: impl Fn(V, Option<&T>) -> Option<R> + Send + Sync + 'static,
+        join: impl Fn(&K, V, Option<&T>) -> Option<R> + Send + Sync + 'static,
         joined: Joined<K, V>,
         left: bool,
     ) -> KStream<K, R> {
@@ -159,7 +159,7 @@ impl<K: Data, V: Data> KStream<K, V> {
 }
 
 fn lower_join<K: Data, V: Data, T: Data, R: Data>(
-    join: impl Fn(V, Option<&T>) -> Option<R> + Send + Sync + 'static,
+    join: impl Fn(&K, V, Option<&T>) -> Option<R> + Send + Sync + 'static,
     left: bool,
     serdes: Serdes<K, V>,
     view: view::OpenView<K, T>,

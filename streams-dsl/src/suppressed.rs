@@ -99,6 +99,50 @@ impl BufferConfig {
     }
 }
 
+impl StrictBufferConfig {
+    /// As [`BufferConfig::logging_disabled`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let table = builder.table::<String, i64>("in", Materialized::default());
+    /// let buffer = BufferConfig::unbounded().logging_disabled();
+    /// let held = table.suppress(Suppressed::until_time_limit(Duration::from_secs(5), buffer).with_name("held"));
+    /// held.to_stream().to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe_at("a".to_string(), 7_i64, 1_000)?;
+    /// assert!(driver.written("app-held-store-changelog").is_empty());
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn logging_disabled(self) -> Self {
+        Self(self.0.logging_disabled())
+    }
+
+    /// As [`BufferConfig::changelog_config`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let table = builder.table::<String, i64>("in", Materialized::default());
+    /// let buffer = BufferConfig::unbounded().changelog_config("min.insync.replicas", "2");
+    /// let held = table.suppress(Suppressed::until_time_limit(Duration::from_secs(5), buffer).with_name("held"));
+    /// held.to_stream().to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe_at("a".to_string(), 7_i64, 1_000)?;
+    /// assert_eq!(driver.written("app-held-store-changelog").len(), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn changelog_config(self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        Self(self.0.changelog_config(key, value))
+    }
+}
+
 impl From<StrictBufferConfig> for BufferConfig {
     fn from(strict: StrictBufferConfig) -> Self {
         strict.0

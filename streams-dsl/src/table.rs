@@ -73,11 +73,30 @@ impl<K, V> KTable<K, V> {
         self
     }
 
-    /// Name of the store the table is kept in; `None` if it has none of its own.
+    /// Name of the store the table is kept in, by which it can be read from outside (Kafka's `queryableStoreName`); `None` if
+    /// nobody named it.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, i64>("clicks").group_by_key();
+    /// let (named, other) = (clicks.count(Materialized::named("counts")), clicks.count(Materialized::default()));
+    /// let store = named.store_name().unwrap();
+    /// assert_eq!((store.as_str(), other.store_name()), ("counts", None));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("clicks").pipe("ada".to_string(), 1_i64)?;
+    /// let counts = driver.key_value_store::<String, i64>(&store)?;
+    /// assert_eq!(counts.get(&"ada".into()).unwrap().unwrap().value, 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn store_name(&self) -> Option<String> {
-        match &self.plan.borrow().node(self.node).table {
-            TableState::Stored(store) | TableState::Merged(store) => Some(store.clone()),
+        let plan = self.plan.borrow();
+        match &plan.node(self.node).table {
+            TableState::Stored(store) | TableState::Merged(store) => {
+                (!plan.names.is_generated_store(store)).then(|| store.clone())
+            }
             _ => None,
         }
     }

@@ -1,4 +1,5 @@
 //! What the types forbid: each program in `compile_fail/` must fail to compile, with the errors that its `.stderr` lists.
+//! A program may hold several cases, one a function: all of them are checked at once.
 //!
 //! The programs are examples of this package behind a feature, built by the cargo and the profile that run this test, so
 //! that nothing is compiled for them but themselves. `UPDATE_EXPECT=1` writes the lists anew.
@@ -87,6 +88,11 @@ fn error(message: &Value) -> Option<String> {
         return None;
     }
     let spans = message["spans"].as_array()?;
-    let line = spans.iter().find(|span| span["is_primary"] == true)?["line_start"].as_u64()?;
+    let mut span = spans.iter().find(|span| span["is_primary"] == true)?;
+    // In a macro: where it is used.
+    while span["expansion"]["span"].is_object() {
+        span = &span["expansion"]["span"];
+    }
+    let line = span["line_start"].as_u64()?;
     Some(format!("{code}, line {line}: {}\n", message["message"].as_str()?))
 }

@@ -59,7 +59,7 @@ fn restores_are_heard_of() {
     let builder = StreamsBuilder::new();
     let _cities = builder.global_table::<String, String>("cities", Materialized::named("cities"));
     let clicks = builder.stream::<String, String>("clicks").group_by_key();
-    clicks.count(Materialized::named("counts"));
+    let _ = clicks.count(Materialized::named("counts"));
     let topology = builder.build().unwrap();
     let run = || {
         let heard = Heard::default();

@@ -136,12 +136,12 @@ impl Interpreter {
         for (index, name) in op.texts("preds").iter().enumerate() {
             let takes = predicate(name).ok_or_else(|| Problem::Unsupported(name.clone()))?;
             let branch = format!("{id}-{index}");
-            let stream = split.branch(takes).named(&branch);
+            let stream = split.branch(takes).named(&index.to_string());
             self.made.insert(branch, Made::Stream(stream));
         }
         if op.0["default"].as_bool() == Some(true) {
             let branch = format!("{id}-rest");
-            let stream = split.default_branch().named(&branch);
+            let stream = split.default_branch().named("rest");
             self.made.insert(branch, Made::Stream(stream));
         }
         Ok(())

@@ -1,5 +1,5 @@
 //! The serdes of Kafka's `Serdes` class: integers and floats big-endian, text as UTF-8, UUIDs as their text, byte strings
-//! as they are; and `Option`, whose `None` is the wire's null.
+//! as they are; `()`, which is the wire's null, and `Option`, whose `None` is.
 
 use std::sync::Arc;
 
@@ -36,6 +36,10 @@ macro_rules! numbers {
                     .try_into()
                     .map(<$type>::from_be_bytes)
                     .map_err(|_| SerdeError::wrong_length(stringify!($type), size_of::<$type>(), bytes.len()))
+            }
+
+            fn size_bytes(&self) -> Option<usize> {
+                Some(size_of::<$type>())
             }
         }
     )+};
@@ -110,6 +114,32 @@ impl Serde<Uuid> for PrimitiveSerde {
         Uuid::try_parse_ascii(bytes)
             .map_err(|error| SerdeError::new(format!("not the text of a UUID: {error}")))
     }
+
+    fn size_bytes(&self) -> Option<usize> {
+        Some(uuid::fmt::Hyphenated::LENGTH)
+    }
+}
+
+/// Always null (Kafka's `Serdes.Void`).
+impl Serde<()> for PrimitiveSerde {
+    fn serialize(&self, _topic: &str, _value: &(), _out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        Ok(())
+    }
+
+    fn deserialize(&self, _topic: &str, bytes: &[u8]) -> Result<(), SerdeError> {
+        Err(SerdeError::new(format!(
+            "what has the type () is null, but {} bytes were found",
+            bytes.len()
+        )))
+    }
+
+    fn is_null(&self, _value: &()) -> bool {
+        true
+    }
+
+    fn null(&self) -> Option<()> {
+        Some(())
+    }
 }
 
 macro_rules! default_serdes {
@@ -137,7 +167,8 @@ default_serdes!(
     String,
     Vec<u8>,
     Bytes,
-    Uuid
+    Uuid,
+    ()
 );
 
 /// The serde of `Option<T>`: `None` is null on the wire, `Some` is what the inner serde writes.
@@ -194,6 +225,10 @@ impl<T: 'static> Serde<Option<T>> for NullableSerde<T> {
 
     fn partition_bytes<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         self.inner.partition_bytes(bytes)
+    }
+
+    fn size_bytes(&self) -> Option<usize> {
+        self.inner.size_bytes()
     }
 }
 

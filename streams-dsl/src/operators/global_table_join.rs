@@ -28,7 +28,7 @@ pub(crate) struct GlobalTableJoin<K, V, GK, GV, R, S, F> {
 impl<K, V, GK, GV, R, S, F> Process<K, V> for GlobalTableJoin<K, V, GK, GV, R, S, F>
 where
     S: Fn(&K, &V) -> Option<GK>,
-    F: Fn(V, Option<GV>) -> Option<R>,
+    F: Fn(&K, Option<&GK>, V, Option<GV>) -> Option<R>,
 {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.value_serde.is_null(&record.value) {
@@ -36,9 +36,10 @@ where
             return Ok(());
         }
         let chosen = (self.select)(&record.key, &record.value);
-        let row = match chosen.filter(|key| !self.table_key_serde.is_null(key)) {
+        let chosen = chosen.filter(|key| !self.table_key_serde.is_null(key));
+        let row = match &chosen {
             Some(key) => {
-                let row = self.table.get(&key);
+                let row = self.table.get(key);
                 row.map_err(|cause| place(cause, &self.node, task))?
             }
             None if self.left => None,
@@ -48,7 +49,7 @@ where
             }
         };
         let (key, timestamp_ms, headers) = (record.key, record.timestamp_ms, record.headers);
-        let Some(value) = (self.join)(record.value, row.map(|row| row.value)) else {
+        let Some(value) = (self.join)(&key, chosen.as_ref(), record.value, row.map(|row| row.value)) else {
             return Ok(());
         };
         let joined = Record {

@@ -19,7 +19,7 @@ use crate::join_windows::JoinWindows;
 /// `V` is the value, and `W` the same type, seen as the right side's.
 pub(crate) struct SelfJoin<K, V, W, R, J> {
     pub(crate) node: String,
-    /// Of the left and of the right value.
+    /// Of the key, the left and the right value.
     pub(crate) join: J,
     pub(crate) as_right: for<'a> fn(&'a V) -> Option<&'a W>,
     pub(crate) windows: JoinWindows,
@@ -35,7 +35,7 @@ impl<K, V, W, R, J> Process<K, V> for SelfJoin<K, V, W, R, J>
 where
     K: Clone,
     V: Clone,
-    J: Fn(Option<&V>, Option<&W>) -> Option<R>,
+    J: Fn(&K, Option<&V>, Option<&W>) -> Option<R>,
 {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.key_serde.is_null(&record.key) {
@@ -52,8 +52,9 @@ where
             .stream_time_ms
             .saturating_sub(self.windows.retention_ms())
             .saturating_add(1);
-        let mut joins_itself = at_ms > kept_from_ms;
         let (before_ms, after_ms) = (self.windows.before_ms(), self.windows.after_ms());
+        let is_near_itself = before_ms >= 0 && after_ms >= 0;
+        let mut joins_itself = at_ms > kept_from_ms && is_near_itself;
         for (_, other_ms, other) in self.around(&record, before_ms, after_ms, task)? {
             self.send(&record, &record.value, &other, at_ms.max(other_ms), task)?;
         }
@@ -75,7 +76,7 @@ impl<K, V, W, R, J> SelfJoin<K, V, W, R, J>
 where
     K: Clone,
     V: Clone,
-    J: Fn(Option<&V>, Option<&W>) -> Option<R>,
+    J: Fn(&K, Option<&V>, Option<&W>) -> Option<R>,
 {
     fn around(
         &self,
@@ -104,7 +105,7 @@ where
         timestamp_ms: i64,
         task: &mut TaskContext<'_>,
     ) -> ProcessResult {
-        let Some(value) = (self.join)(Some(left), (self.as_right)(right)) else {
+        let Some(value) = (self.join)(&record.key, Some(left), (self.as_right)(right)) else {
             return Ok(());
         };
         let result = Record {

@@ -66,7 +66,7 @@ impl Default for JoinClock {
 }
 
 /// Makes the result of a record without a match, if it has one.
-pub(crate) type Alone<A, B, R> = Arc<dyn Fn(&Either<A, B>) -> Option<R> + Send + Sync>;
+pub(crate) type Alone<K, A, B, R> = Arc<dyn Fn(&K, &Either<A, B>) -> Option<R> + Send + Sync>;
 
 /// The unmatched records of one key, side and time.
 type UnmatchedRow<K, A, B> = (Unmatched<K>, Vec<Either<A, B>>);
@@ -80,10 +80,10 @@ pub(crate) struct Waiting<K, T, A, B, R> {
     pub(crate) clock: Rc<RefCell<JoinClock>>,
     pub(crate) either: fn(T) -> Either<A, B>,
     /// The result of a record without a match, or none.
-    pub(crate) alone: Alone<A, B, R>,
+    pub(crate) alone: Alone<K, A, B, R>,
 }
 
-/// One side's records, looking for the other's. `join` gets this side's value and the other's, and
+/// One side's records, looking for the other's. `join` gets the key, this side's value and the other's, and
 /// answers `None` where there is no result.
 pub(crate) struct StreamJoinSide<K, T, O, A, B, R, J> {
     pub(crate) node: String,
@@ -108,7 +108,7 @@ where
     O: Clone,
     A: Clone,
     B: Clone,
-    J: Fn(Option<&T>, Option<&O>) -> Option<R>,
+    J: Fn(&K, Option<&T>, Option<&O>) -> Option<R>,
 {
     fn process(&mut self, record: Record<K, T>, task: &mut TaskContext<'_>) -> ProcessResult {
         let at_ms = record.timestamp_ms;
@@ -152,10 +152,10 @@ where
     O: Clone,
     A: Clone,
     B: Clone,
-    J: Fn(Option<&T>, Option<&O>) -> Option<R>,
+    J: Fn(&K, Option<&T>, Option<&O>) -> Option<R>,
 {
     fn send_alone(&mut self, record: Record<K, T>, task: &mut TaskContext<'_>) -> ProcessResult {
-        match (self.join)(Some(&record.value), None) {
+        match (self.join)(&record.key, Some(&record.value), None) {
             Some(result) => self.next.process(record.with_value(result), task),
             None => Ok(()),
         }
@@ -180,7 +180,7 @@ where
                 let forgotten = waiting.forget(&record.key, other_ms, record.timestamp_ms);
                 forgotten.map_err(|cause| place(cause, &self.node, task))?;
             }
-            let Some(value) = (self.join)(Some(&record.value), Some(&other.value)) else {
+            let Some(value) = (self.join)(&record.key, Some(&record.value), Some(&other.value)) else {
                 continue;
             };
             let result = Record {
@@ -223,7 +223,10 @@ where
                 }
                 continue;
             }
-            for value in values.iter().filter_map(|value| (waiting.alone)(value)) {
+            let results = values
+                .iter()
+                .filter_map(|value| (waiting.alone)(&unmatched.key, value));
+            for value in results {
                 let result = Record {
                     key: unmatched.key.clone(),
                     value,

@@ -112,7 +112,7 @@ impl<K: Clone, V: Clone> Waiting<K, V> {
 /// Kafka's numbers are positive, and start again after this one.
 const LAST_NUMBER: u32 = i32::MAX as u32;
 
-impl<K: Clone, V: Clone, T, R, F: Fn(V, Option<&T>) -> Option<R>> Process<K, V>
+impl<K: Clone, V: Clone, T, R, F: Fn(&K, V, Option<&T>) -> Option<R>> Process<K, V>
     for StreamTableJoin<K, V, T, R, F>
 {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
@@ -157,7 +157,7 @@ impl<K: Clone, V: Clone, T, R, F: Fn(V, Option<&T>) -> Option<R>> Process<K, V>
     }
 }
 
-impl<K, V, T, R, F: Fn(V, Option<&T>) -> Option<R>> StreamTableJoin<K, V, T, R, F> {
+impl<K, V, T, R, F: Fn(&K, V, Option<&T>) -> Option<R>> StreamTableJoin<K, V, T, R, F> {
     /// Joins a record with the row of its key, of its time if the table knows of times.
     fn look_up(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
         let Record {
@@ -171,12 +171,12 @@ impl<K, V, T, R, F: Fn(V, Option<&T>) -> Option<R>> StreamTableJoin<K, V, T, R, 
             let looked_up = self.table.read_as_of(&key, timestamp_ms, &mut |row| {
                 result = value
                     .take()
-                    .and_then(|value| (self.join)(value, row.map(|(row, _)| row)));
+                    .and_then(|value| (self.join)(&key, value, row.map(|(row, _)| row)));
             });
             looked_up.map_err(|cause| place(cause, &self.node, task))?;
             result
         } else if self.left {
-            (self.join)(value, None)
+            (self.join)(&key, value, None)
         } else {
             task.count_dropped(DropReason::NullKey);
             None
