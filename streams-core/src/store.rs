@@ -22,7 +22,7 @@ mod session;
 pub(crate) mod versioned;
 mod window;
 
-pub use buffer::{Evicted, RecordContext, TimeOrderedBuffer};
+pub use buffer::{Oldest, RecordContext, TimeOrderedBuffer};
 pub use builder::{
     KeyValueStoreBuilder, SessionStoreBuilder, StoreBuilder, StoreKind, TimeOrderedBufferBuilder,
     VersionedKeyValueStoreBuilder, WindowStoreBuilder,
