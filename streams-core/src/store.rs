@@ -28,7 +28,7 @@ mod tests;
 pub(crate) mod versioned;
 mod window;
 
-pub use buffer::{Evicted, RecordContext, TimeOrderedBuffer};
+pub use buffer::{Oldest, RecordContext, TimeOrderedBuffer};
 pub use builder::{
     KeyValueStoreBuilder, SessionStoreBuilder, StoreBuilder, StoreKind, TimeOrderedBufferBuilder,
     VersionedKeyValueStoreBuilder, WindowStoreBuilder,

@@ -389,7 +389,9 @@ impl<K: Data, V: Data> KStream<K, V> {
         let mut plan = self.plan.borrow_mut();
         // Kafka's prefix is this one for inner joins too.
         let name = plan.names.processor_or(joined.name.as_deref(), prefix::LEFT_JOIN);
-        let node = plan.add(PlanNode::new(name, vec![self.node], lower));
+        let mut node = PlanNode::new(name, vec![self.node], lower);
+        node.takes_null_keys = left;
+        let node = plan.add(node);
         KStream::new(Rc::clone(&self.plan), node, Some(key_serde), None)
     }
 }

@@ -202,6 +202,10 @@ fn merge_sources(plan: &mut Plan) {
     let earlier = |id: &mut PlanId| *id = merged.get(id).copied().unwrap_or(*id);
     for node in &mut plan.nodes {
         node.parents.iter_mut().for_each(earlier);
+        // A stream merged with itself is sent once.
+        if let Kind::Merge = node.kind {
+            node.parents.dedup();
+        }
     }
     plan.copartitioned.iter_mut().flatten().for_each(earlier);
 }
@@ -210,21 +214,15 @@ fn policy_name(reset: &Option<AutoOffsetReset>) -> String {
     reset.map_or_else(|| "the application's".to_owned(), |reset| reset.to_string())
 }
 
-/// Repartitions with a join below that takes null keys, wherever below it is.
+/// Repartitions with a join below that takes null keys, wherever below it is. What is above the table of a join with a stream
+/// is not above the join.
 fn repartitions_that_keep_null_keys(plan: &Plan) -> BTreeSet<PlanId> {
     let joins = plan.nodes.iter().filter(|node| node.takes_null_keys);
-    let above = |node: &PlanNode| {
-        node.parents
-            .iter()
-            .chain(&node.joined)
-            .copied()
-            .collect::<Vec<_>>()
-    };
-    let mut open: Vec<PlanId> = joins.flat_map(above).collect();
+    let mut open: Vec<PlanId> = joins.flat_map(|join| join.parents.clone()).collect();
     let mut seen = BTreeSet::new();
     while let Some(id) = open.pop() {
         if seen.insert(id) {
-            open.extend(above(plan.node(id)));
+            open.extend(&plan.node(id).parents);
         }
     }
     seen.retain(|&id| matches!(plan.node(id).kind, Kind::Repartition { .. }));

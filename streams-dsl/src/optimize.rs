@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::plan::{KeyEffect, Kind, Plan, PlanId};
+use crate::plan::{KeyEffect, Kind, Plan, PlanId, TableState};
 
 /// Which rewrites [`StreamsBuilder::build_with`](crate::StreamsBuilder::build_with) does.
 ///
@@ -207,7 +207,9 @@ fn nearest(plan: &Plan, from: PlanId, is_it: &dyn Fn(&Plan, PlanId) -> bool) -> 
     }
     let mut found = None;
     let node = plan.node(from);
-    for &parent in node.parents.iter().chain(&node.joined) {
+    // A stream joined with a table is not below the table; tables that are joined are both above the result.
+    let joined = node.joined.filter(|_| node.table != TableState::None);
+    for &parent in node.parents.iter().chain(&joined) {
         if is_it(plan, parent) {
             return Some(parent);
         }

@@ -332,8 +332,16 @@ impl Plan {
     /// `force`, one is made.
     pub(crate) fn enable_old_values(&mut self, table: PlanId, force: bool) -> bool {
         let node = self.node_mut(table);
+        let is_join = matches!(node.kind, Kind::TableMerge);
         let enabled = node.send_old_values
             || match node.table.clone() {
+                // The old values of a join are joined from those of its tables, even if it is in a store.
+                _ if is_join => {
+                    for side in node.parents.clone() {
+                        self.enable_old_values_of_side(side);
+                    }
+                    true
+                }
                 TableState::Stored(_) => true,
                 TableState::OnDemand(store) => {
                     if force {
@@ -342,8 +350,6 @@ impl Plan {
                     node.stores.contains(&store)
                 }
                 TableState::Computed | TableState::Merged(_) | TableState::Buffered(_) => {
-                    // Both sides of a join of tables are in stores anyway.
-                    let force = force || node.joined.is_some();
                     let parents = node.parents.clone();
                     let mut enabled = true;
                     for parent in parents {
@@ -355,6 +361,15 @@ impl Plan {
             };
         self.node_mut(table).send_old_values = enabled;
         enabled
+    }
+
+    /// One side of a join of tables. Its table is in a store anyway.
+    fn enable_old_values_of_side(&mut self, side: PlanId) {
+        let node = self.node_mut(side);
+        node.send_old_values = true;
+        for table in node.parents.clone() {
+            self.enable_old_values(table, true);
+        }
     }
 }
 

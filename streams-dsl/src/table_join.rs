@@ -268,7 +268,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         derivation: crate::table::Derivation<K, R>,
         sides: Vec<PlanId>,
     ) -> KTable<K, R> {
-        let store = derivation.store.clone();
+        let (store, is_cached) = (derivation.store.clone(), derivation.cache.is_some());
         let lower = table_operator_of(derivation.cache.clone(), move |node| {
             let (node, send_old) = (node.name.clone(), node.send_old_values);
             move |wiring: &mut Wiring<'_>, next: Edge<K, Change<R>>| {
@@ -276,12 +276,15 @@ impl<K: Data, V: Data> KTable<K, V> {
                     node: node.clone(),
                     store: open::<K, R>(wiring, store.as_deref())?,
                     send_old,
+                    is_cached,
                     next,
                 }) as Edge<K, Change<R>>)
             }
         });
         let mut node = PlanNode::new(derivation.name.clone(), sides, lower);
         node.kind = Kind::TableMerge;
+        // Even if both tables are (KIP-914).
+        node.is_versioned = Some(false);
         derivation.store_in(&mut node);
         let node = self.plan.borrow_mut().add(node);
         KTable::new(

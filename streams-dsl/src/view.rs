@@ -24,6 +24,11 @@ pub(crate) trait TableView<K, V> {
         let _ = at_ms;
         self.read(key, look)
     }
+
+    /// The stores that cannot be looked up while a row is shown: it is not a copy.
+    fn held_stores(&self) -> Vec<&str> {
+        Vec::new()
+    }
 }
 
 /// Opens the view of a table for an operator that is connected to the stores it needs.
@@ -31,8 +36,11 @@ pub(crate) type OpenView<K, V> = Arc<dyn Fn(&Wiring<'_>) -> Result<Box<dyn Table
 
 /// The view of a table in a key-value store.
 pub(crate) fn key_value<K: 'static, V: 'static>(store: &str) -> OpenView<K, V> {
-    let store = store.to_owned();
-    Arc::new(move |wiring| Ok(Box::new(wiring.key_value_store::<K, V>(&store)?)))
+    let name = store.to_owned();
+    Arc::new(move |wiring| {
+        let (name, rows) = (name.clone(), wiring.key_value_store(&name)?);
+        Ok(Box::new(KeyValueView { name, rows }))
+    })
 }
 
 /// The view of a table in either of these.
@@ -87,14 +95,21 @@ pub(crate) fn joined<K, A, B, R>(
 ) -> OpenView<K, R>
 where
     K: 'static,
-    A: 'static,
+    A: Clone + 'static,
     B: 'static,
     R: 'static,
 {
     Arc::new(move |wiring| {
         let (left, right) = (left(wiring)?, right(wiring)?);
+        let (held, needed) = (left.held_stores(), right.held_stores());
+        let copies_left = held.iter().any(|store| needed.contains(store));
         let join = join.clone();
-        Ok(Box::new(JoinedView { left, right, join }))
+        Ok(Box::new(JoinedView {
+            left,
+            right,
+            copies_left,
+            join,
+        }))
     })
 }
 
@@ -124,28 +139,49 @@ impl<K, V> TableView<K, V> for SuppressedView<K, V> {
             None => self.parent.read(key, look),
         }
     }
+
+    fn held_stores(&self) -> Vec<&str> {
+        self.parent.held_stores()
+    }
 }
 
 struct JoinedView<K, A, B, J> {
     left: Box<dyn TableView<K, A>>,
     right: Box<dyn TableView<K, B>>,
+    /// Both tables need the same store, so that the left row must not be held while the right one is looked up.
+    copies_left: bool,
     join: J,
 }
 
-impl<K, A, B, R, J: Fn(Option<&A>, Option<&B>) -> Option<R>> TableView<K, R> for JoinedView<K, A, B, J> {
+impl<K, A: Clone, B, R, J: Fn(Option<&A>, Option<&B>) -> Option<R>> TableView<K, R>
+    for JoinedView<K, A, B, J>
+{
     fn read(&self, key: &K, look: &mut Look<'_, R>) -> StoreResult<()> {
-        let mut result = Ok(());
-        // Two tables, two stores: one is looked up while the other's row is held.
-        self.left.read(key, &mut |left| {
-            result = self.right.read(key, &mut |right| {
+        let mut join = |left: Option<(&A, i64)>| {
+            self.right.read(key, &mut |right| {
                 let time_ms = left
                     .map_or(i64::MIN, |(_, at)| at)
                     .max(right.map_or(i64::MIN, |(_, at)| at));
                 let joined = (self.join)(left.map(|(value, _)| value), right.map(|(value, _)| value));
                 look(joined.as_ref().map(|value| (value, time_ms)));
-            });
-        })?;
+            })
+        };
+        if self.copies_left {
+            let mut copy = None;
+            self.left.read(key, &mut |left| {
+                copy = left.map(|(value, time_ms)| (value.clone(), time_ms));
+            })?;
+            return join(copy.as_ref().map(|(value, time_ms)| (value, *time_ms)));
+        }
+        let mut result = Ok(());
+        self.left.read(key, &mut |left| result = join(left))?;
         result
+    }
+
+    fn held_stores(&self) -> Vec<&str> {
+        let mut stores = self.left.held_stores();
+        stores.extend(self.right.held_stores());
+        stores
     }
 }
 
@@ -168,6 +204,10 @@ impl<K, V, W, D: Fn(&K, &V) -> Option<W>> TableView<K, W> for Derived<K, V, D> {
             look(row.as_ref().map(|(value, time_ms)| (value, *time_ms)));
         })
     }
+
+    fn held_stores(&self) -> Vec<&str> {
+        self.parent.held_stores()
+    }
 }
 
 impl<K, V: Clone> TableView<K, V> for VersionedKeyValueStore<K, V> {
@@ -184,11 +224,20 @@ impl<K, V: Clone> TableView<K, V> for VersionedKeyValueStore<K, V> {
     }
 }
 
-impl<K, V> TableView<K, V> for KeyValueStore<K, V> {
+struct KeyValueView<K, V> {
+    name: String,
+    rows: KeyValueStore<K, V>,
+}
+
+impl<K, V> TableView<K, V> for KeyValueView<K, V> {
     fn read(&self, key: &K, look: &mut Look<'_, V>) -> StoreResult<()> {
-        KeyValueStore::read(self, key, |row| {
+        self.rows.read(key, |row| {
             look(row.map(|row| (&row.value, row.timestamp_ms)));
         })
+    }
+
+    fn held_stores(&self) -> Vec<&str> {
+        vec![&self.name]
     }
 }
 

@@ -7,6 +7,7 @@ mod driver;
 mod errors;
 mod examples;
 mod global_stores;
+mod joins;
 mod listeners;
 mod offset_reset;
 mod patterns;

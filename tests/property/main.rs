@@ -15,7 +15,6 @@ mod algebra;
 mod build;
 mod functions;
 mod generate;
-mod known;
 mod model;
 mod shrink;
 

@@ -36,9 +36,9 @@ pub struct TimeOrderedBuffer<K, V> {
     rows: Rc<RefCell<Rows>>,
 }
 
-/// The oldest change of a buffer, taken out of it.
+/// The oldest change of a buffer.
 #[derive(Clone, Debug)]
-pub struct Evicted<K, V> {
+pub struct Oldest<K, V> {
     /// The key.
     pub key: K,
     /// The value from now on.
@@ -147,15 +147,20 @@ impl<K, V> TimeOrderedBuffer<K, V> {
         Ok(self.rows.borrow_mut().loaded()?.used_bytes)
     }
 
-    /// Takes the oldest change out.
+    /// The oldest change, which stays in the buffer.
     ///
     /// # Errors
     /// If the store cannot be read, or its bytes are not a key and values.
-    pub fn pop_first(&self) -> StoreResult<Option<Evicted<K, V>>> {
-        let Some((key, change)) = self.rows.borrow_mut().loaded()?.pop_first() else {
+    pub fn first(&self) -> StoreResult<Option<Oldest<K, V>>> {
+        let first = {
+            let mut rows = self.rows.borrow_mut();
+            let first = rows.loaded()?.by_time.first_key_value();
+            first.map(|((_, key), change)| (key.clone(), change.clone()))
+        };
+        let Some((key, change)) = first else {
             return Ok(None);
         };
-        Ok(Some(Evicted {
+        Ok(Some(Oldest {
             key: self
                 .key_serde
                 .deserialize(&self.topic, &key)
@@ -164,6 +169,15 @@ impl<K, V> TimeOrderedBuffer<K, V> {
             old: self.read_value(change.old)?,
             context: change.context,
         }))
+    }
+
+    /// Takes the oldest change out.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn remove_first(&self) -> StoreResult<()> {
+        self.rows.borrow_mut().loaded()?.remove_first();
+        Ok(())
     }
 
     /// The value that those behind the buffer know of a key that is in it: `None` if it is not, `Some(None)` if they know none.
@@ -298,12 +312,12 @@ impl Rows {
         }
     }
 
-    fn pop_first(&mut self) -> Option<(Bytes, Buffered)> {
-        let ((_, key), change) = self.by_time.pop_first()?;
-        self.times.remove(&key);
-        self.used_bytes -= change.size(&key);
-        self.changed(&key);
-        Some((key, change))
+    fn remove_first(&mut self) {
+        if let Some(((_, key), change)) = self.by_time.pop_first() {
+            self.times.remove(&key);
+            self.used_bytes -= change.size(&key);
+            self.changed(&key);
+        }
     }
 
     fn get(&self, key: &Bytes) -> Option<(i64, &Buffered)> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use streams_core::edge::{Edge, Process};
 use streams_core::error::{ProcessCause, ProcessResult};
-use streams_core::store::{Evicted, RecordContext, StoreResult, TimeOrderedBuffer};
+use streams_core::store::{Oldest, RecordContext, StoreResult, TimeOrderedBuffer};
 use streams_core::{Record, RecordMetadata, TaskContext};
 
 use super::place;
@@ -99,18 +99,24 @@ impl<K, V> Suppress<K, V> {
         })
     }
 
+    /// Sends the oldest update, and only then takes it out: who looks the table up meanwhile sees what was there before.
     fn emit_first(&mut self, task: &mut TaskContext<'_>) -> ProcessResult {
-        let first = self.buffer.pop_first();
+        let first = self.buffer.first();
         let first = first.map_err(|cause| place(cause, &self.node, task))?;
-        let Some(Evicted {
+        if let Some(first) = first {
+            self.send(first, task)?;
+        }
+        let removed = self.buffer.remove_first();
+        removed.map_err(|cause| place(cause, &self.node, task))
+    }
+
+    fn send(&mut self, first: Oldest<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
+        let Oldest {
             key,
             new,
             old,
             context,
-        }) = first
-        else {
-            return Ok(());
-        };
+        } = first;
         if new.is_none() && self.drop_deletions {
             return Ok(());
         }

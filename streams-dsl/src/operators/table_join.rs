@@ -78,15 +78,20 @@ pub(crate) struct TableMerge<K, R> {
     pub(crate) node: String,
     pub(crate) store: Option<KeyValueStore<K, R>>,
     pub(crate) send_old: bool,
+    /// Its updates wait for a commit. Then the old value is the row that was there, else it is joined from the old rows.
+    pub(crate) is_cached: bool,
     pub(crate) next: Edge<K, Change<R>>,
 }
 
 impl<K, R: Clone> Process<K, Change<R>> for TableMerge<K, R> {
     fn process(&mut self, mut record: Record<K, Change<R>>, task: &mut TaskContext<'_>) -> ProcessResult {
         if let Some(store) = &self.store {
-            store
+            let before = store
                 .put(&record.key, record.value.new.clone(), record.timestamp_ms)
                 .map_err(|cause| place(cause, &self.node, task))?;
+            if self.is_cached {
+                record.value.old = before.map(|row| row.value);
+            }
         }
         if !self.send_old {
             record.value.old = None;
