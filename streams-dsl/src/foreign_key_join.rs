@@ -19,6 +19,7 @@ use crate::options::{Materialized, SerdeOf};
 use crate::plan::{KeyEffect, Kind, Plan, PlanId, PlanNode, TableState};
 use crate::repartition::Serdes;
 use crate::stores::{self, StoreSettings};
+use crate::table::not_null;
 use crate::view::{self, OpenView};
 use crate::{Change, Data, KTable, builder};
 
@@ -353,6 +354,7 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
             .names
             .store_or(materialized.name.as_deref(), prefix::FK_OUTPUT);
         let value_serde = materialized.value_serde.clone().resolve(None);
+        let is_there = not_null(Some(&materialized), None);
         let key_serde = Arc::clone(&self.left.key);
         let cache = materialized.cache_of(&key_serde).filter(|_| named);
         let stored = stores::key_value(
@@ -364,7 +366,9 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         plan.stores.push(stored);
         let (keys, store_name) = (Arc::clone(&key_serde), store.clone());
         let lower = table_operator_of(cache, move |node| {
-            builder::table_source(node, keys, (store_name, false), |value: Option<R>| value)
+            builder::table_source(node, keys, (store_name, false), move |value: Option<R>| {
+                value.filter(&is_there)
+            })
         });
         let mut node = PlanNode::new(self.names.result.clone(), vec![resolver], lower);
         node.is_versioned = Some(false);

@@ -178,7 +178,8 @@ impl<K: Data, V: Data> KTable<K, V> {
         materialized: Option<Materialized<V>>,
     ) -> KTable<K, V> {
         let old_values = self.plan.borrow_mut().enable_old_values(self.node, false);
-        let keep = Arc::new(keep);
+        let is_there = not_null(materialized.as_ref(), self.value_serde.as_ref());
+        let keep = Arc::new(move |key: &K, value: &V| is_there(value) && keep(key, value));
         let shown = Arc::clone(&keep);
         let computed = view::derived(Arc::clone(&self.view), move |key, value: &V| {
             shown(key, value).then(|| value.clone())
@@ -211,6 +212,9 @@ impl<K: Data, V: Data> KTable<K, V> {
 
     /// A new value for each row. Computed where it is needed, not stored.
     ///
+    /// Where `W` is an `Option`, a `None` is a row until somebody writes it: [`map_values_with`](Self::map_values_with), which
+    /// knows how it is written, and [`filter_map_values`](Self::filter_map_values) delete the row at once.
+    ///
     /// ```
     /// use streams_dsl::prelude::*;
     ///
@@ -227,7 +231,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         self.mapped(move |_, value| Some(map(value)), None)
     }
 
-    /// A new value for each row, in a store if `materialized` has a name.
+    /// A new value for each row, in a store if `materialized` has a name. A value that is null on the wire deletes the row.
     ///
     /// ```
     /// use streams_dsl::prelude::*;
@@ -286,7 +290,8 @@ impl<K: Data, V: Data> KTable<K, V> {
         map: impl Fn(&K, V) -> Option<W> + Send + Sync + 'static,
         materialized: Option<Materialized<W>>,
     ) -> KTable<K, W> {
-        let map = Arc::new(map);
+        let is_there = not_null(materialized.as_ref(), None);
+        let map = Arc::new(move |key: &K, value: V| map(key, value).filter(|value| is_there(value)));
         let shown = Arc::clone(&map);
         let computed = view::derived(Arc::clone(&self.view), move |key, value: &V| {
             shown(key, value.clone())
@@ -427,6 +432,16 @@ impl<K, W> Derivation<K, W> {
             None => TableState::Computed,
         };
     }
+}
+
+/// Says of a result whether it is a row: a value that is null on the wire is none. Of results that nothing says how to write
+/// nobody can tell: those are taken as they are.
+pub(crate) fn not_null<W: 'static>(
+    materialized: Option<&Materialized<W>>,
+    carried: Option<&Arc<dyn Serde<W>>>,
+) -> impl Fn(&W) -> bool + Clone + Send + Sync + 'static {
+    let serde = materialized.map(|materialized| materialized.value_serde.clone().resolve(carried));
+    move |value| serde.as_ref().is_none_or(|serde| !serde.is_null(value))
 }
 
 pub(crate) fn open<K: 'static, V: 'static>(

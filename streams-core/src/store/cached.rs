@@ -281,7 +281,12 @@ impl<V> Cached<V> {
         self.rows[slot.0 as usize].value.as_ref()
     }
 
-    /// Writes a row; `None` deletes it, at `deleted_ms`. Returns what was there.
+    /// Whether a value is null on the wire: as a row it is none.
+    pub(crate) fn is_null(&self, value: &V) -> bool {
+        self.value_serde.is_null(value)
+    }
+
+    /// Writes a row; `None`, and a value that is null on the wire, delete it, at `deleted_ms`. Returns what was there.
     pub(crate) fn set(
         &mut self,
         slot: Slot,
@@ -289,6 +294,7 @@ impl<V> Cached<V> {
         deleted_ms: i64,
     ) -> Option<ValueAndTimestamp<V>> {
         self.supersede(slot);
+        let value = value.filter(|row| !self.value_serde.is_null(&row.value));
         let row = &mut self.rows[slot.0 as usize];
         if row.flags & UNLOGGED == 0 {
             self.unlogged.push(slot.0);

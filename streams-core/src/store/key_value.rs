@@ -92,7 +92,7 @@ impl<K, V> KeyValueStore<K, V> {
         self.with(key, |cached, slot| look(cached.value(slot)))
     }
 
-    /// Sets the value of `key`; `None` deletes it. Returns what was there.
+    /// Sets the value of `key`; `None`, and a value that is null on the wire, delete it. Returns what was there.
     ///
     /// # Errors
     /// If the key cannot be written, or the store not be read.

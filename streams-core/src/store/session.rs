@@ -97,7 +97,8 @@ impl<K, V> SessionStore<K, V> {
         Ok(cached.value(slot).cloned())
     }
 
-    /// Sets the value of the session of `key` from `start_ms` to `end_ms`; `None` deletes it. Returns what was there.
+    /// Sets the value of the session of `key` from `start_ms` to `end_ms`; `None`, and a value that is null on
+    /// the wire, delete it. Returns what was there.
     /// `timestamp_ms` is the event time of the change.
     ///
     /// # Errors

@@ -91,8 +91,9 @@ impl<K, V> WindowStore<K, V> {
         self.with(key, start_ms, |cached, slot| cached.value(slot).cloned())
     }
 
-    /// Sets the value of `key` in the window that starts at `start_ms`; `None` deletes it. Returns what was there. Where
-    /// duplicates are retained, the value is added to what is there, and `None` changes nothing.
+    /// Sets the value of `key` in the window that starts at `start_ms`; `None`, and a value that is null on the wire, delete
+    /// it. Returns what was there. Where duplicates are retained, the value is added to what is there, and `None` changes
+    /// nothing.
     ///
     /// # Errors
     /// If the key cannot be written, or the store not be read.
@@ -105,7 +106,7 @@ impl<K, V> WindowStore<K, V> {
     ) -> StoreResult<Option<ValueAndTimestamp<V>>> {
         let value = value.map(|value| ValueAndTimestamp { value, timestamp_ms });
         if self.inner.borrow().duplicate.is_some() {
-            if value.is_some() {
+            if value.as_ref().is_some_and(|row| !self.is_null(&row.value)) {
                 self.observe(start_ms);
             }
             self.add(key, start_ms, value, timestamp_ms)?;
@@ -115,6 +116,10 @@ impl<K, V> WindowStore<K, V> {
         self.with(key, start_ms, |cached, slot| {
             cached.set(slot, value, timestamp_ms)
         })
+    }
+
+    fn is_null(&self, value: &V) -> bool {
+        self.inner.borrow().cached.borrow().is_null(value)
     }
 
     /// Puts a value under the next number that is free.
