@@ -15,7 +15,7 @@ use streams_core::topology::{SourceOptions, TimestampExtractor, TopicName, Topol
 use crate::lower::{Lower, Lowered, lower};
 use crate::names::prefix;
 use crate::operators::table_source::{TableSource, VersionedTableSource};
-use crate::operators::update_cache::cached;
+use crate::operators::update_cache::{self, Cache, cached};
 use crate::optimize::Optimization;
 use crate::options::{Consumed, Materialized};
 use crate::plan::{KeyEffect, Kind, Plan, PlanNode, PlanStore, SharedPlan, TableState};
@@ -201,7 +201,7 @@ impl StreamsBuilder {
                 .push(format!("{name}: a versioned table needs a name for its store"));
         }
         let cache = materialized
-            .cache_of(&key_serde)
+            .cache_of(&key_serde, update_cache::rows::<K, V>(&store))
             .filter(|_| named && !is_versioned);
         plan.stores.push(stores::table(
             materialized,
@@ -299,7 +299,7 @@ fn lower_table<K: Data, V: Data>(
     options: SourceOptions<K, Option<V>>,
     key_serde: Arc<dyn Serde<K>>,
     store: (String, bool),
-    cache: Option<Arc<dyn Serde<K>>>,
+    cache: Option<Cache<K>>,
 ) -> Lower {
     Box::new(move |lowering| {
         let node = lowering.node;
@@ -311,7 +311,7 @@ fn lower_table<K: Data, V: Data>(
             .add_source(source_name.as_str(), [topic], options);
         let source_of = table_source(node, key_serde, store, |value: Option<V>| value);
         let build = move |wiring: &mut Wiring<'_>, next| {
-            let next = cached(cache.as_ref(), wiring, next);
+            let next = cached(cache.as_ref(), wiring, next)?;
             source_of(wiring, next)
         };
         let table = lowering

@@ -15,6 +15,7 @@ use crate::operators::foreign_key_join::{
     Extract, ForeignTableJoin, HashedBy, ResponseJoin, SubscriptionJoin, SubscriptionReceive,
     SubscriptionSend,
 };
+use crate::operators::update_cache;
 use crate::options::{Materialized, SerdeOf};
 use crate::plan::{KeyEffect, Kind, Plan, PlanId, PlanNode, TableState};
 use crate::repartition::Serdes;
@@ -356,7 +357,9 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         let value_serde = materialized.value_serde.clone().resolve(None);
         let is_there = not_null(Some(&materialized), None);
         let key_serde = Arc::clone(&self.left.key);
-        let cache = materialized.cache_of(&key_serde).filter(|_| named);
+        let cache = materialized
+            .cache_of(&key_serde, update_cache::rows::<K, R>(&store))
+            .filter(|_| named);
         let stored = stores::key_value(
             materialized,
             &store,

@@ -11,6 +11,7 @@ use streams_core::topology::Wiring;
 use crate::lower::table_operator_of;
 use crate::names::prefix;
 use crate::operators::aggregate::{Aggregate, Aggregator, Reducer, Step};
+use crate::operators::update_cache;
 use crate::options::Materialized;
 use crate::plan::{KeyEffect, Plan, PlanId, PlanNode, SharedPlan, TableState};
 use crate::repartition::{self, Serdes};
@@ -161,7 +162,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         let parent = self.partitioned(&mut plan, &store);
         let key = Arc::clone(&self.serdes.key);
         let result_serde = materialized.value_serde.clone().resolve(None);
-        let cache = materialized.cache_of(&key);
+        let cache = materialized.cache_of(&key, update_cache::rows::<K, A>(&store));
         plan.stores.push(stores::key_value(
             materialized,
             &store,

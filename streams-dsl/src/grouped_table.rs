@@ -12,6 +12,7 @@ use crate::grouped::aggregation;
 use crate::lower::{operator_of, table_operator_of};
 use crate::names::prefix;
 use crate::operators::table_group::{Refold, Regroup, Rereduce, TableAggregate, TableSelect};
+use crate::operators::update_cache;
 use crate::options::{Grouped, Materialized, SerdeOf};
 use crate::plan::{PlanId, PlanNode, SharedPlan};
 use crate::repartition::{self, Serdes};
@@ -247,7 +248,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         let name = plan.names.processor(prefix);
         let key = Arc::clone(&self.serdes.key);
         let result_serde = materialized.value_serde.clone().resolve(None);
-        let cache = materialized.cache_of(&key);
+        let cache = materialized.cache_of(&key, update_cache::rows::<K, A>(&store));
         plan.stores.push(stores::key_value(
             materialized,
             &store,

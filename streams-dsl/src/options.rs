@@ -11,6 +11,7 @@ use streams_core::serde::{DefaultSerde, Serde};
 use streams_core::store::StoreKind;
 use streams_core::topology::{Partitioner, TimestampExtractor};
 
+use crate::operators::update_cache::{Cache, OpenRows};
 use crate::windows::millis;
 
 /// Which serde to use.
@@ -374,9 +375,10 @@ impl<V> Materialized<V> {
     }
 
     /// Sends on only the last update of each key, at the next commit, instead of every one as it happens: fewer records for
-    /// whatever comes after. With more than 10,000 keys since a commit they are sent before it. Results that are sent when windows
-    /// close, and tables that are not stored, are as they are without. Default: every update, unlike Kafka, where caching is the
-    /// default; the store itself is behind a cache either way.
+    /// whatever comes after. A row that came and went in between is not sent at all. What waits counts towards `cache_max_bytes`;
+    /// when that is full, the thread commits. Results that are sent when windows close, and tables that are not stored or
+    /// versioned, are as they are without. Default: every update, unlike Kafka, where caching is the default; the store itself is
+    /// behind a cache either way.
     ///
     /// ```
     /// use streams_dsl::Materialized;
@@ -389,9 +391,12 @@ impl<V> Materialized<V> {
         self
     }
 
-    /// The serde of the keys of the updates that wait for a commit, if they do.
-    pub(crate) fn cache_of<K>(&self, key_serde: &Arc<dyn Serde<K>>) -> Option<Arc<dyn Serde<K>>> {
-        self.caching.then(|| Arc::clone(key_serde))
+    /// What updates are held with until a commit, if they are. `rows` opens the store.
+    pub(crate) fn cache_of<K>(&self, key_serde: &Arc<dyn Serde<K>>, rows: OpenRows<K>) -> Option<Cache<K>> {
+        self.caching.then(|| Cache {
+            key_serde: Arc::clone(key_serde),
+            rows,
+        })
     }
 
     /// For windows: how long rows are kept, by event time. Default, and the least there can be: size and grace.

@@ -14,6 +14,7 @@ use crate::lower::table_operator_of;
 use crate::names::prefix;
 use crate::operators::final_results::FinalResults;
 use crate::operators::session_aggregate::{SessionAggregate, SessionAggregator, SessionReducer, SessionStep};
+use crate::operators::update_cache;
 use crate::options::{Materialized, SerdeOf};
 use crate::plan::Plan;
 use crate::repartition::Serdes;
@@ -275,7 +276,7 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
         let windowed_serde: Arc<dyn Serde<Windowed<K>>> =
             Arc::new(SessionWindowedSerde::new(Arc::clone(&key)));
         let cache = materialized
-            .cache_of(&windowed_serde)
+            .cache_of(&windowed_serde, update_cache::sessions::<K, A>(&store))
             .filter(|_| !self.emit_final);
         plan.stores.push(stores::session(
             materialized,

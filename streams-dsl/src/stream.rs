@@ -11,6 +11,7 @@ use crate::operators::filter::{Filter, RequireKey};
 use crate::operators::flat_map::{FlatMap, FlatMapValues};
 use crate::operators::map::{Map, MapValues, SelectKey};
 use crate::operators::peek::{ForEach, Peek};
+use crate::operators::update_cache;
 use crate::options::{Grouped, Materialized, Repartitioned};
 use crate::plan::{KeyEffect, Kind, PlanId, PlanNode, SharedPlan, TableState};
 use crate::repartition::{self, Serdes};
@@ -630,7 +631,7 @@ impl<K: Data, V: Data> KStream<K, V> {
                 .push(format!("{name}: a versioned table needs a name for its store"));
         }
         let cache = materialized
-            .cache_of(&serdes.key)
+            .cache_of(&serdes.key, update_cache::rows::<K, V>(&store))
             .filter(|_| named && !is_versioned);
         plan.stores.push(stores::table(
             materialized,

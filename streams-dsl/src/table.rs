@@ -12,6 +12,7 @@ use crate::names::prefix;
 use crate::operators::table_filter::TableFilter;
 use crate::operators::table_map::TableMap;
 use crate::operators::to_stream::ToStream;
+use crate::operators::update_cache::{self, Cache};
 use crate::options::Materialized;
 use crate::plan::{PlanId, PlanNode, SharedPlan, TableState};
 use crate::view::{self, OpenView};
@@ -333,7 +334,7 @@ impl<K: Data, V: Data> KTable<K, V> {
             match materialized.name.take() {
                 None => plan.names.burn(),
                 Some(name) => {
-                    cache = materialized.cache_of(&self.key_serde);
+                    cache = materialized.cache_of(&self.key_serde, update_cache::rows::<K, W>(&name));
                     let key_serde = Arc::clone(&self.key_serde);
                     plan.stores
                         .push(stores::key_value(materialized, &name, key_serde, serde));
@@ -399,7 +400,7 @@ pub(crate) struct Derivation<K, W> {
     pub(crate) name: String,
     pub(crate) store: Option<String>,
     /// The serde of the keys of updates that wait for a commit, if they do.
-    pub(crate) cache: Option<Arc<dyn Serde<K>>>,
+    pub(crate) cache: Option<Cache<K>>,
     pub(crate) value_serde: Option<Arc<dyn Serde<W>>>,
     pub(crate) view: OpenView<K, W>,
 }

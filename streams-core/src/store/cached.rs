@@ -118,6 +118,10 @@ pub(crate) trait TaskStore: Debug {
 const UNLOGGED: u8 = 1;
 const UNFLUSHED: u8 = 2;
 const TOUCHED: u8 = 4;
+/// Written since the last commit.
+const CHANGED: u8 = 8;
+/// Of what was written since the last commit: it had a value then.
+const WAS_THERE: u8 = 16;
 
 struct Row<V> {
     key: Box<[u8]>,
@@ -164,6 +168,8 @@ pub(crate) struct Cached<V> {
     used_bytes: usize,
     dirty_bytes: usize,
     limit_bytes: usize,
+    /// How often there is what is not committed: once more if somebody holds it too.
+    copies: usize,
     changelog_offset: Option<i64>,
     /// Rows that ended before this time may go.
     pub(crate) expire_before_ms: Option<i64>,
@@ -193,6 +199,7 @@ impl<V> Cached<V> {
             used_bytes: 0,
             dirty_bytes: 0,
             limit_bytes,
+            copies: 1,
             changelog_offset: None,
             expire_before_ms: None,
             buffer: Vec::new(),
@@ -216,6 +223,30 @@ impl<V> Cached<V> {
     pub(crate) fn logging_every_put(mut self) -> Self {
         self.superseded = Some(BTreeMap::new());
         self
+    }
+
+    /// Before the first change of a row after a commit: remembers whether it was there.
+    fn remember(&mut self, slot: Slot) {
+        let row = &mut self.rows[slot.0 as usize];
+        if row.flags & CHANGED == 0 {
+            row.flags |= CHANGED | if row.value.is_some() { WAS_THERE } else { 0 };
+        }
+    }
+
+    /// Whether there was a row of `key` at the last commit.
+    pub(crate) fn was_committed(&mut self, key: &[u8]) -> StoreResult<bool> {
+        let slot = self.find(key)?;
+        let row = &self.rows[slot.0 as usize];
+        Ok(if row.flags & CHANGED == 0 {
+            row.value.is_some()
+        } else {
+            row.flags & WAS_THERE != 0
+        })
+    }
+
+    /// Counts what is not committed twice: somebody holds it too.
+    pub(crate) fn count_twice(&mut self) {
+        self.copies = 2;
     }
 
     /// Before the value of a row is replaced: keeps what is still to be logged.
@@ -293,6 +324,7 @@ impl<V> Cached<V> {
         value: Option<ValueAndTimestamp<V>>,
         deleted_ms: i64,
     ) -> Option<ValueAndTimestamp<V>> {
+        self.remember(slot);
         self.supersede(slot);
         let value = value.filter(|row| !self.value_serde.is_null(&row.value));
         let row = &mut self.rows[slot.0 as usize];
@@ -328,6 +360,7 @@ impl<V> Cached<V> {
 
     /// Takes the value out, to be put back changed with [`set`](Self::set).
     pub(crate) fn take(&mut self, slot: Slot) -> Option<ValueAndTimestamp<V>> {
+        self.remember(slot);
         self.supersede(slot);
         self.rows[slot.0 as usize].value.take()
     }
@@ -428,11 +461,15 @@ impl<V> Cached<V> {
     }
 
     fn write_changelog(&mut self, changelog: &Changelog, producer: &mut dyn Producer) -> StoreResult<usize> {
-        let written = self.unlogged.len();
+        let mut written = 0;
         let headers = Headers::default();
+        let logs_every_put = self.superseded.is_some();
         let mut superseded = self.superseded.as_mut().map(std::mem::take).unwrap_or_default();
         for (at, index) in self.unlogged.drain(..).enumerate() {
             let row = &mut self.rows[index as usize];
+            let was_there = row.flags & WAS_THERE != 0;
+            row.flags &= !(CHANGED | WAS_THERE);
+            written += 1;
             let key = if self.is_versioned {
                 &row.key[..row.key.len() - versioned::TIME_BYTES]
             } else {
@@ -450,6 +487,11 @@ impl<V> Cached<V> {
                 continue;
             }
             row.flags &= !UNLOGGED;
+            if row.value.is_none() && !was_there && !logs_every_put {
+                // It came and went: the changelog never had it.
+                written -= 1;
+                continue;
+            }
             self.buffer.clear();
             let (value, timestamp_ms) = match &row.value {
                 Some(ValueAndTimestamp { value, timestamp_ms }) => {
@@ -485,7 +527,7 @@ impl<V> Cached<V> {
     fn forget_unlogged(&mut self) -> usize {
         let written = self.unlogged.len();
         for index in self.unlogged.drain(..) {
-            self.rows[index as usize].flags &= !UNLOGGED;
+            self.rows[index as usize].flags &= !(UNLOGGED | CHANGED | WAS_THERE);
         }
         if let Some(superseded) = &mut self.superseded {
             superseded.clear();
@@ -523,7 +565,7 @@ impl<V> Cached<V> {
         }
         self.store.write(&self.batch)?;
         for index in self.unflushed.drain(..) {
-            self.rows[index as usize].flags &= !(UNLOGGED | UNFLUSHED);
+            self.rows[index as usize].flags &= !(UNLOGGED | UNFLUSHED | CHANGED | WAS_THERE);
         }
         self.unlogged.clear();
         if let Some(ordered) = &mut self.ordered {
@@ -559,7 +601,8 @@ impl<V> Cached<V> {
     }
 
     fn over_limit(&self) -> bool {
-        self.dirty_bytes > self.limit_bytes / 2 || self.used_bytes > self.limit_bytes
+        self.dirty_bytes.saturating_mul(self.copies) > self.limit_bytes / 2
+            || self.used_bytes > self.limit_bytes
     }
 }
 
@@ -738,7 +781,7 @@ impl<V> TaskStore for LiveStore<V> {
         match &self.changelog {
             Some(changelog) if changelog.is_source => Ok(self.cached.borrow_mut().forget_unlogged()),
             Some(changelog) => self.cached.borrow_mut().write_changelog(changelog, producer),
-            None => Ok(0),
+            None => Ok(self.cached.borrow_mut().forget_unlogged()),
         }
     }
 

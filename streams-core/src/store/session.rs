@@ -197,6 +197,19 @@ impl<K, V> SessionStore<K, V> {
         Ok(bytes)
     }
 
+    /// Whether there was a row at the last commit. For what sends updates on at commits.
+    #[doc(hidden)]
+    pub fn was_committed(&self, key: &K, (start_ms, end_ms): (i64, i64)) -> StoreResult<bool> {
+        let row_key = self.row_key(key, start_ms, end_ms)?;
+        self.inner.borrow().cached.borrow_mut().was_committed(&row_key)
+    }
+
+    /// What is not committed is held by somebody else too, until the commit: it counts twice.
+    #[doc(hidden)]
+    pub fn hold_updates(&self) {
+        self.inner.borrow().cached.borrow_mut().count_twice();
+    }
+
     fn row_key(&self, key: &K, start_ms: i64, end_ms: i64) -> StoreResult<Vec<u8>> {
         let mut row = Vec::new();
         self.write_key(key, &mut row)?;

@@ -248,6 +248,22 @@ impl<K, V> WindowStore<K, V> {
         })
     }
 
+    /// Whether there was a row at the last commit. For what sends updates on at commits.
+    #[doc(hidden)]
+    pub fn was_committed(&self, key: &K, start_ms: i64) -> StoreResult<bool> {
+        let mut row_key = Vec::new();
+        self.write_key(key, &mut row_key)?;
+        row_key.extend_from_slice(&start_ms.to_be_bytes());
+        row_key.extend_from_slice(&0_u32.to_be_bytes());
+        self.inner.borrow().cached.borrow_mut().was_committed(&row_key)
+    }
+
+    /// What is not committed is held by somebody else too, until the commit: it counts twice.
+    #[doc(hidden)]
+    pub fn hold_updates(&self) {
+        self.inner.borrow().cached.borrow_mut().count_twice();
+    }
+
     fn observe(&self, start_ms: i64) {
         let mut inner = self.inner.borrow_mut();
         if start_ms > inner.observed_ms {
