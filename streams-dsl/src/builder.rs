@@ -191,18 +191,10 @@ impl StreamsBuilder {
         let value_serde = consumed.value_serde.resolve(None);
         let named = materialized.name.is_some();
         let stored_serde = materialized.value_serde.clone().resolve(Some(&value_serde));
-        let is_versioned = materialized.history_ms.is_some();
-        if is_versioned && materialized.entries_max.is_some() {
-            plan.problems
-                .push(format!("{name}: a versioned store cannot be an LRU store"));
-        }
-        if is_versioned && !named {
-            plan.problems
-                .push(format!("{name}: a versioned table needs a name for its store"));
-        }
+        let is_versioned = materialized.checked_versions(&mut plan, &name);
         let cache = materialized
             .cache_of(&key_serde, update_cache::rows::<K, V>(&store))
-            .filter(|_| named && !is_versioned);
+            .filter(|_| named);
         plan.stores.push(stores::table(
             materialized,
             &store,

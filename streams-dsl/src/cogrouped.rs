@@ -82,6 +82,7 @@ struct Aggregation<A> {
     store: String,
     /// Updates wait for the next commit.
     caching: bool,
+    is_versioned: bool,
 }
 
 /// Adds a value to the aggregate of its key.
@@ -210,14 +211,15 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
             result_serde, store, ..
         } = &aggregation;
         let key = Arc::clone(&self.key_serde);
-        let stored = stores::key_value(materialized, store, Arc::clone(&key), Arc::clone(result_serde));
+        let is_versioned = materialized.checked_versions(&mut self.plan.borrow_mut(), store);
+        let stored = stores::table(materialized, store, Arc::clone(&key), Arc::clone(result_serde));
         self.plan.borrow_mut().stores.push(stored);
         let lower = self
             .members
             .iter()
             .map(|member| member.plain(&aggregation))
             .collect();
-        let view = view::key_value(store);
+        let view = view::of_table(store, is_versioned);
         self.table(
             &aggregation,
             parents,
@@ -272,7 +274,8 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
             initial: Arc::new(initial),
             result_serde: materialized.value_serde.clone().resolve(None),
             store,
-            caching: materialized.caching,
+            caching: materialized.caching && materialized.history_ms.is_none(),
+            is_versioned: materialized.history_ms.is_some(),
         };
         (aggregation, parents)
     }
@@ -293,6 +296,7 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
             let name = plan.names.processor(prefix::COGROUP_AGGREGATE);
             let mut node = crate::grouped::aggregation(name, parent, &aggregation.store, lower);
             node.window_grace_ms = window_grace_ms;
+            node.is_versioned = Some(aggregation.is_versioned);
             nodes.push(plan.add(node));
         }
         let name = plan.names.processor(prefix::COGROUP_MERGE);

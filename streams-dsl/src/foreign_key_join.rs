@@ -357,10 +357,11 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         let value_serde = materialized.value_serde.clone().resolve(None);
         let is_there = not_null(Some(&materialized), None);
         let key_serde = Arc::clone(&self.left.key);
+        let is_versioned = materialized.checked_versions(plan, &self.names.result);
         let cache = materialized
             .cache_of(&key_serde, update_cache::rows::<K, R>(&store))
             .filter(|_| named);
-        let stored = stores::key_value(
+        let stored = stores::table(
             materialized,
             &store,
             Arc::clone(&key_serde),
@@ -369,12 +370,12 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         plan.stores.push(stored);
         let (keys, store_name) = (Arc::clone(&key_serde), store.clone());
         let lower = table_operator_of(cache, move |node| {
-            builder::table_source(node, keys, (store_name, false), move |value: Option<R>| {
+            builder::table_source(node, keys, (store_name, is_versioned), move |value: Option<R>| {
                 value.filter(&is_there)
             })
         });
         let mut node = PlanNode::new(self.names.result.clone(), vec![resolver], lower);
-        node.is_versioned = Some(false);
+        node.is_versioned = Some(is_versioned);
         if named {
             node.stores.push(store.clone());
             node.table = TableState::Stored(store.clone());
@@ -387,7 +388,7 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
             node,
             key_serde,
             Some(value_serde),
-            view::key_value(&store),
+            view::of_table(&store, is_versioned),
         )
     }
 

@@ -12,6 +12,7 @@ use crate::grouped::aggregation;
 use crate::lower::{operator_of, table_operator_of};
 use crate::names::prefix;
 use crate::operators::table_group::{Refold, Regroup, Rereduce, TableAggregate, TableSelect};
+use crate::operators::table_store::TableStore;
 use crate::operators::update_cache;
 use crate::options::{Grouped, Materialized, SerdeOf};
 use crate::plan::{PlanId, PlanNode, SharedPlan};
@@ -248,8 +249,9 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         let name = plan.names.processor(prefix);
         let key = Arc::clone(&self.serdes.key);
         let result_serde = materialized.value_serde.clone().resolve(None);
+        let is_versioned = materialized.checked_versions(&mut plan, &name);
         let cache = materialized.cache_of(&key, update_cache::rows::<K, A>(&store));
-        plan.stores.push(stores::key_value(
+        plan.stores.push(stores::table(
             materialized,
             &store,
             Arc::clone(&key),
@@ -265,19 +267,21 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
                     step: Arc::clone(&step),
                     key_serde: Arc::clone(&key_serde),
                     result_serde: Arc::clone(&result),
-                    store: wiring.key_value_store(&store_name)?,
+                    store: TableStore::open(wiring, &store_name)?,
                     send_old,
                     next,
                 }) as Edge<K, Change<V>>)
             }
         });
-        let node = plan.add(aggregation(name, parent, &store, lower));
+        let mut node = aggregation(name, parent, &store, lower);
+        node.is_versioned = Some(is_versioned);
+        let node = plan.add(node);
         KTable::new(
             Rc::clone(&self.plan),
             node,
             key,
             Some(result_serde),
-            view::key_value(&store),
+            view::of_table(&store, is_versioned),
         )
     }
 }

@@ -12,6 +12,7 @@ use streams_core::store::StoreKind;
 use streams_core::topology::{Partitioner, TimestampExtractor};
 
 use crate::operators::update_cache::{Cache, OpenRows};
+use crate::plan::Plan;
 use crate::windows::millis;
 
 /// Which serde to use.
@@ -391,9 +392,38 @@ impl<V> Materialized<V> {
         self
     }
 
+    /// Whether the key-value store of `processor` keeps versions. What cannot be with that is a problem of the plan.
+    pub(crate) fn checked_versions(&self, plan: &mut Plan, processor: &str) -> bool {
+        let is_versioned = self.history_ms.is_some();
+        if is_versioned && self.name.is_none() {
+            plan.problems.push(format!(
+                "{processor}: a versioned table needs a name for its store"
+            ));
+        }
+        if is_versioned && self.entries_max.is_some() {
+            let store = self.name.as_deref().unwrap_or(processor);
+            plan.problems
+                .push(format!("{store}: a versioned store cannot be an LRU store"));
+        }
+        is_versioned
+    }
+
+    /// Problems of a store of windows or sessions that is to keep what only key-value stores can.
+    pub(crate) fn check_windows(&self, plan: &mut Plan, processor: &str) {
+        let store = self.name.as_deref().unwrap_or(processor);
+        if self.entries_max.is_some() {
+            plan.problems
+                .push(format!("{store}: a store of windows cannot be an LRU store"));
+        }
+        if self.history_ms.is_some() {
+            plan.problems
+                .push(format!("{store}: a store of windows cannot be versioned"));
+        }
+    }
+
     /// What updates are held with until a commit, if they are. `rows` opens the store.
     pub(crate) fn cache_of<K>(&self, key_serde: &Arc<dyn Serde<K>>, rows: OpenRows<K>) -> Option<Cache<K>> {
-        self.caching.then(|| Cache {
+        (self.caching && self.history_ms.is_none()).then(|| Cache {
             key_serde: Arc::clone(key_serde),
             rows,
         })
@@ -406,9 +436,10 @@ impl<V> Materialized<V> {
         self
     }
 
-    /// For tables read from a topic and made of a stream: keeps what rows were, for so long by event time (KIP-889, KIP-914). A join
-    /// then finds the row of its record's time, and what comes late changes what was and not what is. Needs a name. Default: only
-    /// what rows are.
+    /// Keeps what rows were too, for so long by event time (KIP-889, KIP-914). A join then finds the row of its record's time, and
+    /// what comes late changes what was and not what is; what is older than the history is dropped and counted. For all tables
+    /// that are not windowed. Needs a name; such a store is not an LRU store and its updates are not held back by
+    /// [`caching_enabled`](Self::caching_enabled). Default: only what rows are.
     ///
     /// ```
     /// use std::time::Duration;

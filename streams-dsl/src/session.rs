@@ -91,10 +91,7 @@ impl SessionWindows {
         name: &str,
     ) -> i64 {
         let least_ms = self.retention_ms();
-        if materialized.entries_max.is_some() {
-            plan.problems
-                .push(format!("{name}: a store of windows cannot be an LRU store"));
-        }
+        materialized.check_windows(plan, name);
         let retention_ms = materialized.retention_ms.unwrap_or(least_ms);
         if self.gap_ms < 1 || retention_ms < least_ms {
             plan.problems.push(format!(

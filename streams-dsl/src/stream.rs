@@ -625,14 +625,10 @@ impl<K: Data, V: Data> KStream<K, V> {
         } else {
             self.node
         };
-        let is_versioned = materialized.history_ms.is_some();
-        if is_versioned && !named {
-            plan.problems
-                .push(format!("{name}: a versioned table needs a name for its store"));
-        }
+        let is_versioned = materialized.checked_versions(&mut plan, &name);
         let cache = materialized
             .cache_of(&serdes.key, update_cache::rows::<K, V>(&store))
-            .filter(|_| named && !is_versioned);
+            .filter(|_| named);
         plan.stores.push(stores::table(
             materialized,
             &store,

@@ -11,6 +11,7 @@ use crate::lower::{operator, table_operator_of};
 use crate::names::prefix;
 use crate::operators::table_filter::TableFilter;
 use crate::operators::table_map::TableMap;
+use crate::operators::table_store::TableStore;
 use crate::operators::to_stream::ToStream;
 use crate::operators::update_cache::{self, Cache};
 use crate::options::Materialized;
@@ -327,8 +328,9 @@ impl<K: Data, V: Data> KTable<K, V> {
     ) -> Derivation<K, W> {
         let mut plan = self.plan.borrow_mut();
         let mut value_serde = carried.cloned();
-        let (mut store, mut cache) = (None, None);
+        let (mut store, mut cache, mut is_versioned) = (None, None, None);
         if let Some(mut materialized) = materialized {
+            is_versioned = Some(materialized.checked_versions(&mut plan, prefix));
             let serde = materialized.value_serde.clone().resolve(carried);
             value_serde = Some(Arc::clone(&serde));
             match materialized.name.take() {
@@ -337,15 +339,18 @@ impl<K: Data, V: Data> KTable<K, V> {
                     cache = materialized.cache_of(&self.key_serde, update_cache::rows::<K, W>(&name));
                     let key_serde = Arc::clone(&self.key_serde);
                     plan.stores
-                        .push(stores::key_value(materialized, &name, key_serde, serde));
+                        .push(stores::table(materialized, &name, key_serde, serde));
                     store = Some(name);
                 }
             }
         }
-        let view = store.as_deref().map_or(computed, view::key_value);
+        let view = store.as_deref().map_or(computed, |store| {
+            view::of_table(store, is_versioned == Some(true))
+        });
         Derivation {
             name: plan.names.processor(prefix),
             store,
+            is_versioned,
             cache,
             value_serde,
             view,
@@ -400,6 +405,8 @@ pub(crate) struct Derivation<K, W> {
     pub(crate) name: String,
     pub(crate) store: Option<String>,
     /// The serde of the keys of updates that wait for a commit, if they do.
+    /// Whether what is made is a versioned table; if nothing says so, it is as what it is made of.
+    pub(crate) is_versioned: Option<bool>,
     pub(crate) cache: Option<Cache<K>>,
     pub(crate) value_serde: Option<Arc<dyn Serde<W>>>,
     pub(crate) view: OpenView<K, W>,
@@ -416,6 +423,7 @@ impl<K: Data, W: Data> Derivation<K, W> {
             parent.plan.borrow_mut().stores.push(store);
             self.view = view::key_value(&name);
             (self.store, self.value_serde) = (Some(name), Some(serde));
+            self.is_versioned = Some(false);
         }
         self
     }
@@ -424,10 +432,10 @@ impl<K: Data, W: Data> Derivation<K, W> {
 impl<K, W> Derivation<K, W> {
     /// How its rows can be looked up, and the stores its node owns.
     pub(crate) fn store_in(&self, node: &mut PlanNode) {
+        node.is_versioned = self.is_versioned;
         node.table = match &self.store {
             Some(store) => {
                 node.stores.push(store.clone());
-                node.is_versioned = Some(false);
                 TableState::Stored(store.clone())
             }
             None => TableState::Computed,
@@ -445,9 +453,9 @@ pub(crate) fn not_null<W: 'static>(
     move |value| serde.as_ref().is_none_or(|serde| !serde.is_null(value))
 }
 
-pub(crate) fn open<K: 'static, V: 'static>(
+pub(crate) fn open<K: 'static, V: Clone + 'static>(
     wiring: &Wiring<'_>,
     store: Option<&str>,
-) -> streams_core::error::Result<Option<streams_core::store::KeyValueStore<K, V>>> {
-    store.map(|store| wiring.key_value_store(store)).transpose()
+) -> streams_core::error::Result<Option<TableStore<K, V>>> {
+    store.map(|store| TableStore::open(wiring, store)).transpose()
 }

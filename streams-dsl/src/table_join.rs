@@ -285,6 +285,8 @@ impl<K: Data, V: Data> KTable<K, V> {
         let mut node = PlanNode::new(derivation.name.clone(), sides, lower);
         node.kind = Kind::TableMerge;
         derivation.store_in(&mut node);
+        // What is joined is not versioned, unless its own store is.
+        node.is_versioned = Some(derivation.is_versioned == Some(true));
         let node = self.plan.borrow_mut().add(node);
         KTable::new(
             Rc::clone(&self.plan),

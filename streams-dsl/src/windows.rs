@@ -130,10 +130,7 @@ impl FixedWindows {
             plan.problems.push(format!("{name}: {problem}"));
         }
         let least_ms = self.retention_ms();
-        if materialized.entries_max.is_some() {
-            plan.problems
-                .push(format!("{name}: a store of windows cannot be an LRU store"));
-        }
+        materialized.check_windows(plan, name);
         let retention_ms = materialized.retention_ms.unwrap_or(least_ms);
         if retention_ms < least_ms {
             plan.problems.push(format!(

@@ -13,3 +13,4 @@ mod runtime;
 mod support;
 mod tidy;
 mod topologies;
+mod versions;

@@ -6,10 +6,10 @@ use streams_core::edge::{Edge, Process};
 use streams_core::error::{ProcessCause, ProcessError, ProcessResult};
 use streams_core::metrics::DropReason;
 use streams_core::serde::Serde;
-use streams_core::store::KeyValueStore;
 use streams_core::{Record, TaskContext};
 
 use super::place;
+use super::table_store::TableStore;
 use crate::change::Change;
 
 /// Finds the groups of the old row and of the new one. A row whose new key or value is null belongs to no group.
@@ -145,7 +145,7 @@ pub(crate) struct TableAggregate<K, A, S> {
     pub(crate) step: Arc<S>,
     pub(crate) key_serde: Arc<dyn Serde<K>>,
     pub(crate) result_serde: Arc<dyn Serde<A>>,
-    pub(crate) store: KeyValueStore<K, A>,
+    pub(crate) store: TableStore<K, A>,
     pub(crate) send_old: bool,
     pub(crate) next: Edge<K, Change<A>>,
 }
@@ -179,15 +179,17 @@ impl<K, V, A: Clone, S: Regroup<K, V, A>> Process<K, Change<V>> for TableAggrega
             aggregate = self.not_null(self.step.add(&key, value, aggregate));
             result_time_ms = result_time_ms.max(was_there.unwrap_or(i64::MIN));
         }
-        self.store
-            .put(&key, aggregate.clone(), result_time_ms)
-            .map_err(|cause| failed(cause, task))?;
+        let put = self.store.put(&key, aggregate.clone(), result_time_ms);
+        let Some(put) = put.map_err(|cause| failed(cause, task))? else {
+            task.count_dropped(DropReason::Late);
+            return Ok(());
+        };
         let result = Record {
             key,
             value: Change {
                 new: aggregate,
                 old,
-                is_latest: true,
+                is_latest: put.is_latest,
             },
             timestamp_ms: result_time_ms,
             headers,
