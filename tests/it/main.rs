@@ -6,6 +6,7 @@ mod compile_fail;
 mod driver;
 mod errors;
 mod examples;
+mod extremes;
 mod global_stores;
 mod nulls;
 mod restarts;
