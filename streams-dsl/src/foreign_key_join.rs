@@ -8,7 +8,9 @@ use streams_core::edge::Edge;
 use streams_core::serde::{DefaultSerde, NullableSerde, Serde};
 use streams_core::topology::{SinkOptions, SourceOptions, TopicName, Wiring};
 
-use crate::foreign_key_serde::{CombinedKeySerde, Response, ResponseSerde, Subscription, SubscriptionSerde};
+use crate::foreign_key_serde::{
+    CombinedKeySerde, KeyTopics, Response, ResponseSerde, Subscription, SubscriptionSerde,
+};
 use crate::lower::{Lower, Lowered, operator_of, table_operator_of};
 use crate::names::prefix;
 use crate::operators::foreign_key_join::{
@@ -263,6 +265,10 @@ impl JoinNames {
             result: next("-result", prefix::FK_OUTPUT),
         }
     }
+
+    fn key_topics(&self) -> KeyTopics {
+        KeyTopics::new(&self.registration_topic, &self.store)
+    }
 }
 
 struct Parts<K, V, F, W> {
@@ -286,7 +292,7 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         let keys = self.combined_keys();
         let serdes = Serdes {
             key: Arc::new(keys) as Arc<dyn Serde<_>>,
-            value: Arc::new(SubscriptionSerde(Arc::clone(&self.left.key))) as Arc<dyn Serde<_>>,
+            value: self.subscriptions(),
         };
         let settings = StoreSettings {
             kind: None,
@@ -396,7 +402,15 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         CombinedKeySerde {
             foreign_key: Arc::clone(&self.right.key),
             primary_key: Arc::clone(&self.left.key),
+            topics: self.names.key_topics(),
         }
+    }
+
+    fn subscriptions(&self) -> Arc<dyn Serde<Subscription<K>>> {
+        Arc::new(SubscriptionSerde {
+            primary_key: Arc::clone(&self.left.key),
+            topics: self.names.key_topics(),
+        })
     }
 
     fn send(&self) -> Lower {
@@ -421,7 +435,7 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
 
     fn registration(&self) -> Lower {
         let keys: Arc<dyn Serde<Option<F>>> = Arc::new(NullableSerde::new(Arc::clone(&self.right.key)));
-        let values: Arc<dyn Serde<Subscription<K>>> = Arc::new(SubscriptionSerde(Arc::clone(&self.left.key)));
+        let values = self.subscriptions();
         let written = SinkOptions::new(Arc::clone(&keys), Arc::clone(&values));
         let (topic, sink) = (
             self.names.registration_topic.clone(),
@@ -473,7 +487,8 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
     }
 
     fn foreign_join(&self) -> Lower {
-        let (store, topic) = (self.names.store.clone(), self.names.registration_topic.clone());
+        let names = &self.names;
+        let (store, registration) = (names.store.clone(), names.registration_topic.clone());
         let (foreign_key, primary_key) = (Arc::clone(&self.right.key), Arc::clone(&self.left.key));
         operator_of(move |node| {
             let (node, uses_versions) = (node.name.clone(), node.uses_versions);
@@ -484,9 +499,10 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
                     keys: CombinedKeySerde {
                         foreign_key: Arc::clone(&foreign_key),
                         primary_key: Arc::clone(&primary_key),
+                        topics: KeyTopics::new(&registration, &store),
                     },
                     foreign_key_serde: Arc::clone(&foreign_key),
-                    topic: topic.clone(),
+                    changelog: format!("{}-{store}-changelog", wiring.application_id()),
                     uses_versions,
                     next,
                 }) as Edge<F, Change<W>>)

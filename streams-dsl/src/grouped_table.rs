@@ -112,9 +112,10 @@ impl<K: Data, V: Data> KTable<K, V> {
         let (select, sent) = (Arc::new(select), serdes.clone());
         let lower = operator_of(move |node| {
             let (node, uses_versions) = (node.name.clone(), node.uses_versions);
-            move |_: &mut Wiring<'_>, next: Edge<KO, Change<VO>>| {
+            move |wiring: &mut Wiring<'_>, next: Edge<KO, Change<VO>>| {
                 Ok(Box::new(TableSelect {
                     node: node.clone(),
+                    topic: format!("{}-{node}-repartition", wiring.application_id()),
                     select: Arc::clone(&select),
                     key_serde: Arc::clone(&sent.key),
                     value_serde: Arc::clone(&sent.value),

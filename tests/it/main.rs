@@ -13,5 +13,6 @@ mod restarts;
 mod runtime;
 mod support;
 mod tidy;
+mod topic_serdes;
 mod topologies;
 mod versions;

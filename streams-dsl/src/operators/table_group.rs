@@ -15,6 +15,8 @@ use crate::change::Change;
 /// Finds the groups of the old row and of the new one. A row whose new key or value is null belongs to no group.
 pub(crate) struct TableSelect<KO, VO, F> {
     pub(crate) node: String,
+    /// What serdes are told where keys are compared: several topics may follow.
+    pub(crate) topic: String,
     pub(crate) select: Arc<F>,
     pub(crate) key_serde: Arc<dyn Serde<KO>>,
     pub(crate) value_serde: Arc<dyn Serde<VO>>,
@@ -36,15 +38,17 @@ impl<KO, VO, F> TableSelect<KO, VO, F> {
     fn is_same(&self, one: &KO, other: &KO, task: &TaskContext<'_>) -> Result<bool, Box<ProcessError>> {
         let mut bytes = [Vec::new(), Vec::new()];
         for (key, bytes) in [one, other].into_iter().zip(&mut bytes) {
-            self.key_serde.serialize("", key, bytes).map_err(|error| {
-                let cause = ProcessCause::Serde {
-                    action: "write",
-                    part: "key",
-                    topic: "the repartition topic".to_owned(),
-                    error,
-                };
-                place(cause, &self.node, task)
-            })?;
+            self.key_serde
+                .serialize(&self.topic, key, bytes)
+                .map_err(|error| {
+                    let cause = ProcessCause::Serde {
+                        action: "write",
+                        part: "key",
+                        topic: self.topic.clone(),
+                        error,
+                    };
+                    place(cause, &self.node, task)
+                })?;
         }
         Ok(bytes[0] == bytes[1])
     }
