@@ -82,6 +82,10 @@ impl<K: Data, V: Data> KTable<K, V> {
 
     /// Groups the rows by a new key as `grouped` says. As [`group_by`](Self::group_by).
     ///
+    /// A row whose new key or value is null is in no group, and counted. A null key that comes back from the repartition topic,
+    /// where this application writes none, is an error, which goes to the
+    /// [processing handler](streams_core::handlers::ErrorHandlers::processing): Kafka Streams fails there too.
+    ///
     /// ```
     /// use streams_dsl::prelude::*;
     ///
@@ -265,6 +269,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
             move |wiring: &mut Wiring<'_>, next: Edge<K, Change<A>>| {
                 Ok(Box::new(TableAggregate {
                     node: node.clone(),
+                    store_name: store_name.clone(),
                     step: Arc::clone(&step),
                     key_serde: Arc::clone(&key_serde),
                     result_serde: Arc::clone(&result),

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use streams_dsl::Headers;
 use streams_dsl::prelude::*;
 use streams_dsl::processor::{BoxError, FixedKeyProcessor, FixedKeyProcessorContext, FixedKeyRecord};
 use streams_dsl::store::{
     KeyValueStore, KeyValueStoreBuilder, SessionStore, SessionStoreBuilder, WindowStore, WindowStoreBuilder,
 };
+use streams_dsl::testing::WrittenRecord;
 
 use crate::support::{create_topics, embedded, read, send, wait};
 
@@ -158,4 +160,36 @@ fn stores_take_null_for_a_deletion() {
         let values = written.into_iter().map(|record| record.value.is_some());
         assert_eq!(values.collect::<Vec<_>>(), [true, false], "{store}");
     }
+}
+
+#[test]
+fn a_null_key_from_the_topic_of_a_grouped_table_is_an_error() {
+    let build = || {
+        let builder = StreamsBuilder::new();
+        let table = builder.table::<String, String>("in", Materialized::default());
+        let grouped = table.group_by(|key, text| (Some(key.clone()), text.clone()));
+        let counts = grouped.count(Materialized::named("counts"));
+        counts.to_stream().to("out");
+        builder.build().unwrap()
+    };
+    let record = WrittenRecord {
+        key: None,
+        value: Some(b"x\x01".as_slice().into()),
+        timestamp_ms: 0,
+        headers: Headers::default(),
+    };
+    let driver = TopologyTestDriver::new(&build()).unwrap();
+    let error = driver
+        .pipe_raw("app-counts-repartition", &record)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("counts") && error.contains("KTABLE-AGGREGATE"),
+        "{error}"
+    );
+    let handlers = ErrorHandlers::default().processing(LogAndContinue);
+    let options = TestDriverOptions::default().errors(handlers);
+    let driver = TopologyTestDriver::with_options(&build(), options).unwrap();
+    driver.pipe_raw("app-counts-repartition", &record).unwrap();
+    assert_eq!(driver.dropped(DropReason::Processing), 1);
 }

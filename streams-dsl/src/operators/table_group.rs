@@ -143,9 +143,10 @@ where
 }
 
 /// Keeps the aggregates of the groups: first the old value is taken out, then the new one put in. A value is not taken out
-/// of a group that has no aggregate.
+/// of a group that has no aggregate. A null key is an error, as in Kafka: the groups' keys were checked before their topic.
 pub(crate) struct TableAggregate<K, A, S> {
     pub(crate) node: String,
+    pub(crate) store_name: String,
     pub(crate) step: Arc<S>,
     pub(crate) key_serde: Arc<dyn Serde<K>>,
     pub(crate) result_serde: Arc<dyn Serde<A>>,
@@ -157,8 +158,12 @@ pub(crate) struct TableAggregate<K, A, S> {
 impl<K, V, A: Clone, S: Regroup<K, V, A>> Process<K, Change<V>> for TableAggregate<K, A, S> {
     fn process(&mut self, record: Record<K, Change<V>>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.key_serde.is_null(&record.key) {
-            task.count_dropped(DropReason::NullKey);
-            return Ok(());
+            let error = format!(
+                "a row without a key cannot be aggregated in store {}: nothing this application sends has none, so \
+                 something else writes to its repartition topic",
+                self.store_name
+            );
+            return task.processing_failed(error.into(), &self.node);
         }
         let Record {
             key,
