@@ -30,11 +30,13 @@ pub enum DropReason {
     OutOfOrder,
     /// An answer of a foreign-key join whose row is another by now.
     StaleResponse,
+    /// Put into a store of windows or sessions that does not keep what is that old any more.
+    Expired,
 }
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [DropReason; 10] = [
+    pub const ALL: [DropReason; 11] = [
         DropReason::NullKey,
         DropReason::NullValue,
         DropReason::UnexpectedNull,
@@ -45,6 +47,7 @@ impl DropReason {
         DropReason::Production,
         DropReason::OutOfOrder,
         DropReason::StaleResponse,
+        DropReason::Expired,
     ];
 }
 
@@ -61,6 +64,7 @@ impl Display for DropReason {
             DropReason::Production => "production",
             DropReason::OutOfOrder => "out-of-order",
             DropReason::StaleResponse => "stale-response",
+            DropReason::Expired => "expired",
         })
     }
 }
@@ -101,7 +105,11 @@ impl TaskMetrics {
     }
 
     pub(crate) fn count_dropped(&self, reason: DropReason) {
-        add(&self.dropped[reason as usize], 1);
+        self.count_all_dropped(reason, 1);
+    }
+
+    pub(crate) fn count_all_dropped(&self, reason: DropReason, records: u64) {
+        add(&self.dropped[reason as usize], records);
     }
 }
 

@@ -4,6 +4,7 @@
 mod caching;
 mod compile_fail;
 mod driver;
+mod drops;
 mod errors;
 mod examples;
 mod extremes;

@@ -113,6 +113,11 @@ pub(crate) trait TaskStore: Debug {
 
     /// True if rows that cannot be dropped yet fill the cache: commit and flush now.
     fn over_limit(&self) -> bool;
+
+    /// How many values were put since the last call that were too old to be found again.
+    fn take_expired(&self) -> u64 {
+        0
+    }
 }
 
 const UNLOGGED: u8 = 1;
@@ -173,6 +178,8 @@ pub(crate) struct Cached<V> {
     changelog_offset: Option<i64>,
     /// Rows that ended before this time may go.
     pub(crate) expire_before_ms: Option<i64>,
+    /// Values that were put although they were older than what is kept, since this was last looked at.
+    pub(crate) expired: u64,
     buffer: Vec<u8>,
     batch: WriteBatch,
 }
@@ -202,6 +209,7 @@ impl<V> Cached<V> {
             copies: 1,
             changelog_offset: None,
             expire_before_ms: None,
+            expired: 0,
             buffer: Vec::new(),
             batch: WriteBatch::default(),
         }
@@ -799,5 +807,9 @@ impl<V> TaskStore for LiveStore<V> {
 
     fn over_limit(&self) -> bool {
         self.cached.borrow().over_limit()
+    }
+
+    fn take_expired(&self) -> u64 {
+        std::mem::take(&mut self.cached.borrow_mut().expired)
     }
 }

@@ -18,8 +18,9 @@ use crate::serde::Serde;
 /// A store of one value per key and session (Kafka's `SessionStore`). A session goes from its first record to its last, both
 /// included.
 ///
-/// Rows older than the store's retention, counted from the latest session end written, are dropped in whole segments. A
-/// cheap handle: clones reach the same store. Keys are the same if their bytes are.
+/// Rows older than the store's retention, counted from the latest session end written, are dropped in whole segments. What
+/// is put that is that old already is counted as dropped ([`DropReason::Expired`](crate::metrics::DropReason::Expired)) at
+/// the next commit. A cheap handle: clones reach the same store. Keys are the same if their bytes are.
 pub struct SessionStore<K, V> {
     topic: Arc<str>,
     key_serde: Arc<dyn Serde<K>>,
@@ -119,6 +120,11 @@ impl<K, V> SessionStore<K, V> {
             cached.expire_before_ms = Some(end_ms.saturating_sub(self.retention_ms));
         }
         let slot = cached.find(&row)?;
+        let first_kept_ms = inner
+            .observed_ms
+            .saturating_sub(self.retention_ms)
+            .saturating_add(1);
+        cached.expired += u64::from(end_ms < first_kept_ms && value.is_some());
         let value = value.map(|value| ValueAndTimestamp { value, timestamp_ms });
         Ok(cached.set(slot, value, timestamp_ms))
     }

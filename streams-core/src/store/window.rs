@@ -18,7 +18,8 @@ use crate::serde::Serde;
 /// A store of one value per key and window start, each with its event time (Kafka's `TimestampedWindowStore`).
 ///
 /// Rows older than the store's retention, counted from the largest window start written, are not found any more, and
-/// dropped in whole segments. A cheap handle: clones reach the same store. Keys are the same if their bytes are.
+/// dropped in whole segments. What is put that is that old already is counted as dropped
+/// ([`DropReason::Expired`](crate::metrics::DropReason::Expired)) at the next commit. A cheap handle: clones reach the same store. Keys are the same if their bytes are.
 ///
 /// A store that [retains duplicates](super::WindowStoreBuilder::retain_duplicates) keeps every value that is put, numbered;
 /// only ranges can be read from it.
@@ -108,12 +109,16 @@ impl<K, V> WindowStore<K, V> {
         if self.inner.borrow().duplicate.is_some() {
             if value.as_ref().is_some_and(|row| !self.is_null(&row.value)) {
                 self.observe(start_ms);
+                let expired = u64::from(start_ms < self.first_kept_ms());
+                self.inner.borrow().cached.borrow_mut().expired += expired;
             }
             self.add(key, start_ms, value, timestamp_ms)?;
             return Ok(None);
         }
         self.observe(start_ms);
+        let is_expired = start_ms < self.first_kept_ms();
         self.with(key, start_ms, |cached, slot| {
+            cached.expired += u64::from(is_expired && value.is_some());
             cached.set(slot, value, timestamp_ms)
         })
     }
@@ -180,8 +185,10 @@ impl<K, V> WindowStore<K, V> {
         change: impl FnOnce(Option<ValueAndTimestamp<V>>) -> (Option<ValueAndTimestamp<V>>, R),
     ) -> StoreResult<R> {
         self.observe(start_ms);
+        let is_expired = start_ms < self.first_kept_ms();
         self.with(key, start_ms, |cached, slot| {
             let (value, result) = change(cached.take(slot));
+            cached.expired += u64::from(is_expired && value.is_some());
             cached.set(slot, value, timestamp_ms);
             result
         })

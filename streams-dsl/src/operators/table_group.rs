@@ -26,12 +26,20 @@ pub(crate) struct TableSelect<KO, VO, F> {
 }
 
 impl<KO, VO, F> TableSelect<KO, VO, F> {
-    fn selected<K, V>(&self, key: &K, value: Option<&V>) -> Option<(KO, VO)>
+    fn selected<K, V>(&self, key: &K, value: Option<&V>, task: &mut TaskContext<'_>) -> Option<(KO, VO)>
     where
         F: Fn(&K, &V) -> (KO, VO),
     {
         let (key, value) = (self.select)(key, value?);
-        (!self.key_serde.is_null(&key) && !self.value_serde.is_null(&value)).then_some((key, value))
+        let dropped = if self.key_serde.is_null(&key) {
+            DropReason::NullKey
+        } else if self.value_serde.is_null(&value) {
+            DropReason::NullValue
+        } else {
+            return Some((key, value));
+        };
+        task.count_dropped(dropped);
+        None
     }
 
     /// Groups are the same if their keys are written alike.
@@ -59,8 +67,8 @@ impl<K, V, KO, VO, F: Fn(&K, &V) -> (KO, VO)> Process<K, Change<V>> for TableSel
         if self.uses_versions && !record.value.is_latest {
             return Ok(());
         }
-        let old = self.selected(&record.key, record.value.old.as_ref());
-        let new = self.selected(&record.key, record.value.new.as_ref());
+        let old = self.selected(&record.key, record.value.old.as_ref(), task);
+        let new = self.selected(&record.key, record.value.new.as_ref(), task);
         let stays = match (&old, &new) {
             (Some((old_key, _)), Some((key, _))) => self.is_same(old_key, key, task)?,
             _ => false,
