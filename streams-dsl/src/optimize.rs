@@ -19,7 +19,8 @@ use crate::plan::{KeyEffect, Kind, Plan, PlanId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Optimization {
     /// Streams that are repartitioned several times after their key changed are once, right after it
-    /// (`merge.repartition.topics`).
+    /// (`merge.repartition.topics`). As by Kafka's default, [`process`](crate::KStream::process) is not such a change; and nothing is
+    /// moved above it, nor above what changes the values' type.
     pub merge_repartition_topics: bool,
     /// The store of a table that is read from a topic is restored from that topic, and has no changelog
     /// (`reuse.ktable.source.topics`). Where its serdes do not write what they read, a restored row differs.

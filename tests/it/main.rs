@@ -10,6 +10,7 @@ mod examples;
 mod extremes;
 mod global_stores;
 mod nulls;
+mod optimized_processors;
 mod restarts;
 mod runtime;
 mod support;
