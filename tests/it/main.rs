@@ -10,7 +10,7 @@ mod examples;
 mod extremes;
 mod global_stores;
 mod nulls;
-mod optimized_processors;
+mod optimizer;
 mod restarts;
 mod runtime;
 mod support;

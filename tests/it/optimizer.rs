@@ -1,4 +1,4 @@
-//! Which repartitions the optimizer moves across processors: see ADR 0009.
+//! Which repartitions the optimizer moves up, and across which operators: for processors see ADR 0009.
 
 use streams_dsl::prelude::*;
 use streams_dsl::processor::{
@@ -95,4 +95,24 @@ fn repartitions_go_above_a_processor_of_values_if_those_can_be_written_there() {
         count(&selected.process_values(&[], |_| Ok(Convert(|text| text.len() as i64))));
     });
     assert_eq!(other, ["first-repartition", "second-repartition"]);
+}
+
+/// Kafka Streams refuses to build this.
+#[test]
+fn groupings_behind_what_follows_a_change_of_the_key_share_a_topic() {
+    let add = |stream: &KStream<String, String>| {
+        let selected = stream.select_key(|_, text| text.clone());
+        count(&selected.filter(|_, text| text != "y"));
+    };
+    assert_eq!(topics(add), ["first-repartition"]);
+    let counts = |optimization| {
+        let builder = StreamsBuilder::new();
+        add(&builder.stream("in"));
+        let driver = TopologyTestDriver::new(&builder.build_with(optimization).unwrap()).unwrap();
+        for text in ["x", "y", "x"] {
+            driver.input("in").pipe("a".to_owned(), text.to_owned()).unwrap();
+        }
+        driver.written("out")
+    };
+    assert_eq!(counts(Optimization::ALL), counts(Optimization::NONE));
 }
