@@ -32,11 +32,13 @@ pub enum DropReason {
     StaleResponse,
     /// A partitioner chose no partition for it.
     NoPartition,
+    /// Put into a store of windows or sessions that does not keep what is that old any more.
+    Expired,
 }
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [DropReason; 11] = [
+    pub const ALL: [DropReason; 12] = [
         DropReason::NullKey,
         DropReason::NullValue,
         DropReason::UnexpectedNull,
@@ -48,6 +50,7 @@ impl DropReason {
         DropReason::OutOfOrder,
         DropReason::StaleResponse,
         DropReason::NoPartition,
+        DropReason::Expired,
     ];
 }
 
@@ -65,6 +68,7 @@ impl Display for DropReason {
             DropReason::OutOfOrder => "out-of-order",
             DropReason::StaleResponse => "stale-response",
             DropReason::NoPartition => "no-partition",
+            DropReason::Expired => "expired",
         })
     }
 }
@@ -105,7 +109,11 @@ impl TaskMetrics {
     }
 
     pub(crate) fn count_dropped(&self, reason: DropReason) {
-        add(&self.dropped[reason as usize], 1);
+        self.count_all_dropped(reason, 1);
+    }
+
+    pub(crate) fn count_all_dropped(&self, reason: DropReason, records: u64) {
+        add(&self.dropped[reason as usize], records);
     }
 }
 

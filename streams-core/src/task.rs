@@ -325,6 +325,8 @@ impl StreamTask {
             store
                 .write_changelog(producer)
                 .map_err(|cause| self.place(cause))?;
+            let expired = store.take_expired();
+            self.state.metrics.count_all_dropped(DropReason::Expired, expired);
         }
         Ok(self
             .queues

@@ -84,7 +84,11 @@ impl ManualClock {
     /// Moves the clock forward; parts of a millisecond are dropped.
     pub fn advance(&self, by: Duration) {
         let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-        self.now_ms.fetch_add(by_ms, Ordering::SeqCst);
+        let later = |now_ms: i64| Some(now_ms.saturating_add(by_ms));
+        // Never fails: there is always a later time, if only the last one.
+        let _ = self
+            .now_ms
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, later);
     }
 }
 
@@ -94,6 +98,6 @@ impl Clock for ManualClock {
     }
 
     fn elapsed(&self) -> Duration {
-        Duration::from_millis(u64::try_from(self.now_ms() - self.start_ms).unwrap_or(0))
+        Duration::from_millis(u64::try_from(self.now_ms().saturating_sub(self.start_ms)).unwrap_or(0))
     }
 }

@@ -15,7 +15,7 @@ use streams_core::topology::{SourceOptions, TimestampExtractor, TopicName, Topic
 use crate::lower::{Lower, Lowered, lower};
 use crate::names::prefix;
 use crate::operators::table_source::{TableSource, VersionedTableSource};
-use crate::operators::update_cache::cached;
+use crate::operators::update_cache::{self, Cache, cached};
 use crate::optimize::Optimization;
 use crate::options::{Consumed, Materialized};
 use crate::plan::{KeyEffect, Kind, Plan, PlanNode, PlanStore, SharedPlan, TableState};
@@ -225,18 +225,10 @@ impl StreamsBuilder {
         let value_serde = consumed.value_serde.resolve(None);
         let named = materialized.name.is_some();
         let stored_serde = materialized.value_serde.clone().resolve(Some(&value_serde));
-        let is_versioned = materialized.history_ms.is_some();
-        if is_versioned && materialized.entries_max.is_some() {
-            plan.problems
-                .push(format!("{name}: a versioned store cannot be an LRU store"));
-        }
-        if is_versioned && !named {
-            plan.problems
-                .push(format!("{name}: a versioned table needs a name for its store"));
-        }
+        let is_versioned = materialized.checked_versions(&mut plan, &name);
         let cache = materialized
-            .cache_of(&key_serde)
-            .filter(|_| named && !is_versioned);
+            .cache_of(&key_serde, update_cache::rows::<K, V>(&store))
+            .filter(|_| named);
         plan.stores.push(stores::table(
             materialized,
             &store,
@@ -334,7 +326,7 @@ fn lower_table<K: Data, V: Data>(
     options: SourceOptions<K, Option<V>>,
     key_serde: Arc<dyn Serde<K>>,
     store: (String, bool),
-    cache: Option<Arc<dyn Serde<K>>>,
+    cache: Option<Cache<K>>,
 ) -> Lower {
     Box::new(move |lowering| {
         let node = lowering.node;
@@ -346,7 +338,7 @@ fn lower_table<K: Data, V: Data>(
             .add_source(source_name.as_str(), [topic], options);
         let source_of = table_source(node, key_serde, store, |value: Option<V>| value);
         let build = move |wiring: &mut Wiring<'_>, next| {
-            let next = cached(cache.as_ref(), wiring, next);
+            let next = cached(cache.as_ref(), wiring, next)?;
             source_of(wiring, next)
         };
         let table = lowering

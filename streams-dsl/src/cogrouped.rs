@@ -12,6 +12,7 @@ use crate::lower::{Lower, operator_of, table_operator_of};
 use crate::names::prefix;
 use crate::operators::aggregate::Aggregator;
 use crate::operators::session_aggregate::SessionAggregator;
+use crate::operators::update_cache::{self, Cache, OpenRows};
 use crate::options::Materialized;
 use crate::plan::{KeyEffect, Kind, Plan, PlanId, PlanNode, SharedPlan, TableState};
 use crate::session::{LiveSessions, SessionWindowedSerde, SessionWindows};
@@ -81,6 +82,7 @@ struct Aggregation<A> {
     store: String,
     /// Updates wait for the next commit.
     caching: bool,
+    is_versioned: bool,
 }
 
 /// Adds a value to the aggregate of its key.
@@ -209,15 +211,23 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
             result_serde, store, ..
         } = &aggregation;
         let key = Arc::clone(&self.key_serde);
-        let stored = stores::key_value(materialized, store, Arc::clone(&key), Arc::clone(result_serde));
+        let is_versioned = materialized.checked_versions(&mut self.plan.borrow_mut(), store);
+        let stored = stores::table(materialized, store, Arc::clone(&key), Arc::clone(result_serde));
         self.plan.borrow_mut().stores.push(stored);
         let lower = self
             .members
             .iter()
             .map(|member| member.plain(&aggregation))
             .collect();
-        let view = view::key_value(store);
-        self.table(&aggregation, parents, lower, None, key, view)
+        let view = view::of_table(store, is_versioned);
+        self.table(
+            &aggregation,
+            parents,
+            lower,
+            None,
+            key,
+            (view, update_cache::rows::<K, A>(store)),
+        )
     }
 
     /// Groups by windows too.
@@ -264,7 +274,8 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
             initial: Arc::new(initial),
             result_serde: materialized.value_serde.clone().resolve(None),
             store,
-            caching: materialized.caching,
+            caching: materialized.caching && materialized.history_ms.is_none(),
+            is_versioned: materialized.history_ms.is_some(),
         };
         (aggregation, parents)
     }
@@ -277,7 +288,7 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
         lower: Vec<Lower>,
         window_grace_ms: Option<i64>,
         key_serde: Arc<dyn Serde<R>>,
-        view: OpenView<R, A>,
+        (view, rows): (OpenView<R, A>, OpenRows<R>),
     ) -> KTable<R, A> {
         let mut plan = self.plan.borrow_mut();
         let mut nodes = Vec::new();
@@ -285,10 +296,14 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
             let name = plan.names.processor(prefix::COGROUP_AGGREGATE);
             let mut node = crate::grouped::aggregation(name, parent, &aggregation.store, lower);
             node.window_grace_ms = window_grace_ms;
+            node.is_versioned = Some(aggregation.is_versioned);
             nodes.push(plan.add(node));
         }
         let name = plan.names.processor(prefix::COGROUP_MERGE);
-        let cache = aggregation.caching.then(|| Arc::clone(&key_serde));
+        let cache = aggregation.caching.then(|| Cache {
+            key_serde: Arc::clone(&key_serde),
+            rows,
+        });
         let merge = table_operator_of(cache, |_| |_: &mut Wiring<'_>, next: Edge<R, Change<A>>| Ok(next));
         let mut node = PlanNode::new(name, nodes, merge);
         node.kind = Kind::CogroupMerge;
@@ -337,8 +352,14 @@ impl<K: Data, A: Data> TimeWindowedCogroupedKStream<K, A> {
             .collect();
         let windowed = Arc::new(TimeWindowedSerde::new(key, self.windows.size_ms()));
         let (grace_ms, view) = (Some(self.windows.grace_ms()), view::windowed::<K, A>(store));
-        self.cogrouped
-            .table(&aggregation, parents, lower, grace_ms, windowed, view)
+        self.cogrouped.table(
+            &aggregation,
+            parents,
+            lower,
+            grace_ms,
+            windowed,
+            (view, update_cache::windows::<K, A>(store)),
+        )
     }
 }
 
@@ -379,8 +400,14 @@ impl<K: Data, A: Data> SessionWindowedCogroupedKStream<K, A> {
             .collect();
         let windowed = Arc::new(SessionWindowedSerde::new(key));
         let (grace_ms, view) = (Some(self.windows.retention_ms()), view::sessions::<K, A>(store));
-        self.cogrouped
-            .table(&aggregation, parents, lower, grace_ms, windowed, view)
+        self.cogrouped.table(
+            &aggregation,
+            parents,
+            lower,
+            grace_ms,
+            windowed,
+            (view, update_cache::sessions::<K, A>(store)),
+        )
     }
 }
 

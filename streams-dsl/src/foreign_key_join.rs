@@ -8,17 +8,21 @@ use streams_core::edge::Edge;
 use streams_core::serde::{DefaultSerde, NullableSerde, Serde};
 use streams_core::topology::{SinkOptions, SourceOptions, TopicName, Wiring};
 
-use crate::foreign_key_serde::{CombinedKeySerde, Response, ResponseSerde, Subscription, SubscriptionSerde};
+use crate::foreign_key_serde::{
+    CombinedKeySerde, KeyTopics, Response, ResponseSerde, Subscription, SubscriptionSerde,
+};
 use crate::lower::{Lower, Lowered, operator_of, table_operator_of};
 use crate::names::prefix;
 use crate::operators::foreign_key_join::{
     Extract, ForeignTableJoin, HashedBy, ResponseJoin, SubscriptionJoin, SubscriptionReceive,
     SubscriptionSend,
 };
+use crate::operators::update_cache;
 use crate::options::{Materialized, SerdeOf};
 use crate::plan::{KeyEffect, Kind, Plan, PlanId, PlanNode, TableState};
 use crate::repartition::Serdes;
 use crate::stores::{self, StoreSettings};
+use crate::table::not_null;
 use crate::view::{self, OpenView};
 use crate::{Change, Data, KTable, builder};
 
@@ -355,6 +359,10 @@ impl JoinNames {
             result: next("-result", prefix::FK_OUTPUT),
         }
     }
+
+    fn key_topics(&self) -> KeyTopics {
+        KeyTopics::new(&self.registration_topic, &self.store)
+    }
 }
 
 struct Parts<K, V, F, W> {
@@ -380,7 +388,7 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         let keys = self.combined_keys();
         let serdes = Serdes {
             key: Arc::new(keys) as Arc<dyn Serde<_>>,
-            value: Arc::new(SubscriptionSerde(Arc::clone(&self.left.key))) as Arc<dyn Serde<_>>,
+            value: self.subscriptions(),
         };
         let settings = StoreSettings {
             kind: None,
@@ -449,9 +457,13 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
             .names
             .store_or(materialized.name.as_deref(), prefix::FK_OUTPUT);
         let value_serde = materialized.value_serde.clone().resolve(None);
+        let is_there = not_null(Some(&materialized), None);
         let key_serde = Arc::clone(&self.left.key);
-        let cache = materialized.cache_of(&key_serde).filter(|_| named);
-        let stored = stores::key_value(
+        let is_versioned = materialized.checked_versions(plan, &self.names.result);
+        let cache = materialized
+            .cache_of(&key_serde, update_cache::rows::<K, R>(&store))
+            .filter(|_| named);
+        let stored = stores::table(
             materialized,
             &store,
             Arc::clone(&key_serde),
@@ -460,10 +472,12 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         plan.stores.push(stored);
         let (keys, store_name) = (Arc::clone(&key_serde), store.clone());
         let lower = table_operator_of(cache, move |node| {
-            builder::table_source(node, keys, (store_name, false), |value: Option<R>| value)
+            builder::table_source(node, keys, (store_name, is_versioned), move |value: Option<R>| {
+                value.filter(&is_there)
+            })
         });
         let mut node = PlanNode::new(self.names.result.clone(), vec![resolver], lower);
-        node.is_versioned = Some(false);
+        node.is_versioned = Some(is_versioned);
         if named {
             node.stores.push(store.clone());
             node.table = TableState::Stored(store.clone());
@@ -476,7 +490,7 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
             node,
             key_serde,
             Some(value_serde),
-            view::key_value(&store),
+            view::of_table(&store, is_versioned),
         )
     }
 
@@ -484,7 +498,15 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         CombinedKeySerde {
             foreign_key: Arc::clone(&self.right.key),
             primary_key: Arc::clone(&self.left.key),
+            topics: self.names.key_topics(),
         }
+    }
+
+    fn subscriptions(&self) -> Arc<dyn Serde<Subscription<K>>> {
+        Arc::new(SubscriptionSerde {
+            primary_key: Arc::clone(&self.left.key),
+            topics: self.names.key_topics(),
+        })
     }
 
     fn send(&self) -> Lower {
@@ -509,7 +531,7 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
 
     fn registration(&self) -> Lower {
         let keys: Arc<dyn Serde<Option<F>>> = Arc::new(NullableSerde::new(Arc::clone(&self.right.key)));
-        let values: Arc<dyn Serde<Subscription<K>>> = Arc::new(SubscriptionSerde(Arc::clone(&self.left.key)));
+        let values = self.subscriptions();
         let mut written = SinkOptions::new(Arc::clone(&keys), Arc::clone(&values));
         if let Some(partitioner) = self.right_partitioner.clone() {
             // Nothing is asked for without a foreign key: any partition will answer.
@@ -573,7 +595,8 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
     }
 
     fn foreign_join(&self) -> Lower {
-        let (store, topic) = (self.names.store.clone(), self.names.registration_topic.clone());
+        let names = &self.names;
+        let (store, registration) = (names.store.clone(), names.registration_topic.clone());
         let (foreign_key, primary_key) = (Arc::clone(&self.right.key), Arc::clone(&self.left.key));
         operator_of(move |node| {
             let (node, uses_versions) = (node.name.clone(), node.uses_versions);
@@ -584,9 +607,10 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
                     keys: CombinedKeySerde {
                         foreign_key: Arc::clone(&foreign_key),
                         primary_key: Arc::clone(&primary_key),
+                        topics: KeyTopics::new(&registration, &store),
                     },
                     foreign_key_serde: Arc::clone(&foreign_key),
-                    topic: topic.clone(),
+                    changelog: format!("{}-{store}-changelog", wiring.application_id()),
                     uses_versions,
                     next,
                 }) as Edge<F, Change<W>>)

@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Debug};
 use std::io::Cursor;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use streams_core::serde::{Serde, SerdeError};
 
@@ -59,18 +59,73 @@ pub(crate) struct CombinedKey<F, K> {
     pub(crate) primary_key: K,
 }
 
-pub(crate) struct SubscriptionSerde<K>(pub(crate) Arc<dyn Serde<K>>);
+/// The topics that the serdes of a join's keys are told of, wherever the keys are really written: the same for the topic of
+/// subscriptions and for their store, so that the bytes are the same. There are no topics of these names.
+pub(crate) struct KeyTopics {
+    registration: String,
+    store: String,
+    /// Of the topic that was asked about first. There is only one in an application.
+    known: OnceLock<Known>,
+}
+
+struct Known {
+    of: String,
+    foreign_key: String,
+    primary_key: String,
+}
+
+impl KeyTopics {
+    /// Of the join with this topic for subscriptions and this store, both without the application's id.
+    pub(crate) fn new(registration: &str, store: &str) -> Self {
+        Self {
+            registration: registration.to_owned(),
+            store: store.to_owned(),
+            known: OnceLock::new(),
+        }
+    }
+
+    fn look<R>(&self, topic: &str, look: impl FnOnce(&Known) -> R) -> R {
+        let known = self.known.get_or_init(|| self.of(topic));
+        if known.of == topic {
+            look(known)
+        } else {
+            look(&self.of(topic))
+        }
+    }
+
+    fn of(&self, topic: &str) -> Known {
+        let application = topic.strip_suffix(&format!("-{}-changelog", self.store));
+        let registration = match application {
+            Some(application) => &format!("{application}-{}", self.registration),
+            None => topic,
+        };
+        Known {
+            of: topic.to_owned(),
+            foreign_key: format!("{registration}-fk"),
+            primary_key: format!("{registration}-pk"),
+        }
+    }
+}
+
+pub(crate) struct SubscriptionSerde<K> {
+    pub(crate) primary_key: Arc<dyn Serde<K>>,
+    pub(crate) topics: KeyTopics,
+}
 pub(crate) struct ResponseSerde<V>(pub(crate) Arc<dyn Serde<V>>);
 pub(crate) struct CombinedKeySerde<F, K> {
     pub(crate) foreign_key: Arc<dyn Serde<F>>,
     pub(crate) primary_key: Arc<dyn Serde<K>>,
+    pub(crate) topics: KeyTopics,
 }
 
 impl<F, K> CombinedKeySerde<F, K> {
-    /// What the keys of all subscriptions to a foreign key begin with.
-    pub(crate) fn prefix(&self, topic: &str, foreign_key: &F) -> Result<Vec<u8>, SerdeError> {
+    /// What the keys of all subscriptions to a foreign key begin with, in the store with this changelog.
+    pub(crate) fn prefix(&self, changelog: &str, foreign_key: &F) -> Result<Vec<u8>, SerdeError> {
         let mut out = vec![0; 4];
-        self.foreign_key.serialize(topic, foreign_key, &mut out)?;
+        self.topics.look(changelog, |topics| {
+            self.foreign_key
+                .serialize(&topics.foreign_key, foreign_key, &mut out)
+        })?;
         let length =
             i32::try_from(out.len() - 4).map_err(|_| SerdeError::new("a foreign key of more than 2 GiB"))?;
         out[..4].copy_from_slice(&length.to_be_bytes());
@@ -106,7 +161,10 @@ fn cut_short() -> SerdeError {
 impl<K> Serde<Subscription<K>> for SubscriptionSerde<K> {
     fn serialize(&self, topic: &str, value: &Subscription<K>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
         write_head(VERSION, Some(value.instruction), value.hash.as_ref(), out);
-        self.0.serialize(topic, &value.primary_key, out)?;
+        self.topics.look(topic, |topics| {
+            self.primary_key
+                .serialize(&topics.primary_key, &value.primary_key, out)
+        })?;
         out.extend_from_slice(&value.primary_partition.to_be_bytes());
         Ok(())
     }
@@ -130,10 +188,13 @@ impl<K> Serde<Subscription<K>> for SubscriptionSerde<K> {
         };
         let (hash, rest) = read_hash(*first, rest)?;
         let (primary_key, partition) = rest.split_last_chunk::<4>().ok_or_else(cut_short)?;
+        let primary_key = self.topics.look(topic, |topics| {
+            self.primary_key.deserialize(&topics.primary_key, primary_key)
+        })?;
         Ok(Subscription {
             hash,
             instruction,
-            primary_key: self.0.deserialize(topic, primary_key)?,
+            primary_key,
             primary_partition: i32::from_be_bytes(*partition),
         })
     }
@@ -173,23 +234,30 @@ impl<V> Serde<Response<V>> for ResponseSerde<V> {
 impl<F, K> Serde<CombinedKey<F, K>> for CombinedKeySerde<F, K> {
     fn serialize(&self, topic: &str, value: &CombinedKey<F, K>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
         out.extend_from_slice(&self.prefix(topic, &value.foreign_key)?);
-        self.primary_key.serialize(topic, &value.primary_key, out)
+        self.topics.look(topic, |topics| {
+            self.primary_key
+                .serialize(&topics.primary_key, &value.primary_key, out)
+        })
     }
 
     fn deserialize(&self, topic: &str, bytes: &[u8]) -> Result<CombinedKey<F, K>, SerdeError> {
         let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(cut_short)?;
         let length = usize::try_from(i32::from_be_bytes(*length)).map_err(|_| cut_short())?;
         let (foreign_key, primary_key) = rest.split_at_checked(length).ok_or_else(cut_short)?;
-        Ok(CombinedKey {
-            foreign_key: self.foreign_key.deserialize(topic, foreign_key)?,
-            primary_key: self.primary_key.deserialize(topic, primary_key)?,
+        self.topics.look(topic, |topics| {
+            Ok(CombinedKey {
+                foreign_key: self.foreign_key.deserialize(&topics.foreign_key, foreign_key)?,
+                primary_key: self.primary_key.deserialize(&topics.primary_key, primary_key)?,
+            })
         })
     }
 }
 
 impl<K> Debug for SubscriptionSerde<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SubscriptionSerde").field(&self.0).finish()
+        f.debug_tuple("SubscriptionSerde")
+            .field(&self.primary_key)
+            .finish()
     }
 }
 
@@ -218,10 +286,29 @@ mod tests {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    #[test]
+    fn serdes_of_keys_are_told_of_the_same_topics_everywhere() {
+        for topic in ["app-registration", "app-store-changelog"] {
+            let topics = KeyTopics::new("registration", "store");
+            let told = |known: &Known| (known.foreign_key.clone(), known.primary_key.clone());
+            let (foreign_key, primary_key) = topics.look(topic, told);
+            assert_eq!(foreign_key, "app-registration-fk", "{topic}");
+            assert_eq!(primary_key, "app-registration-pk", "{topic}");
+            assert_eq!(
+                topics.look("other-store-changelog", told).0,
+                "other-registration-fk"
+            );
+        }
+    }
+
     /// Bytes that Kafka Streams wrote.
     #[test]
     fn bytes_are_kafkas() {
-        let serde = SubscriptionSerde(String::default_serde());
+        let topics = || KeyTopics::new("registration", "store");
+        let serde = SubscriptionSerde {
+            primary_key: String::default_serde(),
+            topics: topics(),
+        };
         let subscription = Subscription {
             hash: Some(hash(b"b")),
             instruction: Instruction::PropagateNullIfNoFkValAvailable,
@@ -250,6 +337,7 @@ mod tests {
         let serde = CombinedKeySerde {
             foreign_key: String::default_serde(),
             primary_key: String::default_serde(),
+            topics: topics(),
         };
         let key = CombinedKey {
             foreign_key: "f1".to_owned(),

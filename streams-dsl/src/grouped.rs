@@ -11,6 +11,8 @@ use streams_core::topology::Wiring;
 use crate::lower::table_operator_of;
 use crate::names::prefix;
 use crate::operators::aggregate::{Aggregate, Aggregator, Reducer, Step};
+use crate::operators::table_store::TableStore;
+use crate::operators::update_cache;
 use crate::options::Materialized;
 use crate::plan::{KeyEffect, Plan, PlanId, PlanNode, SharedPlan, TableState};
 use crate::repartition::{self, Serdes};
@@ -161,8 +163,9 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         let parent = self.partitioned(&mut plan, &store);
         let key = Arc::clone(&self.serdes.key);
         let result_serde = materialized.value_serde.clone().resolve(None);
-        let cache = materialized.cache_of(&key);
-        plan.stores.push(stores::key_value(
+        let is_versioned = materialized.checked_versions(&mut plan, &name);
+        let cache = materialized.cache_of(&key, update_cache::rows::<K, A>(&store));
+        plan.stores.push(stores::table(
             materialized,
             &store,
             Arc::clone(&key),
@@ -178,13 +181,15 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             let (node, send_old) = (node.name.clone(), node.send_old_values);
             move |wiring: &mut Wiring<'_>, next: Edge<K, Change<A>>| live.build(&node, send_old, wiring, next)
         });
-        let node = plan.add(aggregation(name, parent, &store, lower));
+        let mut node = aggregation(name, parent, &store, lower);
+        node.is_versioned = Some(is_versioned);
+        let node = plan.add(node);
         KTable::new(
             Rc::clone(&self.plan),
             node,
             key,
             Some(result_serde),
-            view::key_value(&store),
+            view::of_table(&store, is_versioned),
         )
     }
 
@@ -230,7 +235,7 @@ impl<K: Data, V: Data, A: Data, S: Step<K, V, A>> LiveAggregate<K, V, A, S> {
             key_serde: Arc::clone(&self.serdes.key),
             value_serde: Arc::clone(&self.serdes.value),
             result_serde: Arc::clone(&self.result_serde),
-            store: wiring.key_value_store(&self.store)?,
+            store: TableStore::open(wiring, &self.store)?,
             send_old,
             next,
         }))

@@ -12,6 +12,8 @@ use crate::grouped::aggregation;
 use crate::lower::{operator_of, table_operator_of};
 use crate::names::prefix;
 use crate::operators::table_group::{Refold, Regroup, Rereduce, TableAggregate, TableSelect};
+use crate::operators::table_store::TableStore;
+use crate::operators::update_cache;
 use crate::options::{Grouped, Materialized, SerdeOf};
 use crate::plan::{PlanId, PlanNode, SharedPlan};
 use crate::repartition::{self, Serdes};
@@ -80,6 +82,10 @@ impl<K: Data, V: Data> KTable<K, V> {
 
     /// Groups the rows by a new key as `grouped` says. As [`group_by`](Self::group_by).
     ///
+    /// A row whose new key or value is null is in no group, and counted. A null key that comes back from the repartition topic,
+    /// where this application writes none, is an error, which goes to the
+    /// [processing handler](streams_core::handlers::ErrorHandlers::processing): Kafka Streams fails there too.
+    ///
     /// ```
     /// use streams_dsl::prelude::*;
     ///
@@ -110,9 +116,10 @@ impl<K: Data, V: Data> KTable<K, V> {
         let (select, sent) = (Arc::new(select), serdes.clone());
         let lower = operator_of(move |node| {
             let (node, uses_versions) = (node.name.clone(), node.uses_versions);
-            move |_: &mut Wiring<'_>, next: Edge<KO, Change<VO>>| {
+            move |wiring: &mut Wiring<'_>, next: Edge<KO, Change<VO>>| {
                 Ok(Box::new(TableSelect {
                     node: node.clone(),
+                    topic: format!("{}-{node}-repartition", wiring.application_id()),
                     select: Arc::clone(&select),
                     key_serde: Arc::clone(&sent.key),
                     value_serde: Arc::clone(&sent.value),
@@ -247,8 +254,9 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         let name = plan.names.processor(prefix);
         let key = Arc::clone(&self.serdes.key);
         let result_serde = materialized.value_serde.clone().resolve(None);
-        let cache = materialized.cache_of(&key);
-        plan.stores.push(stores::key_value(
+        let is_versioned = materialized.checked_versions(&mut plan, &name);
+        let cache = materialized.cache_of(&key, update_cache::rows::<K, A>(&store));
+        plan.stores.push(stores::table(
             materialized,
             &store,
             Arc::clone(&key),
@@ -261,22 +269,25 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
             move |wiring: &mut Wiring<'_>, next: Edge<K, Change<A>>| {
                 Ok(Box::new(TableAggregate {
                     node: node.clone(),
+                    store_name: store_name.clone(),
                     step: Arc::clone(&step),
                     key_serde: Arc::clone(&key_serde),
                     result_serde: Arc::clone(&result),
-                    store: wiring.key_value_store(&store_name)?,
+                    store: TableStore::open(wiring, &store_name)?,
                     send_old,
                     next,
                 }) as Edge<K, Change<V>>)
             }
         });
-        let node = plan.add(aggregation(name, parent, &store, lower));
+        let mut node = aggregation(name, parent, &store, lower);
+        node.is_versioned = Some(is_versioned);
+        let node = plan.add(node);
         KTable::new(
             Rc::clone(&self.plan),
             node,
             key,
             Some(result_serde),
-            view::key_value(&store),
+            view::of_table(&store, is_versioned),
         )
     }
 }

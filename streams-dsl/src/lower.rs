@@ -5,15 +5,13 @@
 //! each node's own function.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use streams_core::edge::Edge;
 use streams_core::error::{Result, StreamsError};
-use streams_core::serde::Serde;
 use streams_core::topology::{AutoOffsetReset, Node, NodeId, TopicName, Topology, TopologyBuilder, Wiring};
 
 use crate::Change;
-use crate::operators::update_cache::cached;
+use crate::operators::update_cache::{Cache, cached};
 use crate::optimize::{Optimization, optimize};
 use crate::plan::{Kind, Plan, PlanId, PlanNode};
 
@@ -93,7 +91,7 @@ where
 
 /// An operator that makes a table: what comes after it is behind a cache, if the serde of its keys is given.
 pub(crate) fn table_operator_of<KI, VI, K, V, B>(
-    cache: Option<Arc<dyn Serde<K>>>,
+    cache: Option<Cache<K>>,
     make: impl FnOnce(&PlanNode) -> B + 'static,
 ) -> Lower
 where
@@ -106,7 +104,7 @@ where
     operator_of(move |node| {
         let build = make(node);
         move |wiring: &mut Wiring<'_>, next: Edge<K, Change<V>>| {
-            let next = cached(cache.as_ref(), wiring, next);
+            let next = cached(cache.as_ref(), wiring, next)?;
             build(wiring, next)
         }
     })

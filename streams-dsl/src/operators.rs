@@ -22,6 +22,7 @@ pub(crate) mod table_group;
 pub(crate) mod table_join;
 pub(crate) mod table_map;
 pub(crate) mod table_source;
+pub(crate) mod table_store;
 pub(crate) mod table_transform;
 pub(crate) mod to_stream;
 pub(crate) mod update_cache;

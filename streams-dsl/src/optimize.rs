@@ -19,7 +19,8 @@ use crate::plan::{KeyEffect, Kind, Plan, PlanId, TableState};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Optimization {
     /// Streams that are repartitioned several times after their key changed are once, right after it
-    /// (`merge.repartition.topics`).
+    /// (`merge.repartition.topics`). As by Kafka's default, [`process`](crate::KStream::process) is not such a change; and nothing is
+    /// moved above it, nor above what changes the values' type.
     pub merge_repartition_topics: bool,
     /// The store of a table that is read from a topic is restored from that topic, and has no changelog
     /// (`reuse.ktable.source.topics`). Where its serdes do not write what they read, a restored row differs.
@@ -84,8 +85,14 @@ fn merge_repartitions(plan: &mut Plan, order: &mut Vec<PlanId>) {
         let topic = names.topic.clone();
         let names = plan.names.repartition(&topic);
         for &repartition in &repartitions {
+            let is_later = repartition != first;
+            // What is between may hang on the first one already, with all that is below.
             let child = nearest(plan, repartition, &|plan, id| {
-                plan.node(id).parents.contains(&changer)
+                let parents = &plan.node(id).parents;
+                match is_later {
+                    true => id != first && (parents.contains(&changer) || parents.contains(&first)),
+                    false => parents.contains(&changer),
+                }
             });
             let Some(child) = child else { continue };
             // What hung on the repartition hangs on what was before it; and all of it comes after the one that is made.
@@ -100,9 +107,9 @@ fn merge_repartitions(plan: &mut Plan, order: &mut Vec<PlanId>) {
             for group in &mut plan.copartitioned {
                 replace(group, repartition, &[first]);
             }
+            plan.node_mut(first).parents = vec![changer];
         }
         let node = plan.node_mut(first);
-        node.parents = vec![changer];
         node.name.clone_from(&names.source);
         node.kind = Kind::Repartition {
             names,

@@ -11,6 +11,8 @@ use streams_core::serde::{DefaultSerde, Serde};
 use streams_core::store::StoreKind;
 use streams_core::topology::{AutoOffsetReset, Partitioner, Partitions, TimestampExtractor, partitioner};
 
+use crate::operators::update_cache::{Cache, OpenRows};
+use crate::plan::Plan;
 use crate::windows::millis;
 
 /// Which serde to use.
@@ -444,9 +446,10 @@ impl<V> Materialized<V> {
     }
 
     /// Sends on only the last update of each key, at the next commit, instead of every one as it happens: fewer records for
-    /// whatever comes after. With more than 10,000 keys since a commit they are sent before it. Results that are sent when windows
-    /// close, and tables that are not stored, are as they are without. Default: every update, unlike Kafka, where caching is the
-    /// default; the store itself is behind a cache either way.
+    /// whatever comes after. A row that came and went in between is not sent at all. What waits counts towards `cache_max_bytes`;
+    /// when that is full, the thread commits. Results that are sent when windows close, and tables that are not stored or
+    /// versioned, are as they are without. Default: every update, unlike Kafka, where caching is the default; the store itself is
+    /// behind a cache either way.
     ///
     /// ```
     /// use streams_dsl::Materialized;
@@ -459,9 +462,41 @@ impl<V> Materialized<V> {
         self
     }
 
-    /// The serde of the keys of the updates that wait for a commit, if they do.
-    pub(crate) fn cache_of<K>(&self, key_serde: &Arc<dyn Serde<K>>) -> Option<Arc<dyn Serde<K>>> {
-        self.caching.then(|| Arc::clone(key_serde))
+    /// Whether the key-value store of `processor` keeps versions. What cannot be with that is a problem of the plan.
+    pub(crate) fn checked_versions(&self, plan: &mut Plan, processor: &str) -> bool {
+        let is_versioned = self.history_ms.is_some();
+        if is_versioned && self.name.is_none() {
+            plan.problems.push(format!(
+                "{processor}: a versioned table needs a name for its store"
+            ));
+        }
+        if is_versioned && self.entries_max.is_some() {
+            let store = self.name.as_deref().unwrap_or(processor);
+            plan.problems
+                .push(format!("{store}: a versioned store cannot be an LRU store"));
+        }
+        is_versioned
+    }
+
+    /// Problems of a store of windows or sessions that is to keep what only key-value stores can.
+    pub(crate) fn check_windows(&self, plan: &mut Plan, processor: &str) {
+        let store = self.name.as_deref().unwrap_or(processor);
+        if self.entries_max.is_some() {
+            plan.problems
+                .push(format!("{store}: a store of windows cannot be an LRU store"));
+        }
+        if self.history_ms.is_some() {
+            plan.problems
+                .push(format!("{store}: a store of windows cannot be versioned"));
+        }
+    }
+
+    /// What updates are held with until a commit, if they are. `rows` opens the store.
+    pub(crate) fn cache_of<K>(&self, key_serde: &Arc<dyn Serde<K>>, rows: OpenRows<K>) -> Option<Cache<K>> {
+        (self.caching && self.history_ms.is_none()).then(|| Cache {
+            key_serde: Arc::clone(key_serde),
+            rows,
+        })
     }
 
     /// For windows: how long rows are kept, by event time. Default, and the least there can be: size and grace.
@@ -471,9 +506,10 @@ impl<V> Materialized<V> {
         self
     }
 
-    /// For tables read from a topic and made of a stream: keeps what rows were, for so long by event time (KIP-889, KIP-914). A join
-    /// then finds the row of its record's time, and what comes late changes what was and not what is. Needs a name. Default: only
-    /// what rows are.
+    /// Keeps what rows were too, for so long by event time (KIP-889, KIP-914). A join then finds the row of its record's time, and
+    /// what comes late changes what was and not what is; what is older than the history is dropped and counted. For all tables
+    /// that are not windowed. Needs a name; such a store is not an LRU store and its updates are not held back by
+    /// [`caching_enabled`](Self::caching_enabled). Default: only what rows are.
     ///
     /// ```
     /// use std::time::Duration;

@@ -109,6 +109,8 @@ pub(crate) enum KeyEffect {
     Keeps,
     /// May change the key: who needs equal keys together must repartition.
     Changes,
+    /// May change the key too, but nothing is moved up to it: a processor, see ADR 0009.
+    MayChange,
     /// Equal keys are together after it.
     Settles,
 }
@@ -188,7 +190,7 @@ impl Plan {
     pub(crate) fn repartition_required(&self, id: PlanId) -> bool {
         let node = self.node(id);
         match node.key {
-            KeyEffect::Changes => true,
+            KeyEffect::Changes | KeyEffect::MayChange => true,
             KeyEffect::Settles => false,
             KeyEffect::Keeps => node
                 .parents

@@ -1,5 +1,6 @@
 //! Processors of the user's own in a stream.
 
+use std::any::TypeId;
 use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -70,7 +71,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         });
         let node = self.add(prefix::PROCESSOR, |name, parents| {
             let mut node = PlanNode::new(name, parents, lower);
-            node.key = KeyEffect::Changes;
+            node.key = KeyEffect::MayChange;
             node.changes_values = true;
             node.stores = stores.iter().map(|&store| store.to_owned()).collect();
             node
@@ -129,7 +130,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         });
         let node = self.add(prefix::PROCESS_VALUES, |name, parents| {
             let mut node = PlanNode::new(name, parents, lower);
-            node.changes_values = true;
+            // As in Kafka, a repartition may go above it, if that can write the values there: see ADR 0009.
+            node.changes_values = TypeId::of::<V>() != TypeId::of::<VO>();
             node.stores = stores.iter().map(|&store| store.to_owned()).collect();
             node
         });

@@ -14,6 +14,7 @@ use crate::lower::table_operator_of;
 use crate::names::prefix;
 use crate::operators::final_results::FinalResults;
 use crate::operators::session_aggregate::{SessionAggregate, SessionAggregator, SessionReducer, SessionStep};
+use crate::operators::update_cache;
 use crate::options::{Materialized, SerdeOf};
 use crate::plan::Plan;
 use crate::repartition::Serdes;
@@ -90,10 +91,7 @@ impl SessionWindows {
         name: &str,
     ) -> i64 {
         let least_ms = self.retention_ms();
-        if materialized.entries_max.is_some() {
-            plan.problems
-                .push(format!("{name}: a store of windows cannot be an LRU store"));
-        }
+        materialized.check_windows(plan, name);
         let retention_ms = materialized.retention_ms.unwrap_or(least_ms);
         if self.gap_ms < 1 || retention_ms < least_ms {
             plan.problems.push(format!(
@@ -275,7 +273,7 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
         let windowed_serde: Arc<dyn Serde<Windowed<K>>> =
             Arc::new(SessionWindowedSerde::new(Arc::clone(&key)));
         let cache = materialized
-            .cache_of(&windowed_serde)
+            .cache_of(&windowed_serde, update_cache::sessions::<K, A>(&store))
             .filter(|_| !self.emit_final);
         plan.stores.push(stores::session(
             materialized,

@@ -11,6 +11,7 @@ use crate::operators::filter::{Filter, RequireKey};
 use crate::operators::flat_map::{FlatMap, FlatMapValues};
 use crate::operators::map::{Map, MapValues, SelectKey};
 use crate::operators::peek::{ForEach, Peek};
+use crate::operators::update_cache;
 use crate::options::{Grouped, Materialized, Repartitioned};
 use crate::plan::{KeyEffect, Kind, PlanId, PlanNode, SharedPlan, TableState};
 use crate::repartition::{self, Partitioning, Serdes};
@@ -647,14 +648,10 @@ impl<K: Data, V: Data> KStream<K, V> {
         } else {
             self.node
         };
-        let is_versioned = materialized.history_ms.is_some();
-        if is_versioned && !named {
-            plan.problems
-                .push(format!("{name}: a versioned table needs a name for its store"));
-        }
+        let is_versioned = materialized.checked_versions(&mut plan, &name);
         let cache = materialized
-            .cache_of(&serdes.key)
-            .filter(|_| named && !is_versioned);
+            .cache_of(&serdes.key, update_cache::rows::<K, V>(&store))
+            .filter(|_| named);
         plan.stores.push(stores::table(
             materialized,
             &store,

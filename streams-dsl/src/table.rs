@@ -11,7 +11,9 @@ use crate::lower::{operator, table_operator_of};
 use crate::names::prefix;
 use crate::operators::table_filter::TableFilter;
 use crate::operators::table_map::TableMap;
+use crate::operators::table_store::TableStore;
 use crate::operators::to_stream::ToStream;
+use crate::operators::update_cache::{self, Cache};
 use crate::options::Materialized;
 use crate::plan::{PlanId, PlanNode, SharedPlan, TableState};
 use crate::view::{self, OpenView};
@@ -197,7 +199,8 @@ impl<K: Data, V: Data> KTable<K, V> {
         materialized: Option<Materialized<V>>,
     ) -> KTable<K, V> {
         let old_values = self.plan.borrow_mut().enable_old_values(self.node, false);
-        let keep = Arc::new(keep);
+        let is_there = not_null(materialized.as_ref(), self.value_serde.as_ref());
+        let keep = Arc::new(move |key: &K, value: &V| is_there(value) && keep(key, value));
         let shown = Arc::clone(&keep);
         let computed = view::derived(Arc::clone(&self.view), move |key, value: &V| {
             shown(key, value).then(|| value.clone())
@@ -230,6 +233,9 @@ impl<K: Data, V: Data> KTable<K, V> {
 
     /// A new value for each row. Computed where it is needed, not stored.
     ///
+    /// Where `W` is an `Option`, a `None` is a row until somebody writes it: [`map_values_with`](Self::map_values_with), which
+    /// knows how it is written, and [`filter_map_values`](Self::filter_map_values) delete the row at once.
+    ///
     /// ```
     /// use streams_dsl::prelude::*;
     ///
@@ -246,7 +252,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         self.mapped(move |_, value| Some(map(value)), None)
     }
 
-    /// A new value for each row, in a store if `materialized` has a name.
+    /// A new value for each row, in a store if `materialized` has a name. A value that is null on the wire deletes the row.
     ///
     /// ```
     /// use streams_dsl::prelude::*;
@@ -305,7 +311,8 @@ impl<K: Data, V: Data> KTable<K, V> {
         map: impl Fn(&K, V) -> Option<W> + Send + Sync + 'static,
         materialized: Option<Materialized<W>>,
     ) -> KTable<K, W> {
-        let map = Arc::new(map);
+        let is_there = not_null(materialized.as_ref(), None);
+        let map = Arc::new(move |key: &K, value: V| map(key, value).filter(|value| is_there(value)));
         let shown = Arc::clone(&map);
         let computed = view::derived(Arc::clone(&self.view), move |key, value: &V| {
             shown(key, value.clone())
@@ -340,25 +347,29 @@ impl<K: Data, V: Data> KTable<K, V> {
     ) -> Derivation<K, W> {
         let mut plan = self.plan.borrow_mut();
         let mut value_serde = carried.cloned();
-        let (mut store, mut cache) = (None, None);
+        let (mut store, mut cache, mut is_versioned) = (None, None, None);
         if let Some(mut materialized) = materialized {
+            is_versioned = Some(materialized.checked_versions(&mut plan, prefix));
             let serde = materialized.value_serde.clone().resolve(carried);
             value_serde = Some(Arc::clone(&serde));
             match materialized.name.take() {
                 None => plan.names.burn(),
                 Some(name) => {
-                    cache = materialized.cache_of(&self.key_serde);
+                    cache = materialized.cache_of(&self.key_serde, update_cache::rows::<K, W>(&name));
                     let key_serde = Arc::clone(&self.key_serde);
                     plan.stores
-                        .push(stores::key_value(materialized, &name, key_serde, serde));
+                        .push(stores::table(materialized, &name, key_serde, serde));
                     store = Some(name);
                 }
             }
         }
-        let view = store.as_deref().map_or(computed, view::key_value);
+        let view = store.as_deref().map_or(computed, |store| {
+            view::of_table(store, is_versioned == Some(true))
+        });
         Derivation {
             name: plan.names.processor(prefix),
             store,
+            is_versioned,
             cache,
             value_serde,
             view,
@@ -413,7 +424,9 @@ pub(crate) struct Derivation<K, W> {
     pub(crate) name: String,
     pub(crate) store: Option<String>,
     /// The serde of the keys of updates that wait for a commit, if they do.
-    pub(crate) cache: Option<Arc<dyn Serde<K>>>,
+    /// Whether what is made is a versioned table; if nothing says so, it is as what it is made of.
+    pub(crate) is_versioned: Option<bool>,
+    pub(crate) cache: Option<Cache<K>>,
     pub(crate) value_serde: Option<Arc<dyn Serde<W>>>,
     pub(crate) view: OpenView<K, W>,
 }
@@ -429,6 +442,7 @@ impl<K: Data, W: Data> Derivation<K, W> {
             parent.plan.borrow_mut().stores.push(store);
             self.view = view::key_value(&name);
             (self.store, self.value_serde) = (Some(name), Some(serde));
+            self.is_versioned = Some(false);
         }
         self
     }
@@ -437,10 +451,10 @@ impl<K: Data, W: Data> Derivation<K, W> {
 impl<K, W> Derivation<K, W> {
     /// How its rows can be looked up, and the stores its node owns.
     pub(crate) fn store_in(&self, node: &mut PlanNode) {
+        node.is_versioned = self.is_versioned;
         node.table = match &self.store {
             Some(store) => {
                 node.stores.push(store.clone());
-                node.is_versioned = Some(false);
                 TableState::Stored(store.clone())
             }
             None => TableState::Computed,
@@ -448,9 +462,19 @@ impl<K, W> Derivation<K, W> {
     }
 }
 
-pub(crate) fn open<K: 'static, V: 'static>(
+/// Says of a result whether it is a row: a value that is null on the wire is none. Of results that nothing says how to write
+/// nobody can tell: those are taken as they are.
+pub(crate) fn not_null<W: 'static>(
+    materialized: Option<&Materialized<W>>,
+    carried: Option<&Arc<dyn Serde<W>>>,
+) -> impl Fn(&W) -> bool + Clone + Send + Sync + 'static {
+    let serde = materialized.map(|materialized| materialized.value_serde.clone().resolve(carried));
+    move |value| serde.as_ref().is_none_or(|serde| !serde.is_null(value))
+}
+
+pub(crate) fn open<K: 'static, V: Clone + 'static>(
     wiring: &Wiring<'_>,
     store: Option<&str>,
-) -> streams_core::error::Result<Option<streams_core::store::KeyValueStore<K, V>>> {
-    store.map(|store| wiring.key_value_store(store)).transpose()
+) -> streams_core::error::Result<Option<TableStore<K, V>>> {
+    store.map(|store| TableStore::open(wiring, store)).transpose()
 }

@@ -13,7 +13,7 @@ use crate::names::prefix;
 use crate::operators::table_join::{TableJoinSide, TableMerge};
 use crate::options::Materialized;
 use crate::plan::{Kind, PlanId, PlanNode, TableState};
-use crate::table::open;
+use crate::table::{not_null, open};
 use crate::view::{self, OpenView};
 use crate::{Change, Data, KTable};
 
@@ -206,7 +206,9 @@ impl<K: Data, V: Data> KTable<K, V> {
         joiner: impl Fn(Option<&V>, Option<&T>) -> Option<R> + Send + Sync + 'static,
         materialized: Option<Materialized<R>>,
     ) -> KTable<K, R> {
-        let joiner = Arc::new(joiner);
+        let is_there = not_null(materialized.as_ref(), None);
+        let joiner =
+            Arc::new(move |left: Option<&V>, right: Option<&T>| joiner(left, right).filter(&is_there));
         let shown = Arc::clone(&joiner);
         let computed = view::joined(
             Arc::clone(&self.view),
@@ -286,6 +288,8 @@ impl<K: Data, V: Data> KTable<K, V> {
         // Even if both tables are (KIP-914).
         node.is_versioned = Some(false);
         derivation.store_in(&mut node);
+        // What is joined is not versioned, unless its own store is.
+        node.is_versioned = Some(derivation.is_versioned == Some(true));
         let node = self.plan.borrow_mut().add(node);
         KTable::new(
             Rc::clone(&self.plan),

@@ -10,7 +10,7 @@ use crate::names::prefix;
 use crate::operators::table_transform::TableTransform;
 use crate::options::Materialized;
 use crate::plan::TableState;
-use crate::table::open;
+use crate::table::{not_null, open};
 use crate::{Change, Data, KTable, view};
 
 /// Transforming values.
@@ -62,6 +62,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         T: FnMut(&K, Option<&V>) -> Result<Option<W>, BoxError> + 'static,
     {
         let value_serde = materialized.value_serde.clone().resolve(None);
+        let is_there = not_null(Some(&materialized), None);
         let named = materialized.name.is_some();
         let materialized = named.then_some(materialized);
         let prefix = prefix::TABLE_TRANSFORM_VALUES;
@@ -72,9 +73,10 @@ impl<K: Data, V: Data> KTable<K, V> {
             let (name, send_old) = (node.name.clone(), node.send_old_values);
             let store = store.filter(|store| node.stores.contains(store));
             move |wiring: &mut Wiring<'_>, next: Edge<K, Change<W>>| {
+                let (mut transform, is_there) = (supplier(wiring)?, is_there.clone());
                 Ok(Box::new(TableTransform {
                     node: name.clone(),
-                    transform: supplier(wiring)?,
+                    transform: move |key: &K, value: Option<&V>| Ok(transform(key, value)?.filter(&is_there)),
                     store: open::<K, W>(wiring, store.as_deref())?,
                     send_old,
                     next,

@@ -14,6 +14,7 @@ use crate::names::prefix;
 use crate::operators::aggregate::{Aggregator, Reducer, Step};
 use crate::operators::final_results::FinalResults;
 use crate::operators::sliding_aggregate::SlidingAggregate;
+use crate::operators::update_cache;
 use crate::operators::window_aggregate::WindowAggregate;
 use crate::operators::window_rows::WindowRows;
 use crate::options::{Materialized, SerdeOf};
@@ -181,7 +182,7 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
         let windowed_serde: Arc<dyn Serde<Windowed<K>>> =
             Arc::new(TimeWindowedSerde::new(Arc::clone(&key), self.windows.size_ms()));
         let cache = materialized
-            .cache_of(&windowed_serde)
+            .cache_of(&windowed_serde, update_cache::windows::<K, A>(&store))
             .filter(|_| !self.emit_final);
         let stored = stores::window(materialized, &store, shape, key, Arc::clone(&result_serde));
         plan.stores.push(stored);

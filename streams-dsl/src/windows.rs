@@ -130,10 +130,7 @@ impl FixedWindows {
             plan.problems.push(format!("{name}: {problem}"));
         }
         let least_ms = self.retention_ms();
-        if materialized.entries_max.is_some() {
-            plan.problems
-                .push(format!("{name}: a store of windows cannot be an LRU store"));
-        }
+        materialized.check_windows(plan, name);
         let retention_ms = materialized.retention_ms.unwrap_or(least_ms);
         if retention_ms < least_ms {
             plan.problems.push(format!(
@@ -223,7 +220,8 @@ impl TimeWindows {
     pub fn windows_for(&self, timestamp_ms: i64) -> impl Iterator<Item = Window> + use<> {
         let (origin_ms, size_ms, advance_ms) = (self.origin_ms, self.size_ms, self.advance_ms.max(1));
         let since_ms = timestamp_ms.saturating_sub(origin_ms);
-        let first_ms = (since_ms - size_ms + advance_ms).max(0) / advance_ms * advance_ms;
+        let first_ms =
+            since_ms.saturating_sub(size_ms).saturating_add(advance_ms).max(0) / advance_ms * advance_ms;
         std::iter::successors(Some(first_ms), move |start_ms| start_ms.checked_add(advance_ms))
             .take_while(move |&start_ms| start_ms <= since_ms)
             .map(move |start_ms| Window {

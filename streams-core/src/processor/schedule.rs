@@ -172,8 +172,8 @@ impl Entry {
         if now_ms < next_ms {
             return false;
         }
-        let missed = (now_ms - next_ms) / every_ms;
-        self.next_ms = Some(next_ms.saturating_add((missed + 1).saturating_mul(every_ms)));
+        let missed = now_ms.saturating_sub(next_ms) / every_ms;
+        self.next_ms = Some(next_ms.saturating_add(missed.saturating_add(1).saturating_mul(every_ms)));
         true
     }
 }

@@ -291,7 +291,7 @@ impl<'a> StreamThread<'a> {
             .min();
         if let Some(next_ms) = next {
             timeout = timeout.min(Duration::from_millis(
-                u64::try_from(next_ms - now_ms).unwrap_or(0),
+                u64::try_from(next_ms.saturating_sub(now_ms)).unwrap_or(0),
             ));
         }
         timeout

@@ -93,7 +93,8 @@ impl<K, V> TimeOrderedBuffer<K, V> {
         }
     }
 
-    /// Adds a change of `key`, or replaces the one that is there, which keeps its place in time.
+    /// Adds a change of `key`, or replaces the one that is there, which keeps its place in time. A value that is null on the wire
+    /// is none.
     ///
     /// # Errors
     /// If key or values cannot be written, or the store not be read.
@@ -206,7 +207,9 @@ impl<K, V> TimeOrderedBuffer<K, V> {
     }
 
     fn value(&self, value: Option<&V>) -> StoreResult<Option<Bytes>> {
-        let Some(value) = value else { return Ok(None) };
+        let Some(value) = value.filter(|value| !self.value_serde.is_null(value)) else {
+            return Ok(None);
+        };
         let mut bytes = Vec::new();
         let written = self.value_serde.serialize(&self.topic, value, &mut bytes);
         written.map_err(|error| self.failed("write", "value", error))?;

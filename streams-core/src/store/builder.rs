@@ -470,7 +470,7 @@ impl<K: 'static, V: Clone + 'static> StoreBuilder for VersionedKeyValueStoreBuil
             key_serde,
             value_serde,
         } = self;
-        let value_serde: Arc<dyn Serde<Option<V>>> = Arc::new(VersionSerde(value_serde));
+        let version_serde: Arc<dyn Serde<Option<V>>> = Arc::new(VersionSerde(Arc::clone(&value_serde)));
         spec(common, Layout::Plain, move |name, open| {
             let OpenStore {
                 bytes,
@@ -482,7 +482,7 @@ impl<K: 'static, V: Clone + 'static> StoreBuilder for VersionedKeyValueStoreBuil
             let cached = Cached::new(
                 Arc::clone(&bytes),
                 Arc::clone(&topic),
-                Arc::clone(&value_serde),
+                Arc::clone(&version_serde),
                 cache_bytes,
             );
             let cached = Rc::new(RefCell::new(cached.ordered().versioned()));
@@ -492,7 +492,8 @@ impl<K: 'static, V: Clone + 'static> StoreBuilder for VersionedKeyValueStoreBuil
                 changelog,
                 cached: Rc::clone(&cached),
             };
-            let handle = VersionedKeyValueStore::new(topic, Arc::clone(&key_serde), history_ms, cached);
+            let serdes = (Arc::clone(&key_serde), Arc::clone(&value_serde));
+            let handle = VersionedKeyValueStore::new(topic, serdes, history_ms, cached);
             OpenedStore {
                 store: Box::new(store),
                 handle: ErasedHandle::new(handle),

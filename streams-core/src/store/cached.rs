@@ -113,6 +113,11 @@ pub(crate) trait TaskStore: Debug {
 
     /// True if rows that cannot be dropped yet fill the cache: commit and flush now.
     fn over_limit(&self) -> bool;
+
+    /// How many values were put since the last call that were too old to be found again.
+    fn take_expired(&self) -> u64 {
+        0
+    }
 }
 
 const UNLOGGED: u8 = 1;
@@ -120,6 +125,10 @@ const UNFLUSHED: u8 = 2;
 const TOUCHED: u8 = 4;
 /// There is a row of this key in the byte store.
 const STORED: u8 = 8;
+/// Written since the last commit.
+const CHANGED: u8 = 16;
+/// Of what was written since the last commit: it had a value then.
+const WAS_THERE: u8 = 32;
 
 struct Row<V> {
     key: Box<[u8]>,
@@ -166,9 +175,13 @@ pub(crate) struct Cached<V> {
     used_bytes: usize,
     dirty_bytes: usize,
     limit_bytes: usize,
+    /// How often there is what is not committed: once more if somebody holds it too.
+    copies: usize,
     changelog_offset: Option<i64>,
     /// Rows that ended before this time may go.
     pub(crate) expire_before_ms: Option<i64>,
+    /// Values that were put although they were older than what is kept, since this was last looked at.
+    pub(crate) expired: u64,
     buffer: Vec<u8>,
     batch: WriteBatch,
 }
@@ -195,8 +208,10 @@ impl<V> Cached<V> {
             used_bytes: 0,
             dirty_bytes: 0,
             limit_bytes,
+            copies: 1,
             changelog_offset: None,
             expire_before_ms: None,
+            expired: 0,
             buffer: Vec::new(),
             batch: WriteBatch::default(),
         }
@@ -218,6 +233,30 @@ impl<V> Cached<V> {
     pub(crate) fn logging_every_put(mut self) -> Self {
         self.superseded = Some(BTreeMap::new());
         self
+    }
+
+    /// Before the first change of a row after a commit: remembers whether it was there.
+    fn remember(&mut self, slot: Slot) {
+        let row = &mut self.rows[slot.0 as usize];
+        if row.flags & CHANGED == 0 {
+            row.flags |= CHANGED | if row.value.is_some() { WAS_THERE } else { 0 };
+        }
+    }
+
+    /// Whether there was a row of `key` at the last commit.
+    pub(crate) fn was_committed(&mut self, key: &[u8]) -> StoreResult<bool> {
+        let slot = self.find(key)?;
+        let row = &self.rows[slot.0 as usize];
+        Ok(if row.flags & CHANGED == 0 {
+            row.value.is_some()
+        } else {
+            row.flags & WAS_THERE != 0
+        })
+    }
+
+    /// Counts what is not committed twice: somebody holds it too.
+    pub(crate) fn count_twice(&mut self) {
+        self.copies = 2;
     }
 
     /// Before the value of a row is replaced: keeps what is still to be logged.
@@ -284,14 +323,21 @@ impl<V> Cached<V> {
         self.rows[slot.0 as usize].value.as_ref()
     }
 
-    /// Writes a row; `None` deletes it, at `deleted_ms`. Returns what was there.
+    /// Whether a value is null on the wire: as a row it is none.
+    pub(crate) fn is_null(&self, value: &V) -> bool {
+        self.value_serde.is_null(value)
+    }
+
+    /// Writes a row; `None`, and a value that is null on the wire, delete it, at `deleted_ms`. Returns what was there.
     pub(crate) fn set(
         &mut self,
         slot: Slot,
         value: Option<ValueAndTimestamp<V>>,
         deleted_ms: i64,
     ) -> Option<ValueAndTimestamp<V>> {
+        self.remember(slot);
         self.supersede(slot);
+        let value = value.filter(|row| !self.value_serde.is_null(&row.value));
         let row = &mut self.rows[slot.0 as usize];
         if row.flags & UNLOGGED == 0 {
             self.unlogged.push(slot.0);
@@ -325,6 +371,7 @@ impl<V> Cached<V> {
 
     /// Takes the value out, to be put back changed with [`set`](Self::set).
     pub(crate) fn take(&mut self, slot: Slot) -> Option<ValueAndTimestamp<V>> {
+        self.remember(slot);
         self.supersede(slot);
         self.rows[slot.0 as usize].value.take()
     }
@@ -454,11 +501,15 @@ impl<V> Cached<V> {
     }
 
     fn write_changelog(&mut self, changelog: &Changelog, producer: &mut dyn Producer) -> StoreResult<usize> {
-        let written = self.unlogged.len();
+        let mut written = 0;
         let headers = Headers::default();
+        let logs_every_put = self.superseded.is_some();
         let mut superseded = self.superseded.as_mut().map(std::mem::take).unwrap_or_default();
         for (at, index) in self.unlogged.drain(..).enumerate() {
             let row = &mut self.rows[index as usize];
+            let was_there = row.flags & WAS_THERE != 0;
+            row.flags &= !(CHANGED | WAS_THERE);
+            written += 1;
             let key = if self.is_versioned {
                 &row.key[..row.key.len() - versioned::TIME_BYTES]
             } else {
@@ -476,6 +527,11 @@ impl<V> Cached<V> {
                 continue;
             }
             row.flags &= !UNLOGGED;
+            if row.value.is_none() && !was_there && !logs_every_put {
+                // It came and went: the changelog never had it.
+                written -= 1;
+                continue;
+            }
             self.buffer.clear();
             let (value, timestamp_ms) = match &row.value {
                 Some(ValueAndTimestamp { value, timestamp_ms }) => {
@@ -511,7 +567,7 @@ impl<V> Cached<V> {
     fn forget_unlogged(&mut self) -> usize {
         let written = self.unlogged.len();
         for index in self.unlogged.drain(..) {
-            self.rows[index as usize].flags &= !UNLOGGED;
+            self.rows[index as usize].flags &= !(UNLOGGED | CHANGED | WAS_THERE);
         }
         if let Some(superseded) = &mut self.superseded {
             superseded.clear();
@@ -550,7 +606,7 @@ impl<V> Cached<V> {
         self.store.write(&self.batch)?;
         for index in self.unflushed.drain(..) {
             let row = &mut self.rows[index as usize];
-            row.flags &= !(UNLOGGED | UNFLUSHED | STORED);
+            row.flags &= !(UNLOGGED | UNFLUSHED | STORED | CHANGED | WAS_THERE);
             if row.value.is_some() {
                 row.flags |= STORED;
             }
@@ -589,7 +645,8 @@ impl<V> Cached<V> {
     }
 
     fn over_limit(&self) -> bool {
-        self.dirty_bytes > self.limit_bytes / 2 || self.used_bytes > self.limit_bytes
+        self.dirty_bytes.saturating_mul(self.copies) > self.limit_bytes / 2
+            || self.used_bytes > self.limit_bytes
     }
 }
 
@@ -768,7 +825,7 @@ impl<V> TaskStore for LiveStore<V> {
         match &self.changelog {
             Some(changelog) if changelog.is_source => Ok(self.cached.borrow_mut().forget_unlogged()),
             Some(changelog) => self.cached.borrow_mut().write_changelog(changelog, producer),
-            None => Ok(0),
+            None => Ok(self.cached.borrow_mut().forget_unlogged()),
         }
     }
 
@@ -786,5 +843,9 @@ impl<V> TaskStore for LiveStore<V> {
 
     fn over_limit(&self) -> bool {
         self.cached.borrow().over_limit()
+    }
+
+    fn take_expired(&self) -> u64 {
+        std::mem::take(&mut self.cached.borrow_mut().expired)
     }
 }

@@ -388,7 +388,7 @@ impl<K, V> GlobalStoreWriter<'_, K, V> {
         }
     }
 
-    /// Sets the value of `key`; `None` deletes it. A null key is dropped and counted.
+    /// Sets the value of `key`; `None`, and a value that is null on the wire, delete it. A null key is dropped and counted.
     ///
     /// # Errors
     /// If key or value cannot be written.
@@ -398,6 +398,7 @@ impl<K, V> GlobalStoreWriter<'_, K, V> {
             return Ok(());
         }
         let bytes = self.store.row_key(key)?;
+        let value = value.filter(|value| !self.store.value_serde.is_null(value));
         let row = value.map(|value| self.store.write_row(value, timestamp_ms));
         self.pending.0.insert(bytes, row.transpose()?);
         Ok(())

@@ -116,7 +116,7 @@ impl<K, V> KeyValueStore<K, V> {
         self.with(key, |cached, slot| look(cached.value(slot)))
     }
 
-    /// Sets the value of `key`; `None` deletes it. Returns what was there.
+    /// Sets the value of `key`; `None`, and a value that is null on the wire, delete it. Returns what was there.
     ///
     /// # Errors
     /// If the key cannot be written, or the store not be read.
@@ -267,6 +267,20 @@ impl<K, V> KeyValueStore<K, V> {
         let mut bytes = Vec::new();
         self.write_key(key, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Whether there was a row of `key` at the last commit. For what sends updates on at commits.
+    #[doc(hidden)]
+    pub fn was_committed(&self, key: &K) -> StoreResult<bool> {
+        let mut bytes = Vec::new();
+        self.write_key(key, &mut bytes)?;
+        self.inner.borrow().cached.borrow_mut().was_committed(&bytes)
+    }
+
+    /// What is not committed is held by somebody else too, until the commit: it counts twice.
+    #[doc(hidden)]
+    pub fn hold_updates(&self) {
+        self.inner.borrow().cached.borrow_mut().count_twice();
     }
 
     fn read_key(&self, bytes: &[u8]) -> StoreResult<K> {

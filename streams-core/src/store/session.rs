@@ -19,8 +19,9 @@ use crate::serde::Serde;
 /// A store of one value per key and session (Kafka's `SessionStore`). A session goes from its first record to its last, both
 /// included.
 ///
-/// Rows older than the store's retention, counted from the latest session end written, are dropped in whole segments. A
-/// cheap handle: clones reach the same store. Keys are the same if their bytes are.
+/// Rows older than the store's retention, counted from the latest session end written, are dropped in whole segments. What
+/// is put that is that old already is counted as dropped ([`DropReason::Expired`](crate::metrics::DropReason::Expired)) at
+/// the next commit. A cheap handle: clones reach the same store. Keys are the same if their bytes are.
 ///
 /// ```
 /// use streams_core::store::{Direction, SessionStoreBuilder};
@@ -131,7 +132,8 @@ impl<K, V> SessionStore<K, V> {
         Ok(cached.value(slot).cloned())
     }
 
-    /// Sets the value of the session of `key` from `start_ms` to `end_ms`; `None` deletes it. Returns what was there.
+    /// Sets the value of the session of `key` from `start_ms` to `end_ms`; `None`, and a value that is null on
+    /// the wire, delete it. Returns what was there.
     /// `timestamp_ms` is the event time of the change.
     ///
     /// # Errors
@@ -152,6 +154,11 @@ impl<K, V> SessionStore<K, V> {
             cached.expire_before_ms = Some(end_ms.saturating_sub(self.retention_ms));
         }
         let slot = cached.find(&row)?;
+        let first_kept_ms = inner
+            .observed_ms
+            .saturating_sub(self.retention_ms)
+            .saturating_add(1);
+        cached.expired += u64::from(end_ms < first_kept_ms && value.is_some());
         let value = value.map(|value| ValueAndTimestamp { value, timestamp_ms });
         Ok(cached.set(slot, value, timestamp_ms))
     }
@@ -293,6 +300,19 @@ impl<K, V> SessionStore<K, V> {
         let mut bytes = Vec::new();
         self.write_key(key, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Whether there was a row at the last commit. For what sends updates on at commits.
+    #[doc(hidden)]
+    pub fn was_committed(&self, key: &K, (start_ms, end_ms): (i64, i64)) -> StoreResult<bool> {
+        let row_key = self.row_key(key, start_ms, end_ms)?;
+        self.inner.borrow().cached.borrow_mut().was_committed(&row_key)
+    }
+
+    /// What is not committed is held by somebody else too, until the commit: it counts twice.
+    #[doc(hidden)]
+    pub fn hold_updates(&self) {
+        self.inner.borrow().cached.borrow_mut().count_twice();
     }
 
     fn row_key(&self, key: &K, start_ms: i64, end_ms: i64) -> StoreResult<Vec<u8>> {

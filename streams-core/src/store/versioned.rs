@@ -57,6 +57,7 @@ pub enum Validity {
 pub struct VersionedKeyValueStore<K, V> {
     topic: Arc<str>,
     key_serde: Arc<dyn Serde<K>>,
+    value_serde: Arc<dyn Serde<V>>,
     history_ms: i64,
     inner: Rc<RefCell<Inner<V>>>,
 }
@@ -72,6 +73,7 @@ impl<K, V> Clone for VersionedKeyValueStore<K, V> {
         Self {
             topic: Arc::clone(&self.topic),
             key_serde: Arc::clone(&self.key_serde),
+            value_serde: Arc::clone(&self.value_serde),
             history_ms: self.history_ms,
             inner: Rc::clone(&self.inner),
         }
@@ -81,7 +83,7 @@ impl<K, V> Clone for VersionedKeyValueStore<K, V> {
 impl<K, V: Clone> VersionedKeyValueStore<K, V> {
     pub(super) fn new(
         topic: Arc<str>,
-        key_serde: Arc<dyn Serde<K>>,
+        (key_serde, value_serde): (Arc<dyn Serde<K>>, Arc<dyn Serde<V>>),
         history_ms: i64,
         cached: Rc<RefCell<Cached<Option<V>>>>,
     ) -> Self {
@@ -92,6 +94,7 @@ impl<K, V: Clone> VersionedKeyValueStore<K, V> {
         Self {
             topic,
             key_serde,
+            value_serde,
             history_ms,
             inner: Rc::new(RefCell::new(inner)),
         }
@@ -121,7 +124,7 @@ impl<K, V: Clone> VersionedKeyValueStore<K, V> {
         Ok(version.and_then(present))
     }
 
-    /// Sets the value of `key` from `from_ms` on; `None` says that it had none.
+    /// Sets the value of `key` from `from_ms` on; `None`, and a value that is null on the wire, say that it had none.
     ///
     /// # Errors
     /// If the key cannot be written, or the store not be read.
@@ -129,6 +132,7 @@ impl<K, V: Clone> VersionedKeyValueStore<K, V> {
         let observed_ms = self.inner.borrow().observed_ms.max(from_ms);
         let oldest_ms = observed_ms.saturating_sub(self.history_ms);
         let row_key = self.row_key(key, from_ms)?;
+        let value = value.filter(|value| !self.value_serde.is_null(value));
         let version = ValueAndTimestamp {
             value,
             timestamp_ms: from_ms,

@@ -19,7 +19,8 @@ use crate::serde::Serde;
 /// A store of one value per key and window start, each with its event time (Kafka's `TimestampedWindowStore`).
 ///
 /// Rows older than the store's retention, counted from the largest window start written, are not found any more, and
-/// dropped in whole segments. A cheap handle: clones reach the same store. Keys are the same if their bytes are.
+/// dropped in whole segments. What is put that is that old already is counted as dropped
+/// ([`DropReason::Expired`](crate::metrics::DropReason::Expired)) at the next commit. A cheap handle: clones reach the same store. Keys are the same if their bytes are.
 ///
 /// ```
 /// use streams_core::store::{Direction, WindowStoreBuilder};
@@ -114,8 +115,9 @@ impl<K, V> WindowStore<K, V> {
         self.with(key, start_ms, |cached, slot| cached.value(slot).cloned())
     }
 
-    /// Sets the value of `key` in the window that starts at `start_ms`; `None` deletes it. Returns what was there. Where
-    /// duplicates are retained, the value is added to what is there, and `None` changes nothing.
+    /// Sets the value of `key` in the window that starts at `start_ms`; `None`, and a value that is null on the wire, delete
+    /// it. Returns what was there. Where duplicates are retained, the value is added to what is there, and `None` changes
+    /// nothing.
     ///
     /// # Errors
     /// If the key cannot be written, or the store not be read.
@@ -128,16 +130,24 @@ impl<K, V> WindowStore<K, V> {
     ) -> StoreResult<Option<ValueAndTimestamp<V>>> {
         let value = value.map(|value| ValueAndTimestamp { value, timestamp_ms });
         if self.inner.borrow().duplicate.is_some() {
-            if value.is_some() {
+            if value.as_ref().is_some_and(|row| !self.is_null(&row.value)) {
                 self.observe(start_ms);
+                let expired = u64::from(start_ms < self.first_kept_ms());
+                self.inner.borrow().cached.borrow_mut().expired += expired;
             }
             self.add(key, start_ms, value, timestamp_ms)?;
             return Ok(None);
         }
         self.observe(start_ms);
+        let is_expired = start_ms < self.first_kept_ms();
         self.with(key, start_ms, |cached, slot| {
+            cached.expired += u64::from(is_expired && value.is_some());
             cached.set(slot, value, timestamp_ms)
         })
+    }
+
+    fn is_null(&self, value: &V) -> bool {
+        self.inner.borrow().cached.borrow().is_null(value)
     }
 
     /// Puts a value under the next number that is free.
@@ -198,8 +208,10 @@ impl<K, V> WindowStore<K, V> {
         change: impl FnOnce(Option<ValueAndTimestamp<V>>) -> (Option<ValueAndTimestamp<V>>, R),
     ) -> StoreResult<R> {
         self.observe(start_ms);
+        let is_expired = start_ms < self.first_kept_ms();
         self.with(key, start_ms, |cached, slot| {
             let (value, result) = change(cached.take(slot));
+            cached.expired += u64::from(is_expired && value.is_some());
             cached.set(slot, value, timestamp_ms);
             result
         })
@@ -293,6 +305,22 @@ impl<K, V> WindowStore<K, V> {
             from_ms,
             to_ms,
         })
+    }
+
+    /// Whether there was a row at the last commit. For what sends updates on at commits.
+    #[doc(hidden)]
+    pub fn was_committed(&self, key: &K, start_ms: i64) -> StoreResult<bool> {
+        let mut row_key = Vec::new();
+        self.write_key(key, &mut row_key)?;
+        row_key.extend_from_slice(&start_ms.to_be_bytes());
+        row_key.extend_from_slice(&0_u32.to_be_bytes());
+        self.inner.borrow().cached.borrow_mut().was_committed(&row_key)
+    }
+
+    /// What is not committed is held by somebody else too, until the commit: it counts twice.
+    #[doc(hidden)]
+    pub fn hold_updates(&self) {
+        self.inner.borrow().cached.borrow_mut().count_twice();
     }
 
     fn observe(&self, start_ms: i64) {

@@ -241,23 +241,30 @@ impl Wiring<'_> {
         self.punctuations.push(LivePunctuation { scheduler, node });
     }
 
-    fn store<T: Clone + 'static>(&self, name: &str) -> Result<T> {
-        let problem =
-            |what: String| StreamsError::Topology(format!("processor {}: store {name} {what}", self.node));
-        let handle = match self.stores.get(name) {
-            Some(handle) if self.allowed.iter().any(|allowed| allowed == name) => handle,
-            _ => {
-                return Err(problem(
-                    "is not connected to it: name it where the processor is added".to_owned(),
-                ));
-            }
-        };
+    /// A store of the same task, whether or not it is connected to this node: for what stands behind the nodes that write it.
+    #[doc(hidden)]
+    pub fn store_behind<T: Clone + 'static>(&self, name: &str) -> Result<T> {
+        let handle = self.stores.get(name);
+        let handle = handle.ok_or_else(|| self.store_problem(name, "is of another task"))?;
         handle.0.downcast_ref::<T>().cloned().ok_or_else(|| {
-            problem(format!(
-                "is not a {}: take it with the types it was added with",
-                type_name::<T>()
-            ))
+            let types = type_name::<T>();
+            self.store_problem(
+                name,
+                &format!("is not a {types}: take it with the types it was added with"),
+            )
         })
+    }
+
+    fn store<T: Clone + 'static>(&self, name: &str) -> Result<T> {
+        if !self.allowed.iter().any(|allowed| allowed == name) || !self.stores.contains_key(name) {
+            let what = "is not connected to it: name it where the processor is added";
+            return Err(self.store_problem(name, what));
+        }
+        self.store_behind(name)
+    }
+
+    fn store_problem(&self, name: &str, what: &str) -> StreamsError {
+        StreamsError::Topology(format!("processor {}: store {name} {what}", self.node))
     }
 }
 

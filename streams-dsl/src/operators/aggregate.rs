@@ -6,10 +6,11 @@ use streams_core::edge::{Edge, Process};
 use streams_core::error::ProcessResult;
 use streams_core::metrics::DropReason;
 use streams_core::serde::Serde;
-use streams_core::store::{KeyValueStore, ValueAndTimestamp};
+use streams_core::store::ValueAndTimestamp;
 use streams_core::{Record, TaskContext};
 
 use super::place;
+use super::table_store::TableStore;
 use crate::change::Change;
 
 /// One step of an aggregation: from a value and what is stored to the new aggregate and the old value to send.
@@ -110,7 +111,7 @@ pub(crate) struct Aggregate<K, V, A, S> {
     pub(crate) key_serde: Arc<dyn Serde<K>>,
     pub(crate) value_serde: Arc<dyn Serde<V>>,
     pub(crate) result_serde: Arc<dyn Serde<A>>,
-    pub(crate) store: KeyValueStore<K, A>,
+    pub(crate) store: TableStore<K, A>,
     pub(crate) send_old: bool,
     pub(crate) next: Edge<K, Change<A>>,
 }
@@ -141,7 +142,10 @@ impl<K, V, A: Clone, S: Step<K, V, A>> Process<K, V> for Aggregate<K, V, A, S> {
                 stored,
             )
         });
-        let (change, timestamp_ms) = updated.map_err(|cause| place(cause, &self.node, task))?;
+        let Some((change, timestamp_ms)) = updated.map_err(|cause| place(cause, &self.node, task))? else {
+            task.count_dropped(DropReason::Late);
+            return Ok(());
+        };
         let result = Record {
             key,
             value: change,

@@ -241,7 +241,8 @@ pub(crate) struct ForeignTableJoin<K, F, W> {
     pub(crate) store: Subscriptions<K, F>,
     pub(crate) keys: CombinedKeySerde<F, K>,
     pub(crate) foreign_key_serde: Arc<dyn Serde<F>>,
-    pub(crate) topic: String,
+    /// Of the store.
+    pub(crate) changelog: String,
     pub(crate) uses_versions: bool,
     pub(crate) next: Edge<K, Response<W>>,
 }
@@ -285,8 +286,8 @@ impl<K: Clone, F: Clone, W> ForeignTableJoin<K, F, W> {
     fn subscriptions(&self, foreign_key: &F) -> StoreResult<Vec<Subscription<K>>> {
         let prefix = self
             .keys
-            .prefix(&self.topic, foreign_key)
-            .map_err(|error| failed(&self.topic, error))?;
+            .prefix(&self.changelog, foreign_key)
+            .map_err(|error| failed(&self.changelog, error))?;
         let rows = self.store.prefix_scan(&prefix, Direction::Forward)?;
         rows.map(|row| row.map(|(_, row)| row.value)).collect()
     }

@@ -119,7 +119,7 @@ impl<K: Clone, V: Clone, A: Clone, S: Step<K, V, A>> SlidingAggregate<K, V, A, S
             around.starts_ms.push(start_ms);
             let window = self.window(start_ms);
             let newest_ms = row.timestamp_ms;
-            if start_ms == at_ms + 1 {
+            if at_ms.checked_add(1) == Some(start_ms) {
                 continue;
             } else if window.end_ms > at_ms {
                 around.right.get_or_insert_with(|| row.clone());
@@ -150,7 +150,7 @@ impl<K: Clone, V: Clone, A: Clone, S: Step<K, V, A>> SlidingAggregate<K, V, A, S
     ) -> ProcessResult {
         let (at_ms, difference_ms) = (record.timestamp_ms, self.windows.time_difference_ms());
         if let Some(previous_ms) = around.previous_ms {
-            let start_ms = previous_ms + 1;
+            let start_ms = previous_ms.saturating_add(1);
             let reaches = start_ms.saturating_add(difference_ms) >= at_ms;
             if reaches && !around.starts_ms.contains(&start_ms) {
                 self.update(self.window(start_ms), None, record, close_time_ms, task)?;
@@ -159,13 +159,13 @@ impl<K: Clone, V: Clone, A: Clone, S: Step<K, V, A>> SlidingAggregate<K, V, A, S
         if !around.has_left_window {
             let holds_more = around
                 .previous_ms
-                .is_some_and(|previous_ms| at_ms - difference_ms <= previous_ms);
+                .is_some_and(|previous_ms| at_ms.saturating_sub(difference_ms) <= previous_ms);
             let left = around.left.filter(|_| holds_more).map(|left| ValueAndTimestamp {
                 value: left.value,
                 timestamp_ms: at_ms,
             });
             self.update(
-                self.window(at_ms - difference_ms),
+                self.window(at_ms.saturating_sub(difference_ms)),
                 left,
                 record,
                 close_time_ms,
@@ -183,7 +183,10 @@ impl<K: Clone, V: Clone, A: Clone, S: Step<K, V, A>> SlidingAggregate<K, V, A, S
         starts_ms: &[i64],
         task: &mut TaskContext<'_>,
     ) -> ProcessResult {
-        let start_ms = record.timestamp_ms + 1;
+        // Nothing is later than the end of time.
+        let Some(start_ms) = record.timestamp_ms.checked_add(1) else {
+            return Ok(());
+        };
         let right = right.filter(|right| right.timestamp_ms > record.timestamp_ms);
         let Some(right) = right.filter(|_| !starts_ms.contains(&start_ms)) else {
             return Ok(());
@@ -223,9 +226,10 @@ impl<K: Clone, V: Clone, A: Clone, S: Step<K, V, A>> SlidingAggregate<K, V, A, S
         }
         self.create_right(record, right, &starts_ms, task)?;
         if let Some(previous_ms) = previous_ms
-            && !starts_ms.contains(&(previous_ms + 1))
+            && let start_ms = previous_ms.saturating_add(1)
+            && !starts_ms.contains(&start_ms)
         {
-            self.update(self.window(previous_ms + 1), None, record, close_time_ms, task)?;
+            self.update(self.window(start_ms), None, record, close_time_ms, task)?;
         }
         self.update(self.window(0), combined, record, close_time_ms, task)
     }

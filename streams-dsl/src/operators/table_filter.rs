@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use streams_core::edge::{Edge, Process};
 use streams_core::error::ProcessResult;
-use streams_core::store::KeyValueStore;
+use streams_core::metrics::DropReason;
 use streams_core::{Record, TaskContext};
 
 use super::place;
+use super::table_store::TableStore;
 use crate::change::Change;
 
 pub(crate) struct TableFilter<K, V, F> {
     pub(crate) node: String,
     pub(crate) keep: Arc<F>,
-    pub(crate) store: Option<KeyValueStore<K, V>>,
+    pub(crate) store: Option<TableStore<K, V>>,
     pub(crate) send_old: bool,
     /// Of a versioned table also what changes nothing is sent, since it changes what was.
     pub(crate) uses_versions: bool,
@@ -30,7 +31,7 @@ impl<K, V: Clone, F: Fn(&K, &V) -> bool> Process<K, Change<V>> for TableFilter<K
             timestamp_ms,
             headers,
         } = record;
-        let is_latest = change.is_latest || self.store.is_some();
+        let mut is_latest = change.is_latest;
         let new = change.new.filter(|value| (self.keep)(&key, value));
         let old = match &self.store {
             _ if !self.send_old => None,
@@ -44,9 +45,12 @@ impl<K, V: Clone, F: Fn(&K, &V) -> bool> Process<K, Change<V>> for TableFilter<K
             return Ok(());
         }
         if let Some(store) = &self.store {
-            store
-                .put(&key, new.clone(), timestamp_ms)
-                .map_err(|cause| place(cause, &self.node, task))?;
+            let put = store.put(&key, new.clone(), timestamp_ms);
+            let Some(put) = put.map_err(|cause| place(cause, &self.node, task))? else {
+                task.count_dropped(DropReason::Late);
+                return Ok(());
+            };
+            is_latest = put.is_latest;
         }
         let update = Record {
             key,

@@ -6,15 +6,17 @@ use streams_core::edge::{Edge, Process};
 use streams_core::error::{ProcessCause, ProcessError, ProcessResult};
 use streams_core::metrics::DropReason;
 use streams_core::serde::Serde;
-use streams_core::store::KeyValueStore;
 use streams_core::{Record, TaskContext};
 
 use super::place;
+use super::table_store::TableStore;
 use crate::change::Change;
 
 /// Finds the groups of the old row and of the new one. A row whose new key or value is null belongs to no group.
 pub(crate) struct TableSelect<KO, VO, F> {
     pub(crate) node: String,
+    /// What serdes are told where keys are compared: several topics may follow.
+    pub(crate) topic: String,
     pub(crate) select: Arc<F>,
     pub(crate) key_serde: Arc<dyn Serde<KO>>,
     pub(crate) value_serde: Arc<dyn Serde<VO>>,
@@ -24,27 +26,37 @@ pub(crate) struct TableSelect<KO, VO, F> {
 }
 
 impl<KO, VO, F> TableSelect<KO, VO, F> {
-    fn selected<K, V>(&self, key: &K, value: Option<&V>) -> Option<(KO, VO)>
+    fn selected<K, V>(&self, key: &K, value: Option<&V>, task: &mut TaskContext<'_>) -> Option<(KO, VO)>
     where
         F: Fn(&K, &V) -> (KO, VO),
     {
         let (key, value) = (self.select)(key, value?);
-        (!self.key_serde.is_null(&key) && !self.value_serde.is_null(&value)).then_some((key, value))
+        let dropped = if self.key_serde.is_null(&key) {
+            DropReason::NullKey
+        } else if self.value_serde.is_null(&value) {
+            DropReason::NullValue
+        } else {
+            return Some((key, value));
+        };
+        task.count_dropped(dropped);
+        None
     }
 
     /// Groups are the same if their keys are written alike.
     fn is_same(&self, one: &KO, other: &KO, task: &TaskContext<'_>) -> Result<bool, Box<ProcessError>> {
         let mut bytes = [Vec::new(), Vec::new()];
         for (key, bytes) in [one, other].into_iter().zip(&mut bytes) {
-            self.key_serde.serialize("", key, bytes).map_err(|error| {
-                let cause = ProcessCause::Serde {
-                    action: "write",
-                    part: "key",
-                    topic: "the repartition topic".to_owned(),
-                    error,
-                };
-                place(cause, &self.node, task)
-            })?;
+            self.key_serde
+                .serialize(&self.topic, key, bytes)
+                .map_err(|error| {
+                    let cause = ProcessCause::Serde {
+                        action: "write",
+                        part: "key",
+                        topic: self.topic.clone(),
+                        error,
+                    };
+                    place(cause, &self.node, task)
+                })?;
         }
         Ok(bytes[0] == bytes[1])
     }
@@ -55,8 +67,8 @@ impl<K, V, KO, VO, F: Fn(&K, &V) -> (KO, VO)> Process<K, Change<V>> for TableSel
         if self.uses_versions && !record.value.is_latest {
             return Ok(());
         }
-        let old = self.selected(&record.key, record.value.old.as_ref());
-        let new = self.selected(&record.key, record.value.new.as_ref());
+        let old = self.selected(&record.key, record.value.old.as_ref(), task);
+        let new = self.selected(&record.key, record.value.new.as_ref(), task);
         let stays = match (&old, &new) {
             (Some((old_key, _)), Some((key, _))) => self.is_same(old_key, key, task)?,
             _ => false,
@@ -139,13 +151,14 @@ where
 }
 
 /// Keeps the aggregates of the groups: first the old value is taken out, then the new one put in. A value is not taken out
-/// of a group that has no aggregate.
+/// of a group that has no aggregate. A null key is an error, as in Kafka: the groups' keys were checked before their topic.
 pub(crate) struct TableAggregate<K, A, S> {
     pub(crate) node: String,
+    pub(crate) store_name: String,
     pub(crate) step: Arc<S>,
     pub(crate) key_serde: Arc<dyn Serde<K>>,
     pub(crate) result_serde: Arc<dyn Serde<A>>,
-    pub(crate) store: KeyValueStore<K, A>,
+    pub(crate) store: TableStore<K, A>,
     pub(crate) send_old: bool,
     pub(crate) next: Edge<K, Change<A>>,
 }
@@ -153,8 +166,12 @@ pub(crate) struct TableAggregate<K, A, S> {
 impl<K, V, A: Clone, S: Regroup<K, V, A>> Process<K, Change<V>> for TableAggregate<K, A, S> {
     fn process(&mut self, record: Record<K, Change<V>>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.key_serde.is_null(&record.key) {
-            task.count_dropped(DropReason::NullKey);
-            return Ok(());
+            let error = format!(
+                "a row without a key cannot be aggregated in store {}: nothing this application sends has none, so \
+                 something else writes to its repartition topic",
+                self.store_name
+            );
+            return task.processing_failed(error.into(), &self.node);
         }
         let Record {
             key,
@@ -179,15 +196,17 @@ impl<K, V, A: Clone, S: Regroup<K, V, A>> Process<K, Change<V>> for TableAggrega
             aggregate = self.not_null(self.step.add(&key, value, aggregate));
             result_time_ms = result_time_ms.max(was_there.unwrap_or(i64::MIN));
         }
-        self.store
-            .put(&key, aggregate.clone(), result_time_ms)
-            .map_err(|cause| failed(cause, task))?;
+        let put = self.store.put(&key, aggregate.clone(), result_time_ms);
+        let Some(put) = put.map_err(|cause| failed(cause, task))? else {
+            task.count_dropped(DropReason::Late);
+            return Ok(());
+        };
         let result = Record {
             key,
             value: Change {
                 new: aggregate,
                 old,
-                is_latest: true,
+                is_latest: put.is_latest,
             },
             timestamp_ms: result_time_ms,
             headers,

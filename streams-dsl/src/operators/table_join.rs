@@ -6,10 +6,10 @@ use streams_core::edge::{Edge, Process};
 use streams_core::error::ProcessResult;
 use streams_core::metrics::DropReason;
 use streams_core::serde::Serde;
-use streams_core::store::KeyValueStore;
 use streams_core::{Record, TaskContext};
 
 use super::place;
+use super::table_store::TableStore;
 use crate::change::Change;
 use crate::view::TableView;
 
@@ -76,7 +76,7 @@ impl<K, A, B, R, J: Fn(Option<&A>, Option<&B>) -> Option<R>> Process<K, Change<A
 /// Where both sides come together: the result is stored if it has a store.
 pub(crate) struct TableMerge<K, R> {
     pub(crate) node: String,
-    pub(crate) store: Option<KeyValueStore<K, R>>,
+    pub(crate) store: Option<TableStore<K, R>>,
     pub(crate) send_old: bool,
     /// Its updates wait for a commit. Then the old value is the row that was there, else it is joined from the old rows.
     pub(crate) is_cached: bool,
@@ -86,12 +86,15 @@ pub(crate) struct TableMerge<K, R> {
 impl<K, R: Clone> Process<K, Change<R>> for TableMerge<K, R> {
     fn process(&mut self, mut record: Record<K, Change<R>>, task: &mut TaskContext<'_>) -> ProcessResult {
         if let Some(store) = &self.store {
-            let before = store
-                .put(&record.key, record.value.new.clone(), record.timestamp_ms)
-                .map_err(|cause| place(cause, &self.node, task))?;
+            let put = store.put(&record.key, record.value.new.clone(), record.timestamp_ms);
+            let Some(put) = put.map_err(|cause| place(cause, &self.node, task))? else {
+                task.count_dropped(DropReason::Late);
+                return Ok(());
+            };
             if self.is_cached {
-                record.value.old = before.map(|row| row.value);
+                record.value.old = put.before.map(|row| row.value);
             }
+            record.value.is_latest = put.is_latest;
         }
         if !self.send_old {
             record.value.old = None;

@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use streams_core::edge::{Edge, Process};
 use streams_core::error::ProcessResult;
-use streams_core::store::KeyValueStore;
+use streams_core::metrics::DropReason;
 use streams_core::{Record, TaskContext};
 
 use super::place;
+use super::table_store::TableStore;
 use crate::change::Change;
 
 pub(crate) struct TableMap<K, W, F> {
     pub(crate) node: String,
     /// The value to be, of key and value; `None` deletes.
     pub(crate) map: Arc<F>,
-    pub(crate) store: Option<KeyValueStore<K, W>>,
+    pub(crate) store: Option<TableStore<K, W>>,
     pub(crate) send_old: bool,
     pub(crate) next: Edge<K, Change<W>>,
 }
@@ -27,15 +28,17 @@ impl<K, V, W: Clone, F: Fn(&K, V) -> Option<W>> Process<K, Change<V>> for TableM
             timestamp_ms,
             headers,
         } = record;
-        // What is stored is the latest, unless the store knows of times.
-        let is_latest = change.is_latest || self.store.is_some();
+        let mut is_latest = change.is_latest;
         let new = change.new.and_then(|value| (self.map)(&key, value));
         let old = match &self.store {
             Some(store) => {
-                let before = store
-                    .put(&key, new.clone(), timestamp_ms)
-                    .map_err(|cause| place(cause, &self.node, task))?;
-                before.filter(|_| self.send_old).map(|row| row.value)
+                let put = store.put(&key, new.clone(), timestamp_ms);
+                let Some(put) = put.map_err(|cause| place(cause, &self.node, task))? else {
+                    task.count_dropped(DropReason::Late);
+                    return Ok(());
+                };
+                is_latest = put.is_latest;
+                put.before.filter(|_| self.send_old).map(|row| row.value)
             }
             None if self.send_old => change.old.and_then(|value| (self.map)(&key, value)),
             None => None,

@@ -2,18 +2,19 @@
 
 use streams_core::edge::{Edge, Process};
 use streams_core::error::ProcessResult;
+use streams_core::metrics::DropReason;
 use streams_core::processor::BoxError;
-use streams_core::store::KeyValueStore;
 use streams_core::{Record, TaskContext};
 
 use super::place;
+use super::table_store::TableStore;
 use crate::change::Change;
 
 pub(crate) struct TableTransform<K, W, T> {
     pub(crate) node: String,
     /// The value to be, of key and value; `None` deletes.
     pub(crate) transform: T,
-    pub(crate) store: Option<KeyValueStore<K, W>>,
+    pub(crate) store: Option<TableStore<K, W>>,
     pub(crate) send_old: bool,
     pub(crate) next: Edge<K, Change<W>>,
 }
@@ -33,16 +34,19 @@ where
             Ok(new) => new,
             Err(error) => return task.processing_failed(error, &self.node),
         };
+        let mut is_latest = change.is_latest;
         let old = match &self.store {
             Some(store) => {
-                let before = store
-                    .put(&key, new.clone(), timestamp_ms)
-                    .map_err(|cause| place(cause, &self.node, task))?;
-                before.filter(|_| self.send_old).map(|row| row.value)
+                let put = store.put(&key, new.clone(), timestamp_ms);
+                let Some(put) = put.map_err(|cause| place(cause, &self.node, task))? else {
+                    task.count_dropped(DropReason::Late);
+                    return Ok(());
+                };
+                is_latest = put.is_latest;
+                put.before.filter(|_| self.send_old).map(|row| row.value)
             }
             None => None,
         };
-        let is_latest = change.is_latest || self.store.is_some();
         let update = Record {
             key,
             value: Change { new, old, is_latest },

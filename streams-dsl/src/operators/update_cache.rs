@@ -1,47 +1,132 @@
 //! Updates of a table that are held until the next commit: of each key only the last one is sent on, with the value that was
-//! there before the first (Kafka's record cache). They go in the order of their last updates, with its timestamp and headers.
+//! there before the first (Kafka's record cache). They go in the order of their last updates, each with its timestamp and
+//! headers, and as if it came from where the last of them came from. A row that came and went in between was never there.
+//!
+//! What is held is in the table's store too, not committed yet, and counts there: when it fills the store's share of
+//! `cache_max_bytes`, the thread commits.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use streams_core::edge::{AtCommit, Edge, Process};
-use streams_core::error::{ProcessCause, ProcessResult};
+use streams_core::error::{ProcessCause, ProcessResult, Result};
 use streams_core::serde::Serde;
+use streams_core::store::{KeyValueStore, SessionStore, StoreResult, WindowStore};
 use streams_core::topology::Wiring;
-use streams_core::{Record, TaskContext};
+use streams_core::{Record, RecordMetadata, TaskContext};
 
 use super::place;
 use crate::Change;
+use crate::windows::Windowed;
 
-/// How many keys may wait in one task; with more, all are sent on before the commit.
-const KEYS_MAX: usize = 10_000;
+/// What a table's updates are held with: how keys are told apart, and the table's store.
+pub(crate) struct Cache<K> {
+    pub(crate) key_serde: Arc<dyn Serde<K>>,
+    pub(crate) rows: OpenRows<K>,
+}
 
-/// What comes after a table's operator, behind a cache if there is one: `cache` is the serde of the keys then.
+impl<K> Clone for Cache<K> {
+    fn clone(&self) -> Self {
+        Self {
+            key_serde: Arc::clone(&self.key_serde),
+            rows: Arc::clone(&self.rows),
+        }
+    }
+}
+
+/// A store, as far as its cache must know it.
+pub(crate) trait CachedRows<K> {
+    /// Whether there was a row at the last commit.
+    fn was_there(&self, key: &K) -> StoreResult<bool>;
+}
+
+/// Opens the store of a cache, and has it count what is held.
+pub(crate) type OpenRows<K> = Arc<dyn Fn(&Wiring<'_>) -> Result<Box<dyn CachedRows<K>>> + Send + Sync>;
+
+/// A key-value store.
+pub(crate) fn rows<K: 'static, V: 'static>(store: &str) -> OpenRows<K> {
+    let store = store.to_owned();
+    Arc::new(move |wiring| {
+        let store: KeyValueStore<K, V> = wiring.store_behind(&store)?;
+        store.hold_updates();
+        Ok(Box::new(store))
+    })
+}
+
+/// A window store.
+pub(crate) fn windows<K: 'static, V: 'static>(store: &str) -> OpenRows<Windowed<K>> {
+    let store = store.to_owned();
+    Arc::new(move |wiring| {
+        let store: WindowStore<K, V> = wiring.store_behind(&store)?;
+        store.hold_updates();
+        Ok(Box::new(store))
+    })
+}
+
+/// A session store.
+pub(crate) fn sessions<K: 'static, V: 'static>(store: &str) -> OpenRows<Windowed<K>> {
+    let store = store.to_owned();
+    Arc::new(move |wiring| {
+        let store: SessionStore<K, V> = wiring.store_behind(&store)?;
+        store.hold_updates();
+        Ok(Box::new(store))
+    })
+}
+
+impl<K, V> CachedRows<K> for KeyValueStore<K, V> {
+    fn was_there(&self, key: &K) -> StoreResult<bool> {
+        self.was_committed(key)
+    }
+}
+
+impl<K, V> CachedRows<Windowed<K>> for WindowStore<K, V> {
+    fn was_there(&self, key: &Windowed<K>) -> StoreResult<bool> {
+        self.was_committed(&key.key, key.window.start_ms)
+    }
+}
+
+impl<K, V> CachedRows<Windowed<K>> for SessionStore<K, V> {
+    fn was_there(&self, key: &Windowed<K>) -> StoreResult<bool> {
+        self.was_committed(&key.key, (key.window.start_ms, key.window.end_ms))
+    }
+}
+
+/// What comes after a table's operator, behind a cache if there is one.
 pub(crate) fn cached<K: 'static, V: 'static>(
-    cache: Option<&Arc<dyn Serde<K>>>,
+    cache: Option<&Cache<K>>,
     wiring: &mut Wiring<'_>,
     next: Edge<K, Change<V>>,
-) -> Edge<K, Change<V>> {
-    let Some(key_serde) = cache else { return next };
+) -> Result<Edge<K, Change<V>>> {
+    let Some(cache) = cache else { return Ok(next) };
     let node = wiring.node_name().to_owned();
-    wiring.at_commit(UpdateCache {
+    let rows = (cache.rows)(wiring)?;
+    Ok(wiring.at_commit(UpdateCache {
         node,
-        key_serde: Arc::clone(key_serde),
+        key_serde: Arc::clone(&cache.key_serde),
+        rows,
         places: HashMap::new(),
-        updates: Vec::new(),
+        updates: BTreeMap::new(),
+        next_place: 0,
         next,
-    })
+    }))
 }
 
 struct UpdateCache<K, V> {
     node: String,
     key_serde: Arc<dyn Serde<K>>,
+    rows: Box<dyn CachedRows<K>>,
     /// Where in `updates` a key is, by its bytes.
-    places: HashMap<Vec<u8>, usize>,
-    /// In the order of their last updates; what was updated again is not there any more.
-    updates: Vec<Option<Record<K, Change<V>>>>,
+    places: HashMap<Vec<u8>, u64>,
+    /// In the order of their last updates.
+    updates: BTreeMap<u64, Held<K, V>>,
+    next_place: u64,
     next: Edge<K, Change<V>>,
+}
+
+struct Held<K, V> {
+    record: Record<K, Change<V>>,
+    /// What it was made of; nothing during punctuation.
+    origin: Option<RecordMetadata>,
 }
 
 impl<K, V> Process<K, Change<V>> for UpdateCache<K, V> {
@@ -57,23 +142,13 @@ impl<K, V> Process<K, Change<V>> for UpdateCache<K, V> {
             };
             place(cause, &self.node, task)
         })?;
-        match self.places.entry(key) {
-            Entry::Occupied(mut known) => {
-                let earlier = self.updates[*known.get()].take();
-                if let Some(earlier) = earlier {
-                    record.value.old = earlier.value.old;
-                }
-                known.insert(self.updates.len());
-            }
-            Entry::Vacant(new) => {
-                new.insert(self.updates.len());
-            }
+        let earlier = self.places.insert(key, self.next_place);
+        if let Some(earlier) = earlier.and_then(|at| self.updates.remove(&at)) {
+            record.value.old = earlier.record.value.old;
         }
-        self.updates.push(Some(record));
-        // Most places may be empty, if few keys are updated often.
-        if self.places.len() > KEYS_MAX || self.updates.len() > 2 * KEYS_MAX {
-            return self.at_commit(task);
-        }
+        let origin = task.record_metadata();
+        self.updates.insert(self.next_place, Held { record, origin });
+        self.next_place += 1;
         Ok(())
     }
 }
@@ -81,8 +156,19 @@ impl<K, V> Process<K, Change<V>> for UpdateCache<K, V> {
 impl<K, V> AtCommit for UpdateCache<K, V> {
     fn at_commit(&mut self, task: &mut TaskContext<'_>) -> ProcessResult {
         self.places.clear();
-        for update in std::mem::take(&mut self.updates).into_iter().flatten() {
-            self.next.process(update, task)?;
+        for Held { mut record, origin } in std::mem::take(&mut self.updates).into_values() {
+            let was_there = self.rows.was_there(&record.key);
+            if !was_there.map_err(|cause| place(cause, &self.node, task))? {
+                if record.value.new.is_none() {
+                    continue;
+                }
+                // An aggregation says what it began with.
+                record.value.old = None;
+            }
+            match &origin {
+                Some(origin) => task.as_from(origin, |task| self.next.process(record, task))?,
+                None => self.next.process(record, task)?,
+            }
         }
         Ok(())
     }

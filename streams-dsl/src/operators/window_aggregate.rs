@@ -87,6 +87,6 @@ impl<K: Clone, A: Clone, S> WindowAggregate<K, A, S> {
         let sent_start_ms = sent_ms.saturating_sub(self.windows.size_ms()).max(0);
         let starts = |at_ms| self.windows.windows_for(at_ms).map(|window| window.start_ms);
         // Between two times in the same windows no window closes.
-        (!starts(last_ms).eq(starts(sent_start_ms))).then(|| sent_start_ms + 1..=last_ms)
+        (!starts(last_ms).eq(starts(sent_start_ms))).then(|| sent_start_ms.saturating_add(1)..=last_ms)
     }
 }
