@@ -33,6 +33,14 @@ where
             Ok(new) => new,
             Err(error) => return task.processing_failed(error, &self.node),
         };
+        let recomputed = match &self.store {
+            None if self.send_old => (self.transform)(&key, change.old.as_ref()),
+            _ => Ok(None),
+        };
+        let recomputed = match recomputed {
+            Ok(old) => old,
+            Err(error) => return task.processing_failed(error, &self.node),
+        };
         let old = match &self.store {
             Some(store) => {
                 let before = store
@@ -40,7 +48,7 @@ where
                     .map_err(|cause| place(cause, &self.node, task))?;
                 before.filter(|_| self.send_old).map(|row| row.value)
             }
-            None => None,
+            None => recomputed,
         };
         let is_latest = change.is_latest || self.store.is_some();
         let update = Record {
