@@ -7,6 +7,7 @@ mod driver;
 mod errors;
 mod examples;
 mod global_stores;
+mod operators;
 mod restarts;
 mod runtime;
 mod support;

@@ -10,10 +10,10 @@ use crate::functions::{How, Key, Text, join, windowed_text, words};
 /// A record that came out: the input that it came out on, key, value, timestamp.
 pub(crate) type Row = (usize, Key, Text, i64);
 
-#[derive(Clone)]
 enum Made {
     Stream(KStream<Key, Text>),
-    Split(BranchedKStream<Key, Text>),
+    /// Until it has its default branch.
+    Split(Option<BranchedKStream<Key, Text>>),
     Table(KTable<Key, Text>),
     Windowed(KTable<Windowed<Key>, Text>),
 }
@@ -64,12 +64,16 @@ fn add(builder: &StreamsBuilder, made: &mut [Made], id: Id, op: &Op) -> Made {
             Made::Table(builder.table(&table_topic(topic), materialized(id, stored)))
         }
         Op::Branch { split, takes } => {
-            let Made::Split(split) = &mut made[split] else {
+            let Made::Split(open) = &mut made[split] else {
                 unreachable!("shapes were checked")
             };
-            Made::Stream(match takes {
-                Some(takes) => split.branch(move |k, v| takes.holds(k, v)),
-                None => split.clone().default_branch(),
+            Made::Stream(match (open, takes) {
+                (Some(split), Some(takes)) => split.branch(move |k, v| takes.holds(k, v)),
+                (open, None) => match open.take() {
+                    Some(split) => split.default_branch(),
+                    None => unreachable!("shapes were checked"),
+                },
+                (None, Some(_)) => unreachable!("shapes were checked"),
             })
         }
         Op::ToStream { from } => Made::Stream(match &made[from] {
@@ -124,7 +128,7 @@ fn stream_op(made: &[Made], id: Id, op: &Op) -> Made {
             stream(from).flat_map(|k, v| words(v).into_iter().map(move |word| (Some(word), k.clone())))
         }
         Op::Merge { from, other } => stream(from).merge(&stream(other)),
-        Op::Split { from } => return Made::Split(stream(from).split()),
+        Op::Split { from } => return Made::Split(Some(stream(from).split())),
         Op::Repartition { from } => stream(from).repartition(Repartitioned::default()),
         Op::ToTable { from, stored } => return Made::Table(stream(from).to_table(materialized(id, stored))),
         Op::JoinTable { from, table, left } => join_table(&stream(from), &made[table], left),
