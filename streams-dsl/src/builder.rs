@@ -89,6 +89,17 @@ impl<T: Into<String>, const N: usize> From<[T; N]> for Topics {
 
 impl StreamsBuilder {
     /// An empty topology.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("in").to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("a".to_string(), 7_i64)?;
+    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("a".into(), 7)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -136,7 +147,23 @@ impl StreamsBuilder {
         self.stream_with(topics, Consumed::default())
     }
 
-    /// The records of a topic, or of several, read as `consumed` says: see [`Consumed`] for an example.
+    /// The records of a topic, or of several, read as `consumed` says.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Order { item: String, n: i64 }
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let consumed = Consumed::with(String::default_serde(), Arc::new(JsonSerde));
+    /// builder.stream_with("orders", consumed).map_values(|order: Order| order.n).to("amounts");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("orders").pipe("ada".to_string(), r#"{"item":"tea","n":2}"#.to_string())?;
+    /// assert_eq!(driver.output::<String, i64>("amounts").read_key_values(), [("ada".into(), 2)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn stream_with<K: Data, V: Data>(
         &self,
@@ -268,6 +295,36 @@ impl StreamsBuilder {
     }
 
     /// Declares a store for [`KStream::process`], which connects it by its name.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    /// use streams_dsl::processor::{BoxError, Processor, ProcessorContext};
+    /// use streams_dsl::store::{KeyValueStore, KeyValueStoreBuilder};
+    ///
+    /// /// Numbers the records of each key.
+    /// struct Number(KeyValueStore<String, i64>);
+    ///
+    /// impl Processor<String, String, String, i64> for Number {
+    ///     fn process(
+    ///         &mut self,
+    ///         record: Record<String, String>,
+    ///         context: &mut ProcessorContext<'_, '_, String, i64>,
+    ///     ) -> Result<(), BoxError> {
+    ///         let number = self.0.get(&record.key)?.map_or(0, |row| row.value) + 1;
+    ///         self.0.put(&record.key, Some(number), record.timestamp_ms)?;
+    ///         context.forward(record.with_value(number))
+    ///     }
+    /// }
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.add_state_store("numbers", KeyValueStoreBuilder::<String, i64>::new("numbers"));
+    /// let input = builder.stream::<String, String>("in");
+    /// input.process(&["numbers"], |init| Ok(Number(init.key_value_store("numbers")?))).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("a".to_string(), "hello".to_string())?;
+    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("a".into(), 1)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     pub fn add_state_store(&self, name: &str, store: impl StoreBuilder + 'static) {
         self.plan.borrow_mut().stores.push(PlanStore {
             name: name.to_owned(),
@@ -284,7 +341,10 @@ impl StreamsBuilder {
     /// let builder = StreamsBuilder::new();
     /// builder.default_store_kind(StoreKind::InMemory);
     /// builder.stream::<String, i64>("clicks").group_by_key().count(Materialized::named("counts"));
-    /// let topology = builder.build()?;
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("clicks").pipe("ada".to_string(), 7_i64)?;
+    /// let counts = driver.key_value_store::<String, i64>("counts")?;
+    /// assert_eq!(counts.get(&"ada".into()).unwrap().unwrap().value, 1);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     pub fn default_store_kind(&self, kind: StoreKind) {
@@ -293,6 +353,19 @@ impl StreamsBuilder {
 
     /// Checks and finishes the topology. Streams and tables made by this builder cannot be used afterwards.
     ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("in").filter(|_, n| *n > 0).to("out");
+    /// let topology = builder.build()?;
+    /// assert!(topology.describe().contains("Processor: KSTREAM-FILTER-0000000001"));
+    /// let driver = TopologyTestDriver::new(&topology)?;
+    /// driver.input("in").pipe("a".to_string(), 7_i64)?;
+    /// assert_eq!(driver.written("out").len(), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`StreamsError::Topology`](streams_core::error::StreamsError::Topology) with all that is wrong.
     pub fn build(self) -> Result<Topology> {
@@ -300,6 +373,7 @@ impl StreamsBuilder {
     }
 
     /// As [`build`](Self::build), with rewrites that save topics and stores (Kafka's `topology.optimization`).
+    ///
     ///
     /// ```
     /// use streams_dsl::prelude::*;
@@ -310,6 +384,10 @@ impl StreamsBuilder {
     /// by_word.group_by_key().reduce(|_, word| word, Materialized::named("latest"));
     /// let topology = builder.build_with(Optimization::ALL)?;
     /// assert_eq!(topology.describe().matches("Sink: ").count(), 1);
+    /// let driver = TopologyTestDriver::new(&topology)?;
+    /// driver.input("words").pipe(None::<String>, "be".to_string())?;
+    /// let counts = driver.key_value_store::<String, i64>("counts")?;
+    /// assert_eq!(counts.get(&"be".into()).unwrap().unwrap().value, 1);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     ///

@@ -163,8 +163,23 @@ impl<K: Data, V: Data, A: Data> Member<K, A> for Grouped<K, V, A> {
 }
 
 impl<K: Data, V: Data> KGroupedStream<K, V> {
-    /// Begins an aggregation of several streams, with how a value of this one is added. For an example see
-    /// [`CogroupedKStream`].
+    /// Begins an aggregation of several streams, with how a value of this one is added.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let bought = builder.stream::<String, i64>("bought").group_by_key();
+    /// let sold = builder.stream::<String, i64>("sold").group_by_key();
+    /// bought.cogroup(|_, n, sum: i64| sum + n).aggregate(|| 0, Materialized::named("sums"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for n in [9_i64, 2] {
+    ///     driver.input("bought").pipe("tea".to_string(), n)?;
+    /// }
+    /// let sums = driver.key_value_store::<String, i64>("sums")?;
+    /// assert_eq!(sums.get(&"tea".into()).unwrap().unwrap().value, 11);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn cogroup<A: Data>(
         &self,
@@ -181,6 +196,22 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
 
 impl<K: Data, A: Data> CogroupedKStream<K, A> {
     /// Adds a stream, with how a value of it is added to the aggregate.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let bought = builder.stream::<String, i64>("bought").group_by_key();
+    /// let sold = builder.stream::<String, i64>("sold").group_by_key();
+    /// let stock = bought.cogroup(|_, n, stock: i64| stock + n).cogroup(&sold, |_, n, stock| stock - n);
+    /// stock.aggregate(|| 0, Materialized::named("stock"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("bought").pipe("tea".to_string(), 9_i64)?;
+    /// driver.input("sold").pipe("tea".to_string(), 2_i64)?;
+    /// let stock = driver.key_value_store::<String, i64>("stock")?;
+    /// assert_eq!(stock.get(&"tea".into()).unwrap().unwrap().value, 7);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn cogroup<V: Data>(
         mut self,
@@ -200,6 +231,22 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
     }
 
     /// All values of a key folded into one, from `initial()` on. A null result deletes the row.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let bought = builder.stream::<String, i64>("bought").group_by_key();
+    /// let sold = builder.stream::<String, i64>("sold").group_by_key();
+    /// let trades = bought.cogroup(|_, _, trades: i64| trades + 1).cogroup(&sold, |_, _, trades| trades + 1);
+    /// trades.aggregate(|| 0, Materialized::named("trades")).to_stream().to("trades");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("sold").pipe("tea".to_string(), 2_i64)?;
+    /// driver.input("bought").pipe("tea".to_string(), 9_i64)?;
+    /// let trades = driver.output::<String, i64>("trades").read_key_values();
+    /// assert_eq!(trades, [("tea".into(), 1), ("tea".into(), 2)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn aggregate(
         &self,
@@ -321,6 +368,25 @@ impl<K: Data, A: Data> TimeWindowedCogroupedKStream<K, A> {
     }
 
     /// All values of a key in a window folded into one, from `initial()` on. A null result deletes the row.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let bought = builder.stream::<String, i64>("bought").group_by_key();
+    /// let sold = builder.stream::<String, i64>("sold").group_by_key();
+    /// let stock = bought.cogroup(|_, n, stock: i64| stock + n).cogroup(&sold, |_, n, stock| stock - n);
+    /// let hours = TimeWindows::of_size_and_grace(Duration::from_secs(3_600), Duration::from_secs(60));
+    /// stock.windowed_by(hours).aggregate(|| 0, Materialized::named("hourly"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("bought").pipe_at("tea".to_string(), 9_i64, 1_000)?;
+    /// driver.input("sold").pipe_at("tea".to_string(), 2_i64, 3_600_000)?;
+    /// let hourly = driver.window_store::<String, i64>("hourly")?;
+    /// let of_hour = |start_ms| hourly.fetch(&"tea".into(), start_ms).unwrap().unwrap().value;
+    /// assert_eq!((of_hour(0), of_hour(3_600_000)), (9, -2));
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn aggregate(
         &self,
@@ -370,6 +436,24 @@ impl<K: Data, A: Data> SessionWindowedCogroupedKStream<K, A> {
 
     /// All values of a session folded into one, from `initial()` on; `merge` makes one of two sessions that come together. A
     /// null result deletes the row.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let bought = builder.stream::<String, i64>("bought").group_by_key();
+    /// let sold = builder.stream::<String, i64>("sold").group_by_key();
+    /// let stock = bought.cogroup(|_, n, stock: i64| stock + n).cogroup(&sold, |_, n, stock| stock - n);
+    /// let sessions = SessionWindows::of_inactivity_gap_and_grace(Duration::from_secs(10), Duration::from_secs(10));
+    /// stock.windowed_by(sessions).aggregate(|| 0, |_, one, other| one + other, Materialized::named("sessions"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("bought").pipe_at("tea".to_string(), 9_i64, 1_000)?;
+    /// driver.input("sold").pipe_at("tea".to_string(), 2_i64, 8_000)?;
+    /// let sessions = driver.session_store::<String, i64>("sessions")?;
+    /// assert_eq!(sessions.fetch(&"tea".into(), 1_000, 8_000).unwrap().unwrap().value, 7);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn aggregate(
         &self,

@@ -71,6 +71,22 @@ impl<K, V: DefaultSerde, F, W: DefaultSerde> Default for TableJoined<K, V, F, W>
 
 impl<K, V: DefaultSerde, F, W: DefaultSerde> TableJoined<K, V, F, W> {
     /// With this name, which names processors, topics and the store of subscriptions, and the serdes of the tables or types.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders = builder.table::<i64, String>("orders", Materialized::default());
+    /// let customers = builder.table::<String, String>("customers", Materialized::default());
+    /// let customer = |_: &i64, customer: &String| Some(customer.clone());
+    /// let joined = TableJoined::named("owners");
+    /// let owners = orders.join_foreign_key_with(&customers, customer, |_, name| name.clone(), joined, Materialized::default());
+    /// owners.to_stream().to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("orders").pipe(7_i64, "c1".to_string())?;
+    /// assert_eq!(driver.written("app-owners-subscription-registration-topic").len(), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn named(name: impl Into<String>) -> Self {
         Self::default().with_name(name)
@@ -89,12 +105,52 @@ impl<K, V, F, W> TableJoined<K, V, F, W> {
     }
 
     /// With these serdes of this table's and the other's values; the types then need no default ones.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Order { customer: String }
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let read = Consumed::with(i64::default_serde(), Arc::new(JsonSerde));
+    /// let orders = builder.table_with("orders", read, Materialized::with(Arc::new(JsonSerde)));
+    /// let customers = builder.table::<String, String>("customers", Materialized::default());
+    /// let joined = TableJoined::with(Arc::new(JsonSerde), String::default_serde());
+    /// let customer = |_: &i64, order: &Order| Some(order.customer.clone());
+    /// let owners = orders.join_foreign_key_with(&customers, customer, |_, name| name.clone(), joined, Materialized::default());
+    /// owners.to_stream().to("owners");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("customers").pipe("c1".to_string(), "Ada".to_string())?;
+    /// driver.input("orders").pipe(7_i64, r#"{"customer":"c1"}"#.to_string())?;
+    /// assert_eq!(driver.output::<i64, String>("owners").read_key_values(), [(7, "Ada".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn with(value_serde: Arc<dyn Serde<V>>, other_value_serde: Arc<dyn Serde<W>>) -> Self {
         Self::of(SerdeOf::Given(value_serde), SerdeOf::Given(other_value_serde))
     }
 
     /// Sets the name of processors, topics and the store of subscriptions. Default: generated names.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders = builder.table::<i64, String>("orders", Materialized::default());
+    /// let customers = builder.table::<String, String>("customers", Materialized::default());
+    /// let customer = |_: &i64, customer: &String| Some(customer.clone());
+    /// let joined = TableJoined::with(String::default_serde(), String::default_serde()).with_name("owners");
+    /// let owners = orders.join_foreign_key_with(&customers, customer, |_, name| name.clone(), joined, Materialized::default());
+    /// owners.to_stream().to("out");
+    /// let topology = builder.build()?;
+    /// assert!(topology.describe().contains("stores: [owners-subscription-store]"));
+    /// let driver = TopologyTestDriver::new(&topology)?;
+    /// driver.input("orders").pipe(7_i64, "c1".to_string())?;
+    /// assert_eq!(driver.written("app-owners-subscription-store-changelog").len(), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
@@ -213,6 +269,28 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// As [`join_foreign_key`](Self::join_foreign_key), with serdes and a name, in a store if `materialized` has a name.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders = builder.table::<i64, String>("orders", Materialized::default());
+    /// let customers = builder.table::<String, String>("customers", Materialized::default());
+    /// let customer = |_: &i64, order: &String| order.split(':').next().map(str::to_owned);
+    /// orders.join_foreign_key_with(
+    ///     &customers,
+    ///     customer,
+    ///     |order, name| format!("{order} for {name}"),
+    ///     TableJoined::default(),
+    ///     Materialized::named("named-orders"),
+    /// );
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("customers").pipe("c1".to_string(), "Ada".to_string())?;
+    /// driver.input("orders").pipe(1_i64, "c1:tea".to_string())?;
+    /// let store = driver.key_value_store::<i64, String>("named-orders")?;
+    /// assert_eq!(store.get(&1).unwrap().unwrap().value, "c1:tea for Ada");
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn join_foreign_key_with<F: Data, W: Data, R: Data>(
         &self,
@@ -265,6 +343,27 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// As [`left_join_foreign_key`](Self::left_join_foreign_key), with serdes and a name, in a store if `materialized` has a name.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders = builder.table::<i64, String>("orders", Materialized::default());
+    /// let customers = builder.table::<String, String>("customers", Materialized::default());
+    /// let customer = |_: &i64, order: &String| order.split(':').next().map(str::to_owned);
+    /// orders.left_join_foreign_key_with(
+    ///     &customers,
+    ///     customer,
+    ///     |_, name| name.is_some(),
+    ///     TableJoined::default(),
+    ///     Materialized::named("is-known"),
+    /// );
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("orders").pipe(1_i64, "c1:tea".to_string())?;
+    /// let store = driver.key_value_store::<i64, bool>("is-known")?;
+    /// assert!(!store.get(&1).unwrap().unwrap().value);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn left_join_foreign_key_with<F: Data, W: Data, R: Data>(
         &self,

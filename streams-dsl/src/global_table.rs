@@ -60,8 +60,13 @@ impl<K, V> GlobalKTable<K, V> {
     /// use streams_dsl::prelude::*;
     ///
     /// let builder = StreamsBuilder::new();
-    /// let _cities = builder.global_table::<i64, String>("cities", Materialized::default()).named("cities");
-    /// assert!(builder.build()?.describe().contains("Source: cities-source (topics: [cities])"));
+    /// builder.global_table::<i64, String>("cities", Materialized::named("by-number")).named("cities");
+    /// let topology = builder.build()?;
+    /// assert!(topology.describe().contains("Source: cities-source (topics: [cities])"));
+    /// let driver = TopologyTestDriver::new(&topology)?;
+    /// driver.input("cities").pipe(7_i64, "London".to_string())?;
+    /// let store = driver.global_store::<i64, String>("by-number")?;
+    /// assert_eq!(store.get(&7).unwrap().unwrap().value, "London");
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
@@ -72,6 +77,19 @@ impl<K, V> GlobalKTable<K, V> {
 
     /// Name of the store the table is kept in. Every processor can read it, by
     /// [`global_store`](streams_core::processor::ProcessorInit::global_store).
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let cities = builder.global_table::<i64, String>("cities", Materialized::default());
+    /// assert_eq!(cities.store_name(), "cities-STATE-STORE-0000000000");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("cities").pipe(7_i64, "London".to_string())?;
+    /// let store = driver.global_store::<i64, String>(cities.store_name())?;
+    /// assert_eq!(store.get(&7).unwrap().unwrap().value, "London");
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn store_name(&self) -> &str {
         &self.store
@@ -285,7 +303,12 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// let prices = builder.global_table::<String, i64>("prices", Materialized::default());
     /// let orders = builder.stream::<i64, String>("orders");
     /// orders.join_global_with(&prices, |_, item| item.clone(), |_, price| *price, Joined::named("price")).to("amounts");
-    /// assert!(builder.build()?.describe().contains("Processor: price"));
+    /// let topology = builder.build()?;
+    /// assert!(topology.describe().contains("Processor: price"));
+    /// let driver = TopologyTestDriver::new(&topology)?;
+    /// driver.input("prices").pipe("tea".to_string(), 3_i64)?;
+    /// driver.input("orders").pipe(1_i64, "tea".to_string())?;
+    /// assert_eq!(driver.output::<i64, i64>("amounts").read_key_values(), [(1, 3)]);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
@@ -340,7 +363,9 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// let orders = builder.stream::<i64, String>("orders");
     /// let is_priced = |_: String, price: Option<&i64>| price.is_some();
     /// orders.left_join_global_with(&prices, |_, item| item.clone(), is_priced, Joined::named("priced")).to("priced");
-    /// assert!(builder.build()?.describe().contains("Processor: priced"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("orders").pipe(1_i64, "tea".to_string())?;
+    /// assert_eq!(driver.output::<i64, bool>("priced").read_key_values(), [(1, false)]);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]

@@ -146,6 +146,23 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
     /// Groups by windows too: [`TimeWindows`](crate::TimeWindows) make a
     /// [`TimeWindowedKStream`](crate::TimeWindowedKStream), [`SessionWindows`](crate::SessionWindows) a
     /// [`SessionWindowedKStream`](crate::SessionWindowedKStream).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let hour = TimeWindows::of_size_and_grace(Duration::from_secs(3_600), Duration::from_secs(60));
+    /// clicks.windowed_by(hour).count(Materialized::named("hourly"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for at_ms in [1, 3_599_999, 3_600_000] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// let hourly = driver.window_store::<String, i64>("hourly")?;
+    /// assert_eq!(hourly.fetch(&"ada".into(), 0).unwrap().unwrap().value, 2);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn windowed_by<W: Windows>(&self, windows: W) -> W::Stream<K, V> {
         windows.group(self.clone())

@@ -17,13 +17,21 @@ use crate::windows::millis;
 ///
 /// ```
 /// use std::time::Duration;
-/// use streams_dsl::JoinWindows;
+/// use streams_dsl::prelude::*;
 ///
+/// let builder = StreamsBuilder::new();
+/// let views = builder.stream::<String, String>("views");
+/// let clicks = builder.stream::<String, String>("clicks");
 /// let minute = Duration::from_secs(60);
-/// let within = JoinWindows::of_time_difference_with_no_grace(minute);
-/// assert_eq!((within.before_ms(), within.after_ms(), within.grace_ms()), (60_000, 60_000, 0));
 /// let then = JoinWindows::of_time_difference_and_grace(minute, minute).before(Duration::ZERO);
 /// assert_eq!((then.before_ms(), then.after_ms(), then.grace_ms()), (0, 60_000, 60_000));
+/// views.join_stream(&clicks, |view, click| format!("{view}, {click}"), then).to("out");
+/// let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// driver.input("clicks").pipe_at("ada".to_string(), "too soon".to_string(), 900)?;
+/// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
+/// driver.input("clicks").pipe_at("ada".to_string(), "buy".to_string(), 61_000)?;
+/// assert_eq!(driver.output::<String, String>("out").read().unwrap().value, "home, buy");
+/// # Ok::<(), streams_dsl::error::StreamsError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JoinWindows {
@@ -34,12 +42,48 @@ pub struct JoinWindows {
 
 impl JoinWindows {
     /// Records at most this far apart, either way; whoever is later than that by stream time comes too late.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+    /// views.join_stream(&clicks, |view, click| format!("{view}, {click}"), within).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "buy".to_string(), 11_000)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "sell".to_string(), 11_001)?;
+    /// let out = driver.output::<String, String>("out").read_key_values();
+    /// assert_eq!(out, [("ada".into(), "home, buy".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn of_time_difference_with_no_grace(difference: Duration) -> Self {
         Self::of_time_difference_and_grace(difference, Duration::ZERO)
     }
 
     /// Records at most this far apart, either way, waited for for `grace` longer, by event time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_and_grace(Duration::from_secs(10), Duration::from_secs(60));
+    /// views.left_join_stream(&clicks, |_, click| click.is_some(), within).to("clicked");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "about".to_string(), 60_000)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "late".to_string(), 2_000)?;
+    /// // The click comes late, but the view has waited for it.
+    /// assert_eq!(driver.output::<String, bool>("clicked").read_key_values(), [("ada".into(), true)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn of_time_difference_and_grace(difference: Duration, grace: Duration) -> Self {
         Self {
@@ -50,6 +94,23 @@ impl JoinWindows {
     }
 
     /// How much earlier the other record may be.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10)).before(Duration::from_secs(1));
+    /// views.join_stream(&clicks, |view, click| format!("{view}, {click}"), within).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "early".to_string(), 8_999)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "buy".to_string(), 9_000)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 10_000)?;
+    /// assert_eq!(driver.output::<String, String>("out").read_key_values(), [("ada".into(), "home, buy".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn before(mut self, before: Duration) -> Self {
         self.before_ms = millis(before);
@@ -57,6 +118,23 @@ impl JoinWindows {
     }
 
     /// How much later the other record may be.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10)).after(Duration::from_secs(1));
+    /// views.join_stream(&clicks, |view, click| format!("{view}, {click}"), within).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 10_000)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "buy".to_string(), 11_000)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "late".to_string(), 11_001)?;
+    /// assert_eq!(driver.output::<String, String>("out").read_key_values(), [("ada".into(), "home, buy".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn after(mut self, after: Duration) -> Self {
         self.after_ms = millis(after);
@@ -115,18 +193,74 @@ impl JoinWindows {
     }
 
     /// How much earlier the other record may be, in milliseconds; negative, if it must be later.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+    /// views.join_stream(&clicks, |view, click| format!("{view}, {click}"), within).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for at_ms in [20_000 - within.before_ms() - 1, 20_000 - within.before_ms()] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), format!("at {at_ms}"), at_ms)?;
+    /// }
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 20_000)?;
+    /// assert_eq!(driver.output::<String, String>("out").read_key_values(), [("ada".into(), "home, at 10000".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn before_ms(&self) -> i64 {
         self.before_ms
     }
 
     /// How much later the other record may be, in milliseconds; negative, if it must be earlier.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+    /// views.join_stream(&clicks, |view, click| format!("{view}, {click}"), within).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 20_000)?;
+    /// for at_ms in [20_000 + within.after_ms(), 20_000 + within.after_ms() + 1] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), format!("at {at_ms}"), at_ms)?;
+    /// }
+    /// assert_eq!(driver.output::<String, String>("out").read_key_values(), [("ada".into(), "home, at 30000".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn after_ms(&self) -> i64 {
         self.after_ms
     }
 
     /// Grace in milliseconds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_and_grace(Duration::from_secs(10), Duration::from_secs(5));
+    /// views.left_join_stream(&clicks, |_, click| click.is_some(), within).to("clicked");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 0)?;
+    /// let closes_ms = within.after_ms() + within.grace_ms();
+    /// for (at_ms, results) in [(closes_ms, 0), (closes_ms + 1, 1)] {
+    ///     driver.advance_wall_clock(Duration::from_secs(1))?;
+    ///     driver.input("views").pipe_at("bob".to_string(), "home".to_string(), at_ms)?;
+    ///     assert_eq!(driver.written("clicked").len(), results);
+    /// }
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn grace_ms(&self) -> i64 {
         self.grace_ms
@@ -148,9 +282,21 @@ impl JoinWindows {
 /// How two streams are joined: serdes of their key and values, names, stores (Kafka's `StreamJoined`).
 ///
 /// ```
-/// use streams_dsl::StreamJoined;
+/// use std::time::Duration;
+/// use streams_dsl::prelude::*;
 ///
-/// let joined = StreamJoined::<String, i64, String>::named("clicks-of-views").with_store_name("clicks-of-views");
+/// let builder = StreamsBuilder::new();
+/// let views = builder.stream::<String, String>("views");
+/// let clicks = builder.stream::<String, String>("clicks");
+/// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+/// let joined = StreamJoined::named("clicks-of-views").with_store_name("clicks-of-views").kind(StoreKind::InMemory);
+/// views.join_stream_with(&clicks, |view, click| format!("{view}, {click}"), within, joined).to("out");
+/// let topology = builder.build()?;
+/// assert!(topology.describe().contains("Processor: clicks-of-views-this-join"));
+/// let driver = TopologyTestDriver::new(&topology)?;
+/// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
+/// assert_eq!(driver.written("app-clicks-of-views-this-join-store-changelog").len(), 1);
+/// # Ok::<(), streams_dsl::error::StreamsError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct StreamJoined<K, V, W> {
@@ -172,6 +318,24 @@ impl<K: DefaultSerde, V: DefaultSerde, W: DefaultSerde> Default for StreamJoined
 
 impl<K: DefaultSerde, V: DefaultSerde, W: DefaultSerde> StreamJoined<K, V, W> {
     /// With this name, which names processors and repartition topics, and the serdes of the streams or the types.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+    /// let joined = StreamJoined::named("clicked");
+    /// views.join_stream_with(&clicks, |view, click| format!("{view}, {click}"), within, joined).to("out");
+    /// let topology = builder.build()?;
+    /// assert!(topology.describe().contains("Processor: clicked-other-join"));
+    /// let driver = TopologyTestDriver::new(&topology)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
+    /// assert!(driver.output::<String, String>("out").is_empty());
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn named(name: impl Into<String>) -> Self {
         Self::default().with_name(name)
@@ -193,6 +357,25 @@ impl<K, V, W> StreamJoined<K, V, W> {
     }
 
     /// With these serdes of the key, this stream's value and the other's; the types then need no default ones.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let counts = builder.stream::<String, i64>("counts");
+    /// let numbers = counts.map_values(|n| vec![n]);
+    /// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+    /// let joined = StreamJoined::with(String::default_serde(), String::default_serde(), Arc::new(JsonSerde));
+    /// views.join_stream_with(&numbers, |view, n: &Vec<i64>| format!("{view}: {}", n[0]), within, joined).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("counts").pipe_at("ada".to_string(), 7_i64, 1_000)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
+    /// assert_eq!(driver.output::<String, String>("out").read().unwrap().value, "home: 7");
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn with(
         key_serde: Arc<dyn Serde<K>>,
@@ -207,6 +390,25 @@ impl<K, V, W> StreamJoined<K, V, W> {
     }
 
     /// Sets the name of the processors and repartition topics. Stores keep theirs.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+    /// let joined = StreamJoined::with(String::default_serde(), String::default_serde(), String::default_serde());
+    /// let joined = joined.with_name("clicked");
+    /// let views = views.select_key(|_, view| view.clone());
+    /// views.join_stream_with(&clicks, |view, click| format!("{view}, {click}"), within, joined).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
+    /// // The key changed, so that the stream is repartitioned.
+    /// assert_eq!(driver.written("app-clicked-left-repartition").len(), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
@@ -214,6 +416,22 @@ impl<K, V, W> StreamJoined<K, V, W> {
     }
 
     /// Sets what the names of the stores begin with, and so those of their changelog topics. Default: generated names.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+    /// let joined = StreamJoined::default().with_store_name("clicked");
+    /// views.join_stream_with(&clicks, |view, click| format!("{view}, {click}"), within, joined).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
+    /// assert_eq!(driver.written("app-clicked-this-join-store-changelog").len(), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn with_store_name(mut self, name: impl Into<String>) -> Self {
         self.store_name = Some(name.into());
@@ -221,6 +439,23 @@ impl<K, V, W> StreamJoined<K, V, W> {
     }
 
     /// Where records are kept. Default: on disk.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+    /// let joined = StreamJoined::default().kind(StoreKind::InMemory);
+    /// views.join_stream_with(&clicks, |view, click| format!("{view}, {click}"), within, joined).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "buy".to_string(), 9_000)?;
+    /// assert_eq!(driver.output::<String, String>("out").read().unwrap().value, "home, buy");
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn kind(mut self, kind: StoreKind) -> Self {
         self.kind = Some(kind);
@@ -228,6 +463,22 @@ impl<K, V, W> StreamJoined<K, V, W> {
     }
 
     /// Without changelogs: records that wait for their match are lost with their disk. Default: with them.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+    /// let joined = StreamJoined::default().with_store_name("clicked").logging_disabled();
+    /// views.join_stream_with(&clicks, |view, click| format!("{view}, {click}"), within, joined).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
+    /// assert!(driver.written("app-clicked-this-join-store-changelog").is_empty());
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn logging_disabled(mut self) -> Self {
         self.logged = false;
@@ -235,6 +486,22 @@ impl<K, V, W> StreamJoined<K, V, W> {
     }
 
     /// Sets one config of the changelog topics, over the defaults.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+    /// let joined = StreamJoined::default().with_store_name("clicked").changelog_config("min.insync.replicas", "2");
+    /// views.join_stream_with(&clicks, |view, click| format!("{view}, {click}"), within, joined).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
+    /// assert_eq!(driver.written("app-clicked-this-join-store-changelog").len(), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn changelog_config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.changelog_configs.push((key.into(), value.into()));

@@ -11,10 +11,16 @@ use crate::plan::{KeyEffect, Kind, Plan, PlanId, TableState};
 /// Which rewrites [`StreamsBuilder::build_with`](crate::StreamsBuilder::build_with) does.
 ///
 /// ```
-/// use streams_dsl::Optimization;
+/// use streams_dsl::prelude::*;
 ///
-/// let no_merging = Optimization { merge_repartition_topics: false, ..Optimization::ALL };
-/// assert_ne!(no_merging, Optimization::NONE);
+/// let builder = StreamsBuilder::new();
+/// let clicks = builder.table::<String, i64>("clicks", Materialized::named("clicks"));
+/// let reuse = Optimization { reuse_ktable_source_topics: true, ..Optimization::NONE };
+/// let driver = TopologyTestDriver::new(&builder.build_with(reuse)?)?;
+/// driver.input("clicks").pipe("ada".to_string(), 7_i64)?;
+/// // The topic can be read again: there is no changelog.
+/// assert!(driver.written("app-clicks-changelog").is_empty());
+/// # Ok::<(), streams_dsl::error::StreamsError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Optimization {

@@ -126,6 +126,8 @@ pub(crate) enum TableState {
     OnDemand(String),
     /// From its parent, computed at each look-up.
     Computed,
+    /// From its parent, computed at each look-up by a function that may use the node's stores.
+    Transformed,
     /// In a store of this name, which its parents write.
     Merged(String),
     /// From its parent, but for what a buffer of this name holds back.
@@ -287,6 +289,11 @@ impl Plan {
                     .flat_map(|parent| self.look_up(parent))
                     .collect()
             }
+            TableState::Transformed => {
+                let (parents, mut stores) = (node.parents.clone(), node.stores.clone());
+                stores.extend(parents.into_iter().flat_map(|parent| self.look_up(parent)));
+                stores
+            }
             TableState::Buffered(store) => {
                 let parents = node.parents.clone();
                 let mut stores = vec![store];
@@ -351,7 +358,10 @@ impl Plan {
                     }
                     node.stores.contains(&store)
                 }
-                TableState::Computed | TableState::Merged(_) | TableState::Buffered(_) => {
+                TableState::Computed
+                | TableState::Transformed
+                | TableState::Merged(_)
+                | TableState::Buffered(_) => {
                     let parents = node.parents.clone();
                     let mut enabled = true;
                     for parent in parents {

@@ -40,9 +40,19 @@ impl SessionWindows {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use streams_dsl::SessionWindows;
+    /// use streams_dsl::prelude::*;
     ///
-    /// assert_eq!(SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_secs(5)).gap_ms(), 5_000);
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let visits = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_secs(5));
+    /// clicks.windowed_by(visits).count(Materialized::named("visits"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for at_ms in [1_000, 6_000] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// let visits = driver.session_store::<String, i64>("visits")?;
+    /// assert_eq!(visits.fetch(&"ada".into(), 1_000, 6_000).unwrap().unwrap().value, 2);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
     pub fn of_inactivity_gap_with_no_grace(gap: Duration) -> Self {
@@ -53,10 +63,20 @@ impl SessionWindows {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use streams_dsl::SessionWindows;
+    /// use streams_dsl::prelude::*;
     ///
-    /// let windows = SessionWindows::of_inactivity_gap_and_grace(Duration::from_secs(5), Duration::from_secs(1));
-    /// assert_eq!(windows.grace_ms(), 1_000);
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let visits = SessionWindows::of_inactivity_gap_and_grace(Duration::from_secs(5), Duration::from_secs(60));
+    /// clicks.windowed_by(visits).count(Materialized::named("visits"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// // The last one is out of order, and makes one session of two.
+    /// for at_ms in [1_000, 9_000, 5_000] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// let visits = driver.session_store::<String, i64>("visits")?;
+    /// assert_eq!(visits.fetch(&"ada".into(), 1_000, 9_000).unwrap().unwrap().value, 3);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
     pub fn of_inactivity_gap_and_grace(gap: Duration, grace: Duration) -> Self {
@@ -67,12 +87,46 @@ impl SessionWindows {
     }
 
     /// Inactivity gap in milliseconds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let windows = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_secs(5));
+    /// clicks.windowed_by(windows).count(Materialized::named("visits"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for at_ms in [0, windows.gap_ms()] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// let visits = driver.session_store::<String, i64>("visits")?;
+    /// assert_eq!(visits.fetch(&"ada".into(), 0, 5_000).unwrap().unwrap().value, 2);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn gap_ms(&self) -> i64 {
         self.gap_ms
     }
 
     /// Grace in milliseconds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let windows = SessionWindows::of_inactivity_gap_and_grace(Duration::from_secs(5), Duration::from_secs(1));
+    /// clicks.windowed_by(windows).count(Materialized::named("visits"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// let late_ms = 20_000 - windows.gap_ms() - windows.grace_ms() - 1;
+    /// for at_ms in [20_000, late_ms] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// assert_eq!(driver.dropped(DropReason::Late), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn grace_ms(&self) -> i64 {
         self.grace_ms
@@ -181,7 +235,23 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
         self
     }
 
-    /// How many records each session has. For an example see [`SessionWindowedKStream`].
+    /// How many records each session has.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let visits = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_secs(10));
+    /// clicks.windowed_by(visits).count(Materialized::named("visits")).to_stream().to("visits");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "about".to_string(), 9_000)?;
+    /// let visits = driver.session_store::<String, i64>("visits")?;
+    /// assert_eq!(visits.fetch(&"ada".into(), 1_000, 9_000).unwrap().unwrap().value, 2);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn count(&self, materialized: Materialized<i64>) -> KTable<Windowed<K>, i64> {
         if materialized.name.is_none() {
@@ -344,15 +414,22 @@ impl<K: Data, V: Data, A: Data, S: SessionStep<K, V, A>> LiveSessions<K, V, A, S
 /// `SessionWindowedSerde`). Records lie on the partition of the inner key.
 ///
 /// ```
-/// use streams_dsl::serde::{DefaultSerde, Serde};
-/// use streams_dsl::{SessionWindowedSerde, Window, Windowed};
+/// use std::sync::Arc;
+/// use streams_dsl::prelude::*;
 ///
-/// let serde = SessionWindowedSerde::new(String::default_serde());
+/// let builder = StreamsBuilder::new();
+/// let serde: Arc<dyn Serde<Windowed<String>>> = Arc::new(SessionWindowedSerde::new(String::default_serde()));
+/// let visits = builder.stream_with("visits", Consumed::with(Arc::clone(&serde), i64::default_serde()));
+/// visits.map(|visit, n| (visit.key, visit.window.end_ms - visit.window.start_ms + n)).to("out");
+/// let driver = TopologyTestDriver::new(&builder.build()?)?;
 /// let key = Windowed { key: "a".to_string(), window: Window { start_ms: 1, end_ms: 2 } };
+/// driver.input_with("visits", Arc::clone(&serde), i64::default_serde()).pipe(key.clone(), 7)?;
+/// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("a".into(), 8)]);
+///
 /// let mut bytes = Vec::new();
 /// serde.serialize("topic", &key, &mut bytes).unwrap();
 /// assert_eq!(bytes, [b'a', 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1]);
-/// assert_eq!(serde.deserialize("topic", &bytes).unwrap(), key);
+/// # Ok::<(), streams_dsl::error::StreamsError>(())
 /// ```
 pub struct SessionWindowedSerde<K> {
     inner: Arc<dyn Serde<K>>,
@@ -362,6 +439,23 @@ const TIME_BYTES: usize = 8;
 
 impl<K> SessionWindowedSerde<K> {
     /// Sessions of keys that `inner` reads and writes.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let visits = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_secs(10));
+    /// clicks.windowed_by(visits).count(Materialized::named("visits")).to_stream().to("visits");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
+    /// let serde = Arc::new(SessionWindowedSerde::new(String::default_serde()));
+    /// let visit = driver.output_with("visits", serde, i64::default_serde()).read().unwrap();
+    /// assert_eq!((visit.key.window.start_ms, visit.key.window.end_ms), (1_000, 1_000));
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     pub fn new(inner: Arc<dyn Serde<K>>) -> Self {
         Self { inner }
     }

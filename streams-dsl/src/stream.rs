@@ -99,7 +99,11 @@ impl<K, V> KStream<K, V> {
     /// let builder = StreamsBuilder::new();
     /// let words = builder.stream::<String, String>("words");
     /// words.filter(|_, word| word.len() > 2).named("long-words").to("out");
-    /// assert!(builder.build()?.describe().contains("Processor: long-words"));
+    /// let topology = builder.build()?;
+    /// assert!(topology.describe().contains("Processor: long-words"));
+    /// let driver = TopologyTestDriver::new(&topology)?;
+    /// driver.input("words").pipe("a".to_string(), "to".to_string())?;
+    /// assert!(driver.output::<String, String>("out").is_empty());
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
@@ -499,6 +503,20 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// Groups the stream by its key as `grouped` says.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let by_length = builder.stream::<i64, String>("words").map(|_, word| (word.len() as i64, word));
+    /// by_length.group_by_key_with(Grouped::named("by-length")).count(Materialized::named("counts"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("words").pipe(0_i64, "be".to_string())?;
+    /// assert_eq!(driver.written("app-by-length-repartition").len(), 1);
+    /// let counts = driver.key_value_store::<i64, i64>("counts")?;
+    /// assert_eq!(counts.get(&2).unwrap().unwrap().value, 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn group_by_key_with(&self, grouped: Grouped<K, V>) -> KGroupedStream<K, V> {
         let serdes = Serdes {
@@ -534,6 +552,23 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// Groups the stream by a new key as `grouped` says.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let words = builder.stream::<Option<String>, String>("words");
+    /// let by_length = words.group_by_with(|_, word| word.len() as i64, Grouped::named("by-length"));
+    /// by_length.count(Materialized::named("counts"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for word in ["to", "be"] {
+    ///     driver.input("words").pipe(None::<String>, word.to_string())?;
+    /// }
+    /// assert_eq!(driver.written("app-by-length-repartition").len(), 2);
+    /// let counts = driver.key_value_store::<i64, i64>("counts")?;
+    /// assert_eq!(counts.get(&2).unwrap().unwrap().value, 2);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn group_by_with<KO: Data>(
         &self,

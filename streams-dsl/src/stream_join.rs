@@ -67,6 +67,24 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// As [`join_stream`](Self::join_stream), with serdes and names.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+    /// let joined = StreamJoined::named("clicked").with_store_name("clicked");
+    /// views.join_stream_with(&clicks, |view, click| format!("{view}, {click}"), within, joined).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "buy".to_string(), 9_000)?;
+    /// assert_eq!(driver.written("app-clicked-this-join-store-changelog").len(), 1);
+    /// assert_eq!(driver.output::<String, String>("out").read().unwrap().value, "home, buy");
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn join_stream_with<W: Data, R: Data>(
         &self,
@@ -114,6 +132,24 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// As [`left_join_stream`](Self::left_join_stream), with serdes and names.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+    /// let joined = StreamJoined::named("clicked").with_store_name("clicked");
+    /// views.left_join_stream_with(&clicks, |_, click| click.is_some(), within, joined).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
+    /// assert_eq!(driver.written("app-clicked-left-shared-join-store-changelog").len(), 1);
+    /// driver.input("clicks").pipe_at("ada".to_string(), "buy".to_string(), 9_000)?;
+    /// assert_eq!(driver.output::<String, bool>("out").read_key_values(), [("ada".into(), true)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn left_join_stream_with<W: Data, R: Data>(
         &self,
@@ -160,6 +196,24 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// As [`outer_join_stream`](Self::outer_join_stream), with serdes and names.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+    /// let joined = StreamJoined::named("either").with_store_name("either");
+    /// views.outer_join_stream_with(&clicks, |view, click| view.or(click).cloned(), within, joined).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "buy".to_string(), 1_000)?;
+    /// assert_eq!(driver.written("app-either-outer-shared-join-store-changelog").len(), 1);
+    /// driver.input("views").pipe_at("bob".to_string(), "home".to_string(), 20_000)?;
+    /// assert_eq!(driver.output::<String, String>("out").read_key_values(), [("ada".into(), "buy".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn outer_join_stream_with<W: Data, R: Data>(
         &self,

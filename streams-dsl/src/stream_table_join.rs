@@ -51,6 +51,23 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// As [`join`](Self::join), with the stream's serdes and a name.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let names = builder.table::<i64, String>("names", Materialized::default());
+    /// let visits = builder.stream::<i64, String>("visits");
+    /// let by_user = visits.map(|page, user| (user.len() as i64, page));
+    /// by_user.join_with(&names, |page, name| format!("{name} saw {page}"), Joined::named("who")).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("names").pipe(3_i64, "Ada".to_string())?;
+    /// driver.input("visits").pipe(7_i64, "ada".to_string())?;
+    /// // The key changed, so that the stream is repartitioned.
+    /// assert_eq!(driver.written("app-who-repartition").len(), 1);
+    /// assert_eq!(driver.output::<i64, String>("out").read_key_values(), [(3, "Ada saw 7".into())]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn join_with<T: Data, R: Data>(
         &self,
@@ -94,6 +111,21 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// As [`left_join`](Self::left_join), with the stream's serdes and a name.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let names = builder.table::<i64, String>("names", Materialized::default());
+    /// let visits = builder.stream::<i64, String>("visits");
+    /// visits.left_join_with(&names, |_, name| name.is_some(), Joined::named("is-known")).to("out");
+    /// let topology = builder.build()?;
+    /// assert!(topology.describe().contains("Processor: is-known"));
+    /// let driver = TopologyTestDriver::new(&topology)?;
+    /// driver.input("visits").pipe(1_i64, "home".to_string())?;
+    /// assert_eq!(driver.output::<i64, bool>("out").read_key_values(), [(1, false)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn left_join_with<T: Data, R: Data>(
         &self,

@@ -21,6 +21,23 @@ use crate::{Change, Data, KTable};
 ///
 /// A limit by itself lets the oldest updates go early when it is reached. Final results must not go early, so
 /// [`Suppressed::until_window_closes`] takes a [`StrictBufferConfig`]: without limits, or one that stops the application.
+///
+/// ```
+/// use std::time::Duration;
+/// use streams_dsl::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// let table = builder.table::<String, i64>("in", Materialized::default());
+/// let until = Suppressed::until_time_limit(Duration::from_secs(5), BufferConfig::max_records(1));
+/// table.suppress(until).to_stream().to("out");
+/// let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// for (key, at_ms) in [("a", 1_000), ("b", 2_000)] {
+///     driver.input("in").pipe_at(key.to_string(), 7_i64, at_ms)?;
+/// }
+/// // There is room for one: the oldest goes early.
+/// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("a".into(), 7)]);
+/// # Ok::<(), streams_dsl::error::StreamsError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct BufferConfig {
     max_records: usize,
@@ -31,23 +48,87 @@ pub struct BufferConfig {
 }
 
 /// A [`BufferConfig`] that never lets go early.
+///
+/// ```
+/// use std::time::Duration;
+/// use streams_dsl::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// let seconds = TimeWindows::of_size_with_no_grace(Duration::from_secs(1));
+/// let clicks = builder.stream::<String, String>("clicks").group_by_key().windowed_by(seconds);
+/// let buffer = BufferConfig::max_records(1_000).shut_down_when_full();
+/// clicks.count(Materialized::default()).suppress(Suppressed::until_window_closes(buffer)).to_stream().to("counts");
+/// let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// for at_ms in [100, 200, 1_000] {
+///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+/// }
+/// assert_eq!(driver.output::<Windowed<String>, i64>("counts").read().unwrap().value, 2);
+/// # Ok::<(), streams_dsl::error::StreamsError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct StrictBufferConfig(BufferConfig);
 
 impl BufferConfig {
     /// Without limits: it takes as much memory as there are keys to hold back.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let table = builder.table::<String, i64>("in", Materialized::default());
+    /// let until = Suppressed::until_time_limit(Duration::from_secs(5), BufferConfig::unbounded());
+    /// table.suppress(until).to_stream().to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for (key, at_ms) in [("a", 1_000), ("b", 2_000), ("c", 6_000)] {
+    ///     driver.input("in").pipe_at(key.to_string(), 7_i64, at_ms)?;
+    /// }
+    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("a".into(), 7)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn unbounded() -> StrictBufferConfig {
         StrictBufferConfig(Self::of(usize::MAX, usize::MAX))
     }
 
     /// At most this many keys.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let table = builder.table::<String, i64>("in", Materialized::default());
+    /// let until = Suppressed::until_time_limit(Duration::from_secs(5), BufferConfig::max_records(2));
+    /// table.suppress(until).to_stream().to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for key in ["a", "b", "c"] {
+    ///     driver.input("in").pipe_at(key.to_string(), 7_i64, 1_000)?;
+    /// }
+    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("a".into(), 7)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn max_records(records: usize) -> Self {
         Self::of(records, usize::MAX)
     }
 
     /// At most about this many bytes of keys, values and their places.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let table = builder.table::<String, i64>("in", Materialized::default());
+    /// let until = Suppressed::until_time_limit(Duration::from_secs(5), BufferConfig::max_bytes(1));
+    /// table.suppress(until).to_stream().to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe_at("a".to_string(), 7_i64, 1_000)?;
+    /// // It is larger than that.
+    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("a".into(), 7)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn max_bytes(bytes: usize) -> Self {
         Self::of(usize::MAX, bytes)
@@ -64,6 +145,22 @@ impl BufferConfig {
     }
 
     /// At most this many keys, too.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let table = builder.table::<String, i64>("in", Materialized::default());
+    /// let until = Suppressed::until_time_limit(Duration::from_secs(5), BufferConfig::max_bytes(1_000_000).with_max_records(1));
+    /// table.suppress(until).to_stream().to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for key in ["a", "b"] {
+    ///     driver.input("in").pipe_at(key.to_string(), 7_i64, 1_000)?;
+    /// }
+    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("a".into(), 7)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn with_max_records(mut self, records: usize) -> Self {
         self.max_records = records;
@@ -71,6 +168,20 @@ impl BufferConfig {
     }
 
     /// At most about this many bytes, too.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let table = builder.table::<String, i64>("in", Materialized::default());
+    /// let until = Suppressed::until_time_limit(Duration::from_secs(5), BufferConfig::max_records(1_000).with_max_bytes(1));
+    /// table.suppress(until).to_stream().to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe_at("a".to_string(), 7_i64, 1_000)?;
+    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("a".into(), 7)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn with_max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
@@ -78,6 +189,21 @@ impl BufferConfig {
     }
 
     /// Stops the application when it is full, instead of letting the oldest go early.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let table = builder.table::<String, i64>("in", Materialized::default());
+    /// let until = Suppressed::until_time_limit(Duration::from_secs(5), BufferConfig::max_records(1).shut_down_when_full());
+    /// table.suppress(until).to_stream().to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe_at("a".to_string(), 7_i64, 1_000)?;
+    /// let full = driver.input("in").pipe_at("b".to_string(), 8_i64, 1_000);
+    /// assert!(full.unwrap_err().to_string().contains("is full"));
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn shut_down_when_full(mut self) -> StrictBufferConfig {
         self.when_full = WhenFull::ShutDown;
@@ -85,6 +211,20 @@ impl BufferConfig {
     }
 
     /// Without a changelog: what is held back is lost with its disk. Default: with one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let table = builder.table::<String, i64>("in", Materialized::default());
+    /// let until = Suppressed::until_time_limit(Duration::from_secs(5), BufferConfig::max_records(9).logging_disabled()).with_name("held");
+    /// table.suppress(until).to_stream().to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe_at("a".to_string(), 7_i64, 1_000)?;
+    /// assert!(driver.written("app-held-store-changelog").is_empty());
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn logging_disabled(mut self) -> Self {
         self.logged = false;
@@ -92,6 +232,21 @@ impl BufferConfig {
     }
 
     /// Sets one config of the changelog topic, over the defaults.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let table = builder.table::<String, i64>("in", Materialized::default());
+    /// let buffer = BufferConfig::max_records(9).changelog_config("min.insync.replicas", "2");
+    /// let until = Suppressed::until_time_limit(Duration::from_secs(5), buffer).with_name("held");
+    /// table.suppress(until).to_stream().to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe_at("a".to_string(), 7_i64, 1_000)?;
+    /// assert_eq!(driver.written("app-held-store-changelog").len(), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn changelog_config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.changelog_configs.push((key.into(), value.into()));
@@ -150,6 +305,23 @@ impl From<StrictBufferConfig> for BufferConfig {
 }
 
 /// Until when updates are held back (Kafka's `Suppressed`).
+///
+/// ```
+/// use std::time::Duration;
+/// use streams_dsl::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// let table = builder.table::<String, i64>("in", Materialized::default());
+/// let until = Suppressed::until_time_limit(Duration::from_secs(5), BufferConfig::max_records(1_000));
+/// table.suppress(until).to_stream().to("out");
+/// let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// for (n, at_ms) in [(1_i64, 1_000), (2, 2_000), (3, 6_000)] {
+///     driver.input("in").pipe_at("a".to_string(), n, at_ms)?;
+/// }
+/// // Of all updates since the first one that is held back, only the last.
+/// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("a".into(), 3)]);
+/// # Ok::<(), streams_dsl::error::StreamsError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Suppressed<K> {
     /// `None`: the grace of the windows.
@@ -163,6 +335,22 @@ pub struct Suppressed<K> {
 
 impl<K> Suppressed<K> {
     /// Until stream time has advanced by `wait` since the first update of a key that is held back.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let table = builder.table::<String, i64>("in", Materialized::default());
+    /// let until = Suppressed::until_time_limit(Duration::from_secs(5), BufferConfig::unbounded());
+    /// table.suppress(until).to_stream().to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for (key, n, at_ms) in [("a", 1_i64, 1_000), ("a", 2, 2_000), ("b", 3, 6_000)] {
+    ///     driver.input("in").pipe_at(key.to_string(), n, at_ms)?;
+    /// }
+    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("a".into(), 2)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn until_time_limit(wait: Duration, buffer: impl Into<BufferConfig>) -> Self {
         Self {
@@ -175,6 +363,22 @@ impl<K> Suppressed<K> {
     }
 
     /// Sets the name of the processor, and what the names of its store and changelog begin with. Default: generated names.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let table = builder.table::<String, i64>("in", Materialized::default());
+    /// let until = Suppressed::until_time_limit(Duration::from_secs(5), BufferConfig::unbounded()).with_name("held");
+    /// table.suppress(until).to_stream().to("out");
+    /// let topology = builder.build()?;
+    /// assert!(topology.describe().contains("Processor: held (stores: [held-store])"));
+    /// let driver = TopologyTestDriver::new(&topology)?;
+    /// driver.input("in").pipe_at("a".to_string(), 7_i64, 1_000)?;
+    /// assert_eq!(driver.written("app-held-store-changelog").len(), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
@@ -184,6 +388,24 @@ impl<K> Suppressed<K> {
 
 impl<K> Suppressed<Windowed<K>> {
     /// Until a window closes: one result per key and window. Deletions are dropped, since nothing was sent before.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let seconds = TimeWindows::of_size_with_no_grace(Duration::from_secs(1));
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key().windowed_by(seconds);
+    /// let counts = clicks.count(Materialized::default());
+    /// counts.suppress(Suppressed::until_window_closes(BufferConfig::unbounded())).to_stream().to("counts");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for at_ms in [100, 200, 1_000] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// let counts = driver.output::<Windowed<String>, i64>("counts").read_records();
+    /// assert_eq!((counts.len(), counts[0].value), (1, 2));
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn until_window_closes(buffer: StrictBufferConfig) -> Self {
         Self {
@@ -230,6 +452,26 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// As [`suppress`](Self::suppress), with this serde for the values that are held back.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Stock { n: i64 }
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let stock = builder.table::<String, i64>("in", Materialized::default()).map_values(|n| Stock { n });
+    /// let until = Suppressed::until_time_limit(Duration::from_secs(5), BufferConfig::max_records(1));
+    /// stock.suppress_with(until, Arc::new(JsonSerde)).map_values(|stock| stock.n).to_stream().to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for key in ["a", "b"] {
+    ///     driver.input("in").pipe_at(key.to_string(), 7_i64, 1_000)?;
+    /// }
+    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("a".into(), 7)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn suppress_with(&self, suppressed: Suppressed<K>, value_serde: Arc<dyn Serde<V>>) -> KTable<K, V> {
         let mut plan = self.plan.borrow_mut();

@@ -69,6 +69,20 @@ impl<K, V> KTable<K, V> {
     }
 
     /// Names the processor of the last operator, instead of a generated name. Stores are named by `Materialized`.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let stock = builder.table::<String, i64>("stock", Materialized::default());
+    /// stock.filter(|_, n| *n > 0).named("in-stock").to_stream().to("out");
+    /// let topology = builder.build()?;
+    /// assert!(topology.describe().contains("Processor: in-stock"));
+    /// let driver = TopologyTestDriver::new(&topology)?;
+    /// driver.input("stock").pipe("tea".to_string(), 3_i64)?;
+    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("tea".into(), 3)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         self.plan.borrow_mut().rename(self.node, name);
@@ -168,6 +182,22 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// The rows for which `keep` holds, in a store if `materialized` has a name.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let stock = builder.table::<String, i64>("stock", Materialized::default());
+    /// stock.filter_with(|_, n| *n > 0, Materialized::named("in-stock"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for (item, n) in [("tea", 3_i64), ("milk", 0)] {
+    ///     driver.input("stock").pipe(item.to_string(), n)?;
+    /// }
+    /// let in_stock = driver.key_value_store::<String, i64>("in-stock")?;
+    /// assert_eq!(in_stock.get(&"tea".into()).unwrap().unwrap().value, 3);
+    /// assert!(in_stock.get(&"milk".into()).unwrap().is_none());
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn filter_with(
         &self,
@@ -178,12 +208,40 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// The rows for which `drop` does not hold. As [`filter`](Self::filter).
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let stock = builder.table::<String, i64>("stock", Materialized::default());
+    /// stock.filter_not(|_, n| *n > 0).to_stream().to("to-order");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for n in [0_i64, 9] {
+    ///     driver.input("stock").pipe("tea".to_string(), n)?;
+    /// }
+    /// let to_order = driver.output::<String, Option<i64>>("to-order").read_key_values();
+    /// assert_eq!(to_order, [("tea".into(), Some(0)), ("tea".into(), None)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn filter_not(&self, drop: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KTable<K, V> {
         self.filtered(move |key, value| !drop(key, value), None)
     }
 
     /// The rows for which `drop` does not hold, in a store if `materialized` has a name.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let stock = builder.table::<String, i64>("stock", Materialized::default());
+    /// stock.filter_not_with(|_, n| *n > 0, Materialized::named("to-order"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("stock").pipe("tea".to_string(), 0_i64)?;
+    /// let to_order = driver.key_value_store::<String, i64>("to-order")?;
+    /// assert_eq!(to_order.get(&"tea".into()).unwrap().unwrap().value, 0);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn filter_not_with(
         &self,
@@ -297,6 +355,22 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// As [`filter_map_values`](Self::filter_map_values), in a store if `materialized` has a name.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let texts = builder.table::<String, String>("texts", Materialized::default());
+    /// texts.filter_map_values_with(|_, text| text.parse::<i64>().ok(), Materialized::named("numbers"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for (key, text) in [("a", "7"), ("b", "seven")] {
+    ///     driver.input("texts").pipe(key.to_string(), text.to_string())?;
+    /// }
+    /// let numbers = driver.key_value_store::<String, i64>("numbers")?;
+    /// assert_eq!(numbers.get(&"a".into()).unwrap().unwrap().value, 7);
+    /// assert!(numbers.get(&"b".into()).unwrap().is_none());
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn filter_map_values_with<W: Data>(
         &self,
@@ -429,23 +503,6 @@ pub(crate) struct Derivation<K, W> {
     pub(crate) cache: Option<Cache<K>>,
     pub(crate) value_serde: Option<Arc<dyn Serde<W>>>,
     pub(crate) view: OpenView<K, W>,
-}
-
-impl<K: Data, W: Data> Derivation<K, W> {
-    /// In the store it has, or in one of its own name that is made once somebody needs it.
-    pub(crate) fn stored_on_demand<V>(mut self, parent: &KTable<K, V>, serde: Arc<dyn Serde<W>>) -> Self {
-        if self.store.is_none() {
-            let name = format!("{}-store", self.name);
-            let key_serde = Arc::clone(&parent.key_serde);
-            let materialized = Materialized::with(Arc::clone(&serde));
-            let store = stores::key_value(materialized, &name, key_serde, Arc::clone(&serde));
-            parent.plan.borrow_mut().stores.push(store);
-            self.view = view::key_value(&name);
-            (self.store, self.value_serde) = (Some(name), Some(serde));
-            self.is_versioned = Some(false);
-        }
-        self
-    }
 }
 
 impl<K, W> Derivation<K, W> {

@@ -16,6 +16,17 @@ use crate::{Data, KStream};
 /// Writing to topics.
 impl<K: Data, V: Data> KStream<K, V> {
     /// Writes the stream to a topic, with the serdes it carries or the types' own.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("in").map_values(|n| n + 1).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("a".to_string(), 7_i64)?;
+    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("a".into(), 8)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     pub fn to(&self, topic: &str) -> Terminal
     where
         K: DefaultSerde,
@@ -117,7 +128,11 @@ impl Terminal {
     ///
     /// let builder = StreamsBuilder::new();
     /// builder.stream::<String, i64>("in").to("out").named("write-out");
-    /// assert!(builder.build()?.describe().contains("Sink: write-out (topic: out)"));
+    /// let topology = builder.build()?;
+    /// assert!(topology.describe().contains("Sink: write-out (topic: out)"));
+    /// let driver = TopologyTestDriver::new(&topology)?;
+    /// driver.input("in").pipe("a".to_string(), 7_i64)?;
+    /// assert_eq!(driver.written("out").len(), 1);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     pub fn named(self, name: &str) {

@@ -93,7 +93,24 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
         self
     }
 
-    /// How many records each key has in each window. For an example see [`TimeWindowedKStream`].
+    /// How many records each key has in each window.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let seconds = TimeWindows::of_size_with_no_grace(Duration::from_secs(1));
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key().windowed_by(seconds);
+    /// clicks.count(Materialized::named("per-second"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for at_ms in [100, 900] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// let counts = driver.window_store::<String, i64>("per-second")?;
+    /// assert_eq!(counts.fetch(&"ada".into(), 0).unwrap().unwrap().value, 2);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn count(&self, materialized: Materialized<i64>) -> KTable<Windowed<K>, i64> {
         if materialized.name.is_none() && matches!(self.windows, FixedWindows::Time(_)) {

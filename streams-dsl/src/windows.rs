@@ -159,15 +159,23 @@ impl FixedWindows {
 ///
 /// ```
 /// use std::time::Duration;
-/// use streams_dsl::TimeWindows;
+/// use streams_dsl::prelude::*;
 ///
-/// let hourly = TimeWindows::of_size_and_grace(Duration::from_secs(3_600), Duration::from_secs(60));
-/// let starts: Vec<i64> = hourly.windows_for(3_600_000 + 5).map(|window| window.start_ms).collect();
-/// assert_eq!(starts, [3_600_000]);
-///
-/// let overlapping = TimeWindows::of_size_with_no_grace(Duration::from_millis(100)).advance_by(Duration::from_millis(50));
+/// let builder = StreamsBuilder::new();
+/// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+/// let millis = Duration::from_millis;
+/// let overlapping = TimeWindows::of_size_and_grace(millis(100), millis(100)).advance_by(millis(50));
 /// let starts: Vec<i64> = overlapping.windows_for(120).map(|window| window.start_ms).collect();
 /// assert_eq!(starts, [50, 100]);
+/// clicks.windowed_by(overlapping).count(Materialized::named("counts"));
+/// let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// for at_ms in [120, 160] {
+///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+/// }
+/// let counts = driver.window_store::<String, i64>("counts")?;
+/// let count = |start_ms| counts.fetch(&"ada".into(), start_ms).unwrap().unwrap().value;
+/// assert_eq!((count(50), count(100), count(150)), (1, 2, 1));
+/// # Ok::<(), streams_dsl::error::StreamsError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeWindows {
@@ -180,12 +188,48 @@ pub struct TimeWindows {
 
 impl TimeWindows {
     /// Tumbling windows of this size, which close as soon as they end. At least a millisecond; smaller parts are dropped.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let seconds = TimeWindows::of_size_with_no_grace(Duration::from_secs(1));
+    /// clicks.windowed_by(seconds).count(Materialized::named("counts"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// // The last one comes after its window has closed.
+    /// for at_ms in [100, 1_000, 900] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// assert_eq!(driver.dropped(DropReason::Late), 1);
+    /// let counts = driver.window_store::<String, i64>("counts")?;
+    /// assert_eq!(counts.fetch(&"ada".into(), 1_000).unwrap().unwrap().value, 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn of_size_with_no_grace(size: Duration) -> Self {
         Self::of_size_and_grace(size, Duration::ZERO)
     }
 
     /// Tumbling windows of this size, which stay open for `grace` after they end, by event time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let seconds = TimeWindows::of_size_and_grace(Duration::from_secs(1), Duration::from_millis(500));
+    /// clicks.windowed_by(seconds).count(Materialized::named("counts"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for at_ms in [100, 1_000, 900] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// let counts = driver.window_store::<String, i64>("counts")?;
+    /// assert_eq!(counts.fetch(&"ada".into(), 0).unwrap().unwrap().value, 2);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn of_size_and_grace(size: Duration, grace: Duration) -> Self {
         let size_ms = millis(size);
@@ -198,6 +242,24 @@ impl TimeWindows {
     }
 
     /// Hopping windows: one starts every `advance`, at most the size.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let size = TimeWindows::of_size_and_grace(Duration::from_secs(10), Duration::from_secs(10));
+    /// clicks.windowed_by(size.advance_by(Duration::from_secs(5))).count(Materialized::named("counts"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for at_ms in [6_000, 12_000] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// let counts = driver.window_store::<String, i64>("counts")?;
+    /// let count = |start_ms| counts.fetch(&"ada".into(), start_ms).unwrap().unwrap().value;
+    /// assert_eq!((count(0), count(5_000), count(10_000)), (1, 2, 1));
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn advance_by(mut self, advance: Duration) -> Self {
         self.advance_ms = millis(advance);
@@ -205,18 +267,70 @@ impl TimeWindows {
     }
 
     /// Size in milliseconds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let windows = TimeWindows::of_size_with_no_grace(Duration::from_secs(1));
+    /// clicks.windowed_by(windows).count(Materialized::named("counts"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for at_ms in [0, windows.size_ms() - 1] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// let counts = driver.window_store::<String, i64>("counts")?;
+    /// assert_eq!(counts.fetch(&"ada".into(), 0).unwrap().unwrap().value, 2);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn size_ms(&self) -> i64 {
         self.size_ms
     }
 
     /// Grace in milliseconds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let windows = TimeWindows::of_size_and_grace(Duration::from_secs(1), Duration::from_secs(5));
+    /// clicks.windowed_by(windows).emit_on_window_close().count(Materialized::named("counts")).to_stream().to("counts");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for at_ms in [0, windows.size_ms() + windows.grace_ms() - 1] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// assert!(driver.written("counts").is_empty());
+    /// driver.input("clicks").pipe_at("bob".to_string(), "home".to_string(), 6_000)?;
+    /// assert_eq!(driver.written("counts").len(), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn grace_ms(&self) -> i64 {
         self.grace_ms
     }
 
     /// The windows that a timestamp falls into, earliest first. Windows never start before the epoch.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let hourly = TimeWindows::of_size_with_no_grace(Duration::from_secs(3_600));
+    /// let starts: Vec<i64> = hourly.windows_for(3_600_005).map(|window| window.start_ms).collect();
+    /// assert_eq!(starts, [3_600_000]);
+    /// clicks.windowed_by(hourly).count(Materialized::named("hourly"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), 3_600_005)?;
+    /// let store = driver.window_store::<String, i64>("hourly")?;
+    /// assert_eq!(store.fetch(&"ada".into(), starts[0]).unwrap().unwrap().value, 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     pub fn windows_for(&self, timestamp_ms: i64) -> impl Iterator<Item = Window> + use<> {
         let (origin_ms, size_ms, advance_ms) = (self.origin_ms, self.size_ms, self.advance_ms.max(1));
         let since_ms = timestamp_ms.saturating_sub(origin_ms);
@@ -270,12 +384,42 @@ pub struct UnlimitedWindows {
 
 impl UnlimitedWindows {
     /// From the epoch on.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// clicks.windowed_by(UnlimitedWindows::of()).count(Materialized::named("counts"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for at_ms in [0, 1_767_225_600_000] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// let counts = driver.window_store::<String, i64>("counts")?;
+    /// assert_eq!(counts.fetch(&"ada".into(), 0).unwrap().unwrap().value, 2);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn of() -> Self {
         Self::default()
     }
 
     /// From this time on, in milliseconds since the Unix epoch; negative is the epoch.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// clicks.windowed_by(UnlimitedWindows::start_on(1_000)).count(Materialized::named("counts"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for at_ms in [999, 1_000] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// let counts = driver.window_store::<String, i64>("counts")?;
+    /// assert_eq!(counts.fetch(&"ada".into(), 1_000).unwrap().unwrap().value, 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn start_on(start_ms: i64) -> Self {
         Self {
@@ -342,12 +486,47 @@ pub struct SlidingWindows {
 
 impl SlidingWindows {
     /// Windows of records at most this far apart, which close as soon as stream time is past their end.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let windows = SlidingWindows::of_time_difference_with_no_grace(Duration::from_millis(10));
+    /// clicks.windowed_by(windows).count(Materialized::named("counts"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for at_ms in [20, 28] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// let counts = driver.window_store::<String, i64>("counts")?;
+    /// assert_eq!(counts.fetch(&"ada".into(), 18).unwrap().unwrap().value, 2);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn of_time_difference_with_no_grace(difference: Duration) -> Self {
         Self::of_time_difference_and_grace(difference, Duration::ZERO)
     }
 
     /// Windows of records at most this far apart, which stay open for `grace` longer, by event time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let windows = SlidingWindows::of_time_difference_and_grace(Duration::from_millis(10), Duration::from_secs(1));
+    /// clicks.windowed_by(windows).count(Materialized::named("counts"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// // The last one is out of order, but not late.
+    /// for at_ms in [28, 500, 20] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// let counts = driver.window_store::<String, i64>("counts")?;
+    /// assert_eq!(counts.fetch(&"ada".into(), 18).unwrap().unwrap().value, 2);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn of_time_difference_and_grace(difference: Duration, grace: Duration) -> Self {
         Self {
@@ -357,12 +536,46 @@ impl SlidingWindows {
     }
 
     /// Time difference in milliseconds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let windows = SlidingWindows::of_time_difference_with_no_grace(Duration::from_millis(10));
+    /// clicks.windowed_by(windows).count(Materialized::named("counts"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), 20)?;
+    /// // The window that ends with the record.
+    /// let counts = driver.window_store::<String, i64>("counts")?;
+    /// let start_ms = 20 - windows.time_difference_ms();
+    /// assert_eq!(counts.fetch(&"ada".into(), start_ms).unwrap().unwrap().value, 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn time_difference_ms(&self) -> i64 {
         self.time_difference_ms
     }
 
     /// Grace in milliseconds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let windows = SlidingWindows::of_time_difference_and_grace(Duration::from_millis(10), Duration::from_millis(100));
+    /// clicks.windowed_by(windows).count(Materialized::named("counts"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// let late_ms = 500 - windows.time_difference_ms() - windows.grace_ms() - 1;
+    /// for at_ms in [500, late_ms] {
+    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
+    /// }
+    /// assert_eq!(driver.dropped(DropReason::Late), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     #[must_use]
     pub fn grace_ms(&self) -> i64 {
         self.grace_ms
@@ -378,15 +591,22 @@ pub(crate) fn millis(duration: Duration) -> i64 {
 /// The end is not written; reading computes it from the size. Records lie on the partition of the inner key.
 ///
 /// ```
-/// use streams_dsl::serde::{DefaultSerde, Serde};
-/// use streams_dsl::{TimeWindowedSerde, Window, Windowed};
+/// use std::sync::Arc;
+/// use streams_dsl::prelude::*;
 ///
-/// let serde = TimeWindowedSerde::new(String::default_serde(), 100);
+/// let builder = StreamsBuilder::new();
+/// let serde: Arc<dyn Serde<Windowed<String>>> = Arc::new(TimeWindowedSerde::new(String::default_serde(), 100));
+/// let counts = builder.stream_with("counts", Consumed::with(Arc::clone(&serde), i64::default_serde()));
+/// counts.map(|key, n| (key.window.end_ms, n)).to("out");
+/// let driver = TopologyTestDriver::new(&builder.build()?)?;
 /// let key = Windowed { key: "a".to_string(), window: Window { start_ms: 200, end_ms: 300 } };
+/// driver.input_with("counts", Arc::clone(&serde), i64::default_serde()).pipe(key.clone(), 7)?;
+/// assert_eq!(driver.output::<i64, i64>("out").read_key_values(), [(300, 7)]);
+///
 /// let mut bytes = Vec::new();
 /// serde.serialize("topic", &key, &mut bytes).unwrap();
 /// assert_eq!(bytes, [b'a', 0, 0, 0, 0, 0, 0, 0, 200]);
-/// assert_eq!(serde.deserialize("topic", &bytes).unwrap(), key);
+/// # Ok::<(), streams_dsl::error::StreamsError>(())
 /// ```
 pub struct TimeWindowedSerde<K> {
     inner: Arc<dyn Serde<K>>,
@@ -397,6 +617,23 @@ const START_BYTES: usize = 8;
 
 impl<K> TimeWindowedSerde<K> {
     /// Windows of this size around keys that `inner` reads and writes.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    /// let seconds = TimeWindows::of_size_with_no_grace(Duration::from_secs(1));
+    /// clicks.windowed_by(seconds).count(Materialized::named("per-second")).to_stream().to("counts");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), 1_700)?;
+    /// let serde = Arc::new(TimeWindowedSerde::new(String::default_serde(), 1_000));
+    /// let count = driver.output_with("counts", serde, i64::default_serde()).read().unwrap();
+    /// assert_eq!((count.key.window.start_ms, count.key.window.end_ms), (1_000, 2_000));
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     pub fn new(inner: Arc<dyn Serde<K>>, size_ms: i64) -> Self {
         Self { inner, size_ms }
     }

@@ -13,6 +13,7 @@ mod joins;
 mod listeners;
 mod nulls;
 mod offset_reset;
+mod operators;
 mod optimizer;
 mod patterns;
 mod restarts;

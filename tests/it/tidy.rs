@@ -229,3 +229,58 @@ fn links_lead_somewhere() {
     });
     assert_eq!(broken.collect::<Vec<_>>(), [""; 0]);
 }
+
+/// What a user of the DSL can call that has no example on the test driver: public functions, and those whose example is given
+/// to a macro, by their name behind it.
+fn without_driver(files: &[(String, String)]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, text) in files {
+        let mut docs = String::new();
+        let mut is_given_to_macro = false;
+        for line in text.lines().map(str::trim) {
+            if line.starts_with("///") {
+                docs.push_str(line);
+                continue;
+            }
+            if line.starts_with("#[") || line.starts_with("$(#[") {
+                is_given_to_macro |= line.starts_with("$(#[");
+                continue;
+            }
+            let name = line.strip_suffix(',').unwrap_or(line);
+            let is_name = !docs.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            let is_item = is_name && !name.is_empty() || line.starts_with("pub fn ") && !is_given_to_macro;
+            if is_item && !(docs.contains("TopologyTestDriver::") && docs.contains(".pipe")) {
+                found.push(format!("{path}: {line}"));
+            }
+            docs.clear();
+            is_given_to_macro = false;
+        }
+    }
+    found
+}
+
+#[test]
+fn what_the_dsl_offers_is_shown_on_the_test_driver() {
+    let check = |text: &str| without_driver(&[("x.rs".to_owned(), text.to_owned())]);
+    let nothing = [""; 0];
+    assert_eq!(
+        check("/// Says so.\n#[must_use]\npub fn f() {"),
+        ["x.rs: pub fn f() {"]
+    );
+    assert_eq!(check("pub(crate) fn f() {"), nothing);
+    assert_eq!(
+        check("/// TopologyTestDriver::new; input.pipe(1)\npub fn f() {"),
+        nothing
+    );
+    assert_eq!(check("$(#[$example])+\n#[must_use]\npub fn with() {"), nothing);
+    assert_eq!(
+        check("options! {\n    Type,\n    /// Given.\n    with\n}"),
+        ["x.rs: with"]
+    );
+
+    let dsl: Vec<_> = sources()
+        .into_iter()
+        .filter(|(path, _)| path.starts_with("streams-dsl/"))
+        .collect();
+    assert_eq!(without_driver(&dsl), nothing);
+}

@@ -12,7 +12,7 @@ pub(crate) type Row = (usize, Key, Text, i64);
 
 enum Made {
     Stream(KStream<Key, Text>),
-    /// Until the default branch is made.
+    /// Until it has its default branch.
     Split(Option<BranchedKStream<Key, Text>>),
     Table(KTable<Key, Text>),
     Windowed(KTable<Windowed<Key>, Text>),
@@ -64,13 +64,16 @@ fn add(builder: &StreamsBuilder, made: &mut [Made], id: Id, op: &Op) -> Made {
             Made::Table(builder.table(&table_topic(topic), materialized(id, stored)))
         }
         Op::Branch { split, takes } => {
-            let Made::Split(split) = &mut made[split] else {
+            let Made::Split(open) = &mut made[split] else {
                 unreachable!("shapes were checked")
             };
-            let open = "shapes were checked";
-            Made::Stream(match takes {
-                Some(takes) => split.as_mut().expect(open).branch(move |k, v| takes.holds(k, v)),
-                None => split.take().expect(open).default_branch(),
+            Made::Stream(match (open, takes) {
+                (Some(split), Some(takes)) => split.branch(move |k, v| takes.holds(k, v)),
+                (open, None) => match open.take() {
+                    Some(split) => split.default_branch(),
+                    None => unreachable!("shapes were checked"),
+                },
+                (None, Some(_)) => unreachable!("shapes were checked"),
             })
         }
         Op::ToStream { from } => Made::Stream(match &made[from] {

@@ -34,6 +34,14 @@ where
             Ok(new) => new,
             Err(error) => return task.processing_failed(error, &self.node),
         };
+        let recomputed = match &self.store {
+            None if self.send_old => (self.transform)(&key, change.old.as_ref()),
+            _ => Ok(None),
+        };
+        let recomputed = match recomputed {
+            Ok(old) => old,
+            Err(error) => return task.processing_failed(error, &self.node),
+        };
         let mut is_latest = change.is_latest;
         let old = match &self.store {
             Some(store) => {
@@ -45,7 +53,7 @@ where
                 is_latest = put.is_latest;
                 put.before.filter(|_| self.send_old).map(|row| row.value)
             }
-            None => None,
+            None => recomputed,
         };
         let update = Record {
             key,
