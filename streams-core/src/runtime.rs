@@ -442,10 +442,11 @@ impl Shared {
 
     pub(crate) fn set_thread_state(&self, index: usize, state: State) {
         let mut status = self.status();
-        if status.threads[index] != state {
-            status.threads[index] = state;
-            self.changed.notify_all();
+        if status.threads[index] == state {
+            return;
         }
+        status.threads[index] = state;
+        self.changed.notify_all();
         drop(status);
         self.tell_state();
     }

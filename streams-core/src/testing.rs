@@ -3,6 +3,8 @@
 //! Each record that is piped in is processed to the end, punctuation and commit included, before the call returns; what
 //! goes to repartition topics is read again at once. All topics have one partition, unless [more](TestDriverOptions::partitions) are
 //! asked for; stores are in memory; the wall clock stands still until it is moved.
+//!
+//! One processor alone, without a topology, is tested in a [`MockProcessorContext`].
 
 mod processor;
 mod producer;

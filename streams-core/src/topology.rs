@@ -6,6 +6,7 @@
 //! types.
 
 mod describe;
+mod description;
 mod graph;
 mod internal_topics;
 mod offset_reset;
@@ -22,6 +23,7 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+pub use description::{DescribedKind, NodeDescription, SubtopologyDescription, TopologyDescription};
 pub(crate) use graph::{Graph, NodeKind, NodeSpec, RepartitionTopic};
 pub use graph::{NodeId, TopicName};
 pub(crate) use internal_topics::ChangelogConfigs;
@@ -461,6 +463,12 @@ impl Topology {
     /// The text of Kafka's `TopologyDescription`.
     #[must_use]
     pub fn describe(&self) -> String {
+        self.description().to_string()
+    }
+
+    /// What the topology consists of, for programs.
+    #[must_use]
+    pub fn description(&self) -> TopologyDescription {
         describe::describe(self)
     }
 

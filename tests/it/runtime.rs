@@ -203,8 +203,10 @@ fn threads_are_named_after_the_application_and_the_process() {
     assert_eq!(thread_names(config.clone()).0, client_id);
     let (client_id, names) = thread_names(config.client_id("mine").num_stream_threads(2));
     assert_eq!(client_id, "mine");
-    assert_eq!(
-        names,
-        BTreeSet::from(["mine-StreamThread-1", "mine-StreamThread-2"].map(String::from))
+    // The first one may have done it all before the second one joined.
+    let both = ["mine-StreamThread-1", "mine-StreamThread-2"].map(String::from);
+    assert!(
+        !names.is_empty() && names.is_subset(&BTreeSet::from(both)),
+        "{names:?}"
     );
 }

@@ -94,9 +94,9 @@ struct Entry {
 
 impl Scheduler {
     /// Has [`Processor::punctuate`](super::Processor::punctuate) called at this interval, of at least a millisecond and in whole
-    /// ones, until it is [cancelled](Schedule::cancel). By stream time first with the next record or, if there is one, after it;
-    /// by wall-clock time first after one interval. What is not cancelled stays: a processor that makes one for each record
-    /// must end them too.
+    /// ones, until it is [cancelled](Schedule::cancel). By stream time first at once, after the record that is being processed or
+    /// else the next one; by wall-clock time first after one interval. What is not cancelled stays: a processor that makes one
+    /// for each record must end them too.
     pub fn schedule(&self, every: Duration, kind: PunctuationType) -> Schedule {
         let mut schedules = self.0.borrow_mut();
         let number = schedules.made;

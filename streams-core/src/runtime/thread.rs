@@ -137,7 +137,12 @@ impl<'a> StreamThread<'a> {
         let max_age = Duration::from_millis(self.shared.config.metadata_max_age_ms);
         if now.saturating_sub(self.last_metadata) >= max_age {
             self.last_metadata = now;
-            self.shared.follow_topics(&mut *self.admin)?;
+            match self.shared.follow_topics(&mut *self.admin) {
+                Err(StreamsError::Log(error)) => {
+                    tracing::warn!(%error, "cannot look for topics that patterns match; trying again later");
+                }
+                looked => looked?,
+            }
         }
         if self.layout_version == self.shared.layout_version() {
             return Ok(());

@@ -1,31 +1,33 @@
-//! The text of Kafka's `TopologyDescription`, to the byte, so that topologies can be compared with Kafka's and with their
-//! own past.
+//! Describes a topology in Kafka's order, which its text shows: of nodes, of their neighbours and of their stores.
 
 mod java_order;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use self::java_order::{TreeSet, hash_map_order};
-use super::{Graph, NodeId, NodeKind, Subtopology, TopicName, Topology};
+use super::{
+    DescribedKind, Graph, NodeDescription, NodeId, NodeKind, Subtopology, SubtopologyDescription, Topology,
+    TopologyDescription,
+};
 
 /// Describes all sub-topologies.
-pub(super) fn describe(topology: &Topology) -> String {
-    let mut text = String::from("Topologies:\n ");
-    for part in topology.subtopologies() {
-        let described = Part::new(topology.graph(), part);
-        let (note, end) = match part.is_global {
-            true => (" for global store (will not generate tasks)", ""),
-            false => ("", "\n"),
-        };
-        writeln!(text, "  Sub-topology: {}{note}", part.id).expect("writing to a String cannot fail");
-        for index in described.sorted() {
-            described.describe_node(index, &mut text);
+pub(super) fn describe(topology: &Topology) -> TopologyDescription {
+    let described = |part: &Subtopology| {
+        let nodes = Part::new(topology.graph(), part);
+        SubtopologyDescription {
+            id: part.id,
+            is_global: part.is_global,
+            nodes: nodes
+                .sorted()
+                .into_iter()
+                .map(|index| nodes.describe(index))
+                .collect(),
         }
-        text.push_str(end);
+    };
+    TopologyDescription {
+        subtopologies: topology.subtopologies().iter().map(described).collect(),
     }
-    text
 }
 
 /// The nodes of one sub-topology with their neighbours in Kafka's order.
@@ -92,46 +94,32 @@ impl<'a> Part<'a> {
         nodes
     }
 
-    fn describe_node(&self, index: usize, text: &mut String) {
+    fn describe(&self, index: usize) -> NodeDescription {
         let node = &self.graph.nodes[self.ids[index].0];
-        let head = match &node.kind {
-            NodeKind::Source { .. } | NodeKind::GlobalSource { .. } => {
-                let topics: Vec<&str> = node.kind.topics().iter().map(TopicName::as_str).collect();
-                match node.kind.topics() {
-                    [TopicName::Pattern(pattern)] => format!("    Source: {} (topics: {pattern})", node.name),
-                    _ => format!("    Source: {} (topics: [{}])", node.name, topics.join(", ")),
-                }
-            }
+        let kind = match &node.kind {
+            NodeKind::Source { .. } | NodeKind::GlobalSource { .. } => DescribedKind::Source {
+                topics: node.kind.topics().to_vec(),
+            },
             NodeKind::Processor { .. } | NodeKind::GlobalUpdate => {
                 let names: Vec<&str> = node.stores.iter().map(String::as_str).collect();
-                let stores: Vec<&str> = hash_map_order(&names)
-                    .into_iter()
-                    .map(|place| names[place])
-                    .collect();
-                format!("    Processor: {} (stores: [{}])", node.name, stores.join(", "))
+                let stores = hash_map_order(&names).into_iter();
+                DescribedKind::Processor {
+                    stores: stores.map(|place| node.stores[place].clone()).collect(),
+                }
             }
-            NodeKind::Sink {
-                topic: Some(topic), ..
-            } => format!("    Sink: {} (topic: {topic})", node.name),
-            NodeKind::Sink { topic: None, .. } => format!("    Sink: {} (extractor class: fn)", node.name),
+            NodeKind::Sink { topic, .. } => DescribedKind::Sink { topic: topic.clone() },
         };
-        text.push_str(&head);
-        text.push('\n');
-        if !matches!(node.kind, NodeKind::Sink { .. }) {
-            text.push_str(&format!("      --> {}\n", self.names(&self.successors[index])));
-        }
-        if !node.kind.is_source() {
-            text.push_str(&format!("      <-- {}\n", self.names(&self.predecessors[index])));
+        NodeDescription {
+            name: node.name.clone(),
+            kind,
+            predecessors: self.names(&self.predecessors[index]),
+            successors: self.names(&self.successors[index]),
         }
     }
 
-    fn names(&self, nodes: &TreeSet) -> String {
-        let names: Vec<&str> = nodes.items().into_iter().map(|node| self.name(node)).collect();
-        if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
-        }
+    fn names(&self, nodes: &TreeSet) -> Vec<String> {
+        let nodes = nodes.items().into_iter();
+        nodes.map(|node| self.name(node).to_owned()).collect()
     }
 }
 
