@@ -33,7 +33,7 @@ pub use builder::{
     KeyValueStoreBuilder, SessionStoreBuilder, StoreBuilder, StoreKind, TimeOrderedBufferBuilder,
     VersionedKeyValueStoreBuilder, WindowStoreBuilder,
 };
-pub(crate) use builder::{OpenStore, OpenedStore, StoreSpec};
+pub(crate) use builder::{OpenStore, OpenedStore, StoreSpec, open_bytes};
 pub(crate) use cached::{Changelog, RestoredRow, TaskStore};
 pub use global::{GlobalIter, GlobalKeyValueStore, GlobalStoreBuilder, GlobalStoreWriter};
 pub(crate) use global::{
@@ -41,6 +41,8 @@ pub(crate) use global::{
 };
 pub use key_value::{KeyValueIter, KeyValueStore};
 pub use session::{Session, SessionIter, SessionStore};
+/// Byte stores, and the engines that open them: what typed stores are built on.
+pub use state_store as engine;
 pub use state_store::{Direction, RocksDbOptions};
 pub use versioned::{Validity, VersionedKeyValueStore};
 pub use window::{WindowIter, WindowStore};

@@ -321,7 +321,7 @@ impl TopologyBuilder {
     /// all stores are added.
     pub fn default_store_kind(&mut self, kind: StoreKind) {
         for unsaid in self.store_kinds().filter(|of| of.is_none()) {
-            *unsaid = Some(kind);
+            *unsaid = Some(kind.clone());
         }
     }
 

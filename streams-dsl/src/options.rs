@@ -183,10 +183,19 @@ impl<K, V> Consumed<K, V> {
     /// let builder = StreamsBuilder::new();
     /// let from_now_on = Consumed::<String, i64>::default().auto_offset_reset(AutoOffsetReset::Latest);
     /// builder.stream_with("alarms", from_now_on).to("pages");
+    /// // It decides what is read of what was there before: the test driver has read all it is given.
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("alarms").pipe("smoke".to_string(), 7_i64)?;
+    /// assert_eq!(driver.output::<String, i64>("pages").read_key_values().len(), 1);
+    ///
     /// // Streams of one topic share its source, and so must agree.
+    /// let builder = StreamsBuilder::new();
+    /// let from_now_on = Consumed::<String, i64>::default().auto_offset_reset(AutoOffsetReset::Latest);
+    /// builder.stream_with("alarms", from_now_on).to("pages");
     /// builder.stream::<String, i64>("alarms").to("archive");
     /// let error = builder.build().unwrap_err().to_string();
     /// assert!(error.contains("alarms is read with the offset reset policies latest and"), "{error}");
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
     pub fn auto_offset_reset(mut self, reset: AutoOffsetReset) -> Self {

@@ -427,7 +427,7 @@ fn add_stores<K: Data, V: Data, W: Data>(
     (left, right): (&Serdes<K, V>, &Serdes<K, W>),
 ) {
     let settings = StoreSettings {
-        kind: joined.kind,
+        kind: joined.kind.clone(),
         logged: joined.logged,
         changelog_configs: joined.changelog_configs.clone(),
     };

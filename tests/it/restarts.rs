@@ -4,12 +4,14 @@
 //! same order.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use streams_dsl::Headers;
 use streams_dsl::prelude::*;
 use streams_dsl::store::RocksDbOptions;
+use streams_dsl::store::engine::{self, KeyValueStore, MemoryEngine, StoreEngine, StoreSpec};
 use streams_dsl::testing::WrittenRecord;
 
 use crate::support::{create_topics, embedded, read, send, wait};
@@ -294,4 +296,50 @@ fn stores_are_within_the_limits_that_are_set() {
         .map(|text| text.contains("write_buffer_size=65536"))
         .collect();
     assert!(!written.is_empty() && written.iter().all(|is_set| *is_set));
+}
+
+/// A store of the user's: remembers where it was opened.
+#[derive(Debug, Default)]
+struct Own(Mutex<Vec<PathBuf>>);
+
+impl StoreEngine for Own {
+    fn open(&self, spec: &StoreSpec, directory: Option<&Path>) -> engine::Result<Arc<dyn KeyValueStore>> {
+        self.0.lock().unwrap().push(directory.unwrap().to_owned());
+        MemoryEngine.open(spec, None)
+    }
+}
+
+#[test]
+fn stores_of_ones_own_are_used_and_restored() {
+    let (log, dir) = embedded();
+    create_topics(&*log, &[("clicks", 1), ("cities", 1), ("counts", 1)]);
+    let own = Arc::new(Own::default());
+    let builder = StreamsBuilder::new();
+    builder.default_store_kind(StoreKind::Custom(own.clone()));
+    let _cities = builder.global_table::<String, String>("cities", Materialized::named("cities"));
+    let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    let counts = clicks.count(Materialized::named("counts"));
+    counts.to_stream().to("counts");
+    let topology = builder.build().unwrap();
+    for at_ms in [1, 2] {
+        send(
+            &*log,
+            [("clicks", 0, b"ada".as_slice(), Some(b"home".as_slice()), at_ms)],
+        );
+        let config = StreamsConfig::new("app").state_dir(dir.path().join("state"));
+        let streams = Streams::start(&topology, config, Arc::clone(&log)).unwrap();
+        wait(&[&streams]);
+        streams.close().unwrap();
+    }
+    let counts: Vec<_> = read(&*log, "counts", 0)
+        .into_iter()
+        .map(|(_, value, _)| value)
+        .collect();
+    assert_eq!(
+        counts.last().unwrap().as_deref(),
+        Some(2_i64.to_be_bytes().as_slice())
+    );
+    let opened = own.0.lock().unwrap().clone();
+    let of = |store: &str| opened.iter().filter(|path| path.ends_with(store)).count();
+    assert_eq!((of("counts"), of("cities")), (2, 2), "{opened:?}");
 }

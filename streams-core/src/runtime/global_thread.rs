@@ -10,7 +10,7 @@ use super::{RestoreListener, Shared, State, StateDirectory, StreamsConfig};
 use crate::error::{LogError, Result};
 use crate::global::{GlobalState, GlobalStores, position};
 use crate::log::{Admin, Consumer, ConsumerConfig, Fetched, Log, OffsetSpec, TopicPartition};
-use crate::store::{GlobalStoreSpec, StoreKind};
+use crate::store::{GlobalStoreSpec, open_bytes};
 use crate::topology::Topology;
 use state_store::{Layout, MemoryEngine, StoreEngine, StoreIdentity, StoreSpec};
 
@@ -38,12 +38,14 @@ pub(crate) fn open(
     let mut open = |spec: &GlobalStoreSpec| {
         let identity = StoreIdentity::new(&config.application_id, TASK, &spec.name);
         let store = StoreSpec::new(identity, Layout::Plain);
-        Ok(match spec.kind.unwrap_or_default() {
-            StoreKind::Persistent => {
-                persistent.open(&store, Some(&directory.global_store_path(&spec.name)))?
-            }
-            StoreKind::InMemory => MemoryEngine.open(&store, None)?,
-        })
+        let path = directory.global_store_path(&spec.name);
+        Ok(open_bytes(
+            spec.kind.as_ref(),
+            persistent,
+            &MemoryEngine,
+            &store,
+            Some(&path),
+        )?)
     };
     GlobalState::open(topology, config.errors.clone(), &mut open)
 }

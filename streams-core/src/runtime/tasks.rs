@@ -15,7 +15,7 @@ use crate::assignment::TaskId;
 use crate::error::Result;
 use crate::log::{Admin, Fetched, Producer, TopicPartition};
 use crate::restore::Restorer;
-use crate::store::{StoreKind, StoreSpec};
+use crate::store::{StoreSpec, open_bytes};
 use crate::task::{StartPosition, StreamTask};
 use crate::topology::{LiveTopology, StorePlace, TopicName, wire};
 
@@ -308,13 +308,10 @@ impl Tasks {
             let identity =
                 state_store::StoreIdentity::new(&config.application_id, id.to_string(), &spec.name);
             let store = state_store::StoreSpec::new(identity, spec.layout);
-            Ok(match spec.kind.unwrap_or_default() {
-                StoreKind::Persistent => {
-                    let path = shared.directory.store_path(id, &spec.name);
-                    shared.persistent.open(&store, Some(&path))?
-                }
-                StoreKind::InMemory => state_store::StoreEngine::open(&shared.memory, &store, None)?,
-            })
+            let path = shared.directory.store_path(id, &spec.name);
+            let kind = spec.kind.as_ref();
+            let opened = open_bytes(kind, &*shared.persistent, &shared.memory, &store, Some(&path));
+            Ok(opened?)
         };
         let mut place = StorePlace {
             application_id: &config.application_id,

@@ -27,7 +27,7 @@ use crate::processor::{
     process_fixed_key,
 };
 use crate::record::Record;
-use crate::store::{GlobalKeyValueStore, GlobalStoreBuilder, OpenStore, StoreBuilder, StoreSpec};
+use crate::store::{GlobalKeyValueStore, GlobalStoreBuilder, OpenStore, StoreBuilder, StoreSpec, open_bytes};
 use crate::topology::{ErasedHandle, Wiring};
 
 /// Tests one [`Processor`] or [`FixedKeyProcessor`] that gives out keys of `K` and values of `V` (Kafka's
@@ -208,7 +208,11 @@ impl<K: 'static, V: 'static> MockProcessorContext<K, V> {
         self.check_is_new(&spec.name)?;
         let (application_id, task_id) = (&self.state.application_id, self.state.task_id.to_string());
         let identity = StoreIdentity::new(&**application_id, task_id, &spec.name);
-        let bytes = MemoryEngine.open(&state_store::StoreSpec::new(identity, spec.layout), None)?;
+        let (kind, bytes) = (
+            spec.kind.as_ref(),
+            state_store::StoreSpec::new(identity, spec.layout),
+        );
+        let bytes = open_bytes(kind, &MemoryEngine, &MemoryEngine, &bytes, None)?;
         let opened = (spec.open)(OpenStore {
             bytes,
             topic: Arc::from(spec.changelog_topic(application_id)),

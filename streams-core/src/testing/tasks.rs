@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use state_store::{MemoryEngine, StoreEngine, StoreIdentity};
+use state_store::{MemoryEngine, StoreIdentity};
 
 use super::producer::{CapturingProducer, Patterns};
 use super::{TestDriverOptions, WrittenRecord};
@@ -18,7 +18,7 @@ use crate::global::{GlobalState, GlobalStores};
 use crate::log::{Fetched, RecordSet, RecordSpan, Span, TopicPartition};
 use crate::partitioner::partition_for_key;
 use crate::processor::PunctuationType;
-use crate::store::{GlobalStoreSpec, StoreSpec};
+use crate::store::{GlobalStoreSpec, StoreSpec, open_bytes};
 use crate::task::{StartPosition, StreamTask};
 use crate::topology::{
     ErasedHandle, InternalTopics, StorePlace, Subtopology, TopicName, Topology, open_global_stores, wire,
@@ -62,8 +62,16 @@ impl Driven {
         };
         let mut open_global = |spec: &GlobalStoreSpec| {
             let identity = StoreIdentity::new(&*application_id, "global", &spec.name);
-            let spec = state_store::StoreSpec::new(identity, state_store::Layout::Plain);
-            Ok(MemoryEngine.open(&spec, None)?)
+            let bytes = state_store::StoreSpec::new(identity, state_store::Layout::Plain);
+            let path = state_dir.as_ref();
+            let path = path.map(|path| path.join(&*application_id).join("global").join(&spec.name));
+            Ok(open_bytes(
+                spec.kind.as_ref(),
+                &MemoryEngine,
+                &MemoryEngine,
+                &bytes,
+                path.as_deref(),
+            )?)
         };
         let (global, global_stores) = GlobalState::open(topology, errors.clone(), &mut open_global)?;
         let read = plans.iter().flat_map(|(_, _, inputs)| inputs);
@@ -277,16 +285,25 @@ impl Home<'_> {
         part: &Subtopology,
         producer: &mut CapturingProducer,
     ) -> Result<Live> {
+        let state_dir = self.state_dir.as_ref();
+        let state_dir = state_dir.map(|path| path.join(self.application_id).join(id.to_string()));
+        let stores = state_dir.clone();
         let mut open = |spec: &StoreSpec| {
             let identity = StoreIdentity::new(self.application_id, id.to_string(), &spec.name);
-            let spec = state_store::StoreSpec::new(identity, spec.layout);
-            Ok(MemoryEngine.open(&spec, None)?)
+            let bytes = state_store::StoreSpec::new(identity, spec.layout);
+            let path = stores.as_ref().map(|path| path.join(&spec.name));
+            Ok(open_bytes(
+                spec.kind.as_ref(),
+                &MemoryEngine,
+                &MemoryEngine,
+                &bytes,
+                path.as_deref(),
+            )?)
         };
-        let state_dir = self.state_dir.as_ref();
         let mut place = StorePlace {
             application_id: self.application_id,
             task_id: id,
-            state_dir: state_dir.map(|path| path.join(self.application_id).join(id.to_string())),
+            state_dir,
             cache_bytes: usize::MAX,
             logs_every_put: true,
             globals: self.globals,
