@@ -69,9 +69,11 @@ pub fn share<K: 'static, V: 'static>(edge: Edge<K, V>, count: usize) -> Vec<Edge
         return vec![edge];
     }
     let shared = Rc::new(RefCell::new(edge));
-    (0..count)
-        .map(|_| Box::new(Shared(Rc::clone(&shared))) as Edge<K, V>)
-        .collect()
+    let mut edges: Vec<Edge<K, V>> = Vec::with_capacity(count);
+    for _ in 0..count {
+        edges.push(Box::new(Shared(Rc::clone(&shared))));
+    }
+    edges
 }
 
 /// The end of a chain that leads nowhere.

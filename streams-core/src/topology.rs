@@ -202,11 +202,10 @@ impl TopologyBuilder {
         KO: 'static,
         VO: 'static,
     {
-        let parents: Vec<NodeId> = parents.iter().map(|parent| parent.id).collect();
         let kind = NodeKind::Processor {
             build: wire::processor(build),
         };
-        self.add_node(name.into(), kind, &parents, stores)
+        self.add_node(name.into(), kind, &ids(parents), stores)
     }
 
     /// Adds a sink that writes to this topic.
@@ -400,6 +399,13 @@ impl TopologyBuilder {
         parents: &[NodeId],
         stores: &[&str],
     ) -> Node<K, V> {
+        Node {
+            id: self.add_untyped(name, kind, parents, stores),
+            types: PhantomData,
+        }
+    }
+
+    fn add_untyped(&mut self, name: String, kind: NodeKind, parents: &[NodeId], stores: &[&str]) -> NodeId {
         let id = NodeId(self.graph.nodes.len());
         for parent in parents {
             self.graph.nodes[parent.0].children.push(id);
@@ -411,11 +417,16 @@ impl TopologyBuilder {
             children: Vec::new(),
             stores: stores.iter().map(|store| (*store).to_owned()).collect(),
         });
-        Node {
-            id,
-            types: PhantomData,
-        }
+        id
     }
+}
+
+fn ids<K, V>(nodes: &[Node<K, V>]) -> Vec<NodeId> {
+    let mut ids = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        ids.push(node.id);
+    }
+    ids
 }
 
 /// Kafka's own topics.

@@ -5,7 +5,7 @@
 //! flush that writes it to the byte store. Rows that are neither can be dropped at any time.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Debug;
 use std::hash::BuildHasher;
 use std::ops::{Bound, RangeInclusive};
@@ -400,32 +400,29 @@ impl<V> Cached<V> {
     where
         V: Clone,
     {
-        let unflushed = |index: u32| {
-            let row = &self.rows[index as usize];
-            (Bytes::copy_from_slice(&row.key), row.value.clone())
-        };
         if times_ms.is_empty() || is_inverted(from, to) {
             return Ok(CachedIter {
                 stored: Box::new(std::iter::empty()),
                 next_stored: None,
-                overlay: BTreeMap::new(),
+                overlay: VecDeque::new(),
                 direction,
                 decoder: self.decoder(),
             });
         }
-        let within = |key: &[u8]| std::ops::RangeBounds::<[u8]>::contains::<[u8]>(&(from, to), key);
-        let overlay = match &self.ordered {
-            Some(ordered) => ordered
-                .range::<[u8], _>((from, to))
-                .map(|(_, &index)| unflushed(index))
-                .collect(),
-            None => self
-                .unflushed
-                .iter()
-                .filter(|&&index| within(&self.rows[index as usize].key))
-                .map(|&index| unflushed(index))
-                .collect(),
-        };
+        let mut unflushed = Vec::new();
+        match &self.ordered {
+            Some(ordered) => in_range(ordered, (from, to), &mut unflushed),
+            None => {
+                for &index in &self.unflushed {
+                    put_if_within(&self.rows[index as usize].key, index, (from, to), &mut unflushed);
+                }
+                sort(&mut unflushed);
+            }
+        }
+        let mut overlay = VecDeque::with_capacity(unflushed.len());
+        for (key, index) in unflushed {
+            overlay.push_back((key, self.rows[index as usize].value.clone()));
+        }
         Ok(CachedIter {
             stored: self.store.range_during(from, to, times_ms, direction)?,
             next_stored: None,
@@ -583,8 +580,7 @@ impl<V> Cached<V> {
             return Ok(());
         }
         let rows = &self.rows;
-        self.unflushed
-            .sort_unstable_by(|a, b| rows[*a as usize].key.cmp(&rows[*b as usize].key));
+        sort_by_key(&mut self.unflushed, &|index| &rows[index as usize].key);
         self.batch.clear();
         for &index in &self.unflushed {
             let row = &self.rows[index as usize];
@@ -714,6 +710,29 @@ fn write_error(topic: &str, error: crate::serde::SerdeError) -> ProcessCause {
     }
 }
 
+// Not generic, so that they are compiled once and not for each type of value.
+
+type KeyRange<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
+fn in_range(ordered: &BTreeMap<Box<[u8]>, u32>, range: KeyRange<'_>, found: &mut Vec<(Bytes, u32)>) {
+    let rows = ordered.range::<[u8], _>(range);
+    found.extend(rows.map(|(key, &index)| (Bytes::copy_from_slice(key), index)));
+}
+
+fn put_if_within(key: &[u8], index: u32, range: KeyRange<'_>, found: &mut Vec<(Bytes, u32)>) {
+    if std::ops::RangeBounds::<[u8]>::contains::<[u8]>(&range, key) {
+        found.push((Bytes::copy_from_slice(key), index));
+    }
+}
+
+fn sort_by_key<'a>(rows: &mut [u32], key: &dyn Fn(u32) -> &'a [u8]) {
+    rows.sort_unstable_by(|a, b| key(*a).cmp(key(*b)));
+}
+
+fn sort(rows: &mut [(Bytes, u32)]) {
+    rows.sort_unstable();
+}
+
 struct Decoder<V> {
     topic: Arc<str>,
     serde: Arc<dyn Serde<V>>,
@@ -723,7 +742,8 @@ struct Decoder<V> {
 pub(crate) struct CachedIter<V> {
     stored: state_store::KeyValueIter,
     next_stored: Option<(Bytes, Bytes)>,
-    overlay: BTreeMap<Bytes, Option<ValueAndTimestamp<V>>>,
+    /// What is not flushed, by key.
+    overlay: VecDeque<(Bytes, Option<ValueAndTimestamp<V>>)>,
     direction: Direction,
     decoder: Decoder<V>,
 }
@@ -735,19 +755,23 @@ impl<V> CachedIter<V> {
                 self.next_stored = self.stored.next().transpose()?;
             }
             let newest = match self.direction {
-                Direction::Forward => self.overlay.first_entry(),
-                Direction::Backward => self.overlay.last_entry(),
+                Direction::Forward => self.overlay.front(),
+                Direction::Backward => self.overlay.back(),
             };
             let overlay_first = match (&newest, &self.next_stored) {
                 (Some(newest), Some((stored, _))) => match self.direction {
-                    Direction::Forward => newest.key() <= stored,
-                    Direction::Backward => newest.key() >= stored,
+                    Direction::Forward => newest.0 <= *stored,
+                    Direction::Backward => newest.0 >= *stored,
                 },
                 (Some(_), None) => true,
                 (None, _) => false,
             };
-            if let (true, Some(entry)) = (overlay_first, newest) {
-                let (key, value) = entry.remove_entry();
+            let newest = match (overlay_first, self.direction) {
+                (false, _) => None,
+                (true, Direction::Forward) => self.overlay.pop_front(),
+                (true, Direction::Backward) => self.overlay.pop_back(),
+            };
+            if let Some((key, value)) = newest {
                 if self
                     .next_stored
                     .as_ref()

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::offset_reset::AutoOffsetReset;
-use super::wire::{ErasedEdge, Wiring};
+use super::wire::{ErasedEdge, Wiring, typed_children};
 use crate::context::TaskContext;
 use crate::edge::{Edge, fan_out};
 use crate::error::{ProcessCause, ProcessError, ProcessResult, Result};
@@ -107,12 +107,11 @@ pub(super) fn builder<K: Clone + 'static, V: Clone + 'static>(options: SourceOpt
     let options = Arc::new(options);
     Arc::new(move |wiring, children| {
         let node = wiring.node_name().to_owned();
-        let children: Result<Vec<Edge<K, V>>> =
-            children.into_iter().map(|child| child.typed(&node)).collect();
+        let children = typed_children(children, &node)?;
         Ok(Box::new(Source {
             node,
             options: Arc::clone(&options),
-            next: fan_out(children?),
+            next: fan_out(children),
         }))
     })
 }

@@ -44,21 +44,20 @@ impl ErasedEdge {
                 let edge = edge
                     .downcast::<Edge<K, V>>()
                     .expect("made from this type four lines above");
-                share(*edge, count)
-                    .into_iter()
-                    .map(|edge| Box::new(edge) as Box<dyn Any>)
-                    .collect()
+                let mut edges: Vec<Box<dyn Any>> = Vec::with_capacity(count);
+                for edge in share(*edge, count) {
+                    edges.push(Box::new(edge));
+                }
+                edges
             },
         }
     }
 
     pub(crate) fn typed<K: 'static, V: 'static>(self, node: &str) -> Result<Edge<K, V>> {
-        self.edge.downcast::<Edge<K, V>>().map(|edge| *edge).map_err(|_| {
-            let types = type_name::<(K, V)>();
-            StreamsError::Topology(format!(
-                "a child of {node} does not take records of {types}; this is a bug"
-            ))
-        })
+        match self.edge.downcast::<Edge<K, V>>() {
+            Ok(edge) => Ok(*edge),
+            Err(_) => Err(other_types(node, type_name::<(K, V)>())),
+        }
     }
 
     /// One edge for each of several parents.
@@ -69,6 +68,12 @@ impl ErasedEdge {
             .map(|edge| ErasedEdge { edge, share })
             .collect()
     }
+}
+
+fn other_types(node: &str, types: &str) -> StreamsError {
+    StreamsError::Topology(format!(
+        "a child of {node} does not take records of {types}; this is a bug"
+    ))
 }
 
 /// A value as another type, if that is the same one.
@@ -95,12 +100,21 @@ pub(crate) fn processor<KI: 'static, VI: 'static, KO: 'static, VO: 'static>(
     build: impl Fn(&mut Wiring<'_>, Vec<Edge<KO, VO>>) -> Result<Edge<KI, VI>> + Send + Sync + 'static,
 ) -> BuildNode {
     Arc::new(move |wiring, children| {
-        let children: Result<Vec<Edge<KO, VO>>> = children
-            .into_iter()
-            .map(|child| child.typed(wiring.node))
-            .collect();
-        build(wiring, children?).map(ErasedEdge::new)
+        let children = typed_children(children, wiring.node)?;
+        build(wiring, children).map(ErasedEdge::new)
     })
+}
+
+/// Apart from [`processor`], so that it is compiled once for the types of a node's output and not for each node.
+pub(super) fn typed_children<K: 'static, V: 'static>(
+    children: Vec<ErasedEdge>,
+    node: &str,
+) -> Result<Vec<Edge<K, V>>> {
+    let mut typed = Vec::with_capacity(children.len());
+    for child in children {
+        typed.push(child.typed(node)?);
+    }
+    Ok(typed)
 }
 
 /// What a node can take while it is made live: stores, topics, schedules.

@@ -105,7 +105,8 @@ pub(crate) fn cached<K: 'static, V: 'static>(
         key_serde: Arc::clone(&cache.key_serde),
         rows,
         places: HashMap::new(),
-        updates: BTreeMap::new(),
+        order: BTreeMap::new(),
+        updates: Vec::new(),
         next_place: 0,
         next,
     }))
@@ -115,10 +116,12 @@ struct UpdateCache<K, V> {
     node: String,
     key_serde: Arc<dyn Serde<K>>,
     rows: Box<dyn CachedRows<K>>,
-    /// Where in `updates` a key is, by its bytes.
+    /// Where in `order` a key is, by its bytes.
     places: HashMap<Vec<u8>, u64>,
-    /// In the order of their last updates.
-    updates: BTreeMap<u64, Held<K, V>>,
+    /// Where in `updates` they are, in the order of their last updates.
+    order: BTreeMap<u64, usize>,
+    /// One for each key.
+    updates: Vec<Option<Held<K, V>>>,
     next_place: u64,
     next: Edge<K, Change<V>>,
 }
@@ -143,12 +146,20 @@ impl<K, V> Process<K, Change<V>> for UpdateCache<K, V> {
             place(cause, &self.node, task)
         })?;
         let earlier = self.places.insert(key, self.next_place);
-        if let Some(earlier) = earlier.and_then(|at| self.updates.remove(&at)) {
-            record.value.old = earlier.record.value.old;
-        }
-        let origin = task.record_metadata();
-        self.updates.insert(self.next_place, Held { record, origin });
+        let at = earlier.and_then(|place| self.order.remove(&place));
+        let at = at.unwrap_or(self.updates.len());
+        self.order.insert(self.next_place, at);
         self.next_place += 1;
+        let origin = task.record_metadata();
+        match self.updates.get_mut(at) {
+            Some(held) => {
+                if let Some(earlier) = held.take() {
+                    record.value.old = earlier.record.value.old;
+                }
+                *held = Some(Held { record, origin });
+            }
+            None => self.updates.push(Some(Held { record, origin })),
+        }
         Ok(())
     }
 }
@@ -156,7 +167,11 @@ impl<K, V> Process<K, Change<V>> for UpdateCache<K, V> {
 impl<K, V> AtCommit for UpdateCache<K, V> {
     fn at_commit(&mut self, task: &mut TaskContext<'_>) -> ProcessResult {
         self.places.clear();
-        for Held { mut record, origin } in std::mem::take(&mut self.updates).into_values() {
+        let mut updates = std::mem::take(&mut self.updates);
+        for at in std::mem::take(&mut self.order).into_values() {
+            let Some(Held { mut record, origin }) = updates[at].take() else {
+                continue;
+            };
             let was_there = self.rows.was_there(&record.key);
             if !was_there.map_err(|cause| place(cause, &self.node, task))? {
                 if record.value.new.is_none() {
