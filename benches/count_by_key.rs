@@ -2,11 +2,17 @@
 //! exactly-once on the embedded broker. The measure is input records per CPU-second, of everything but loading the input.
 
 mod common;
+#[path = "common/embedded.rs"]
+mod embedded;
+#[path = "common/keys.rs"]
+mod keys;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use common::{Bench, CpuTime, criterion, full_size};
+use common::{CpuTime, criterion, full_size};
 use criterion::{Criterion, SamplingMode, Throughput};
+use embedded::Bench;
+use keys::key;
 use streams_dsl::prelude::*;
 
 const RECORDS: u64 = 10_000_000;
@@ -25,7 +31,7 @@ fn count_by_key(criterion: &mut Criterion<CpuTime>) {
     bench.load("events", |send| {
         let value = [b'x'; VALUE_BYTES];
         for n in 0..records {
-            send(Some(&key(n).to_be_bytes()), &value);
+            send(Some(&key(n, KEYS).to_be_bytes()), &value);
         }
     });
     let topology = topology();
@@ -55,12 +61,4 @@ fn topology() -> Topology {
         .to_stream()
         .to("counts");
     builder.build().expect("a topology")
-}
-
-/// Uniform over the keys, the same in every run (SplitMix64).
-fn key(n: u64) -> u64 {
-    let mut z = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (z ^ (z >> 31)) % KEYS
 }

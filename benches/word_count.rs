@@ -2,12 +2,15 @@
 //! embedded broker. The measure is words per CPU-second, of everything.
 
 mod common;
+#[path = "common/embedded.rs"]
+mod embedded;
 
 use std::io::Read;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use common::{Bench, CpuTime, criterion, full_size};
+use common::{CpuTime, criterion, full_size};
 use criterion::{Criterion, SamplingMode, Throughput};
+use embedded::Bench;
 use streams_dsl::prelude::*;
 
 /// How often the book is read in a full run.

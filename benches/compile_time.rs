@@ -1,0 +1,155 @@
+//! How long an application of a hundred operators takes to compile: a crate of its own, in release, its dependencies already
+//! built. It is four copies of `compile_time/shop.rs`, each with its own closures and types, and a `main` that builds the
+//! topology; linking it is part of the measure.
+//!
+//! As a test it compiles nothing, and runs what would be compiled on the test driver.
+
+mod common;
+#[path = "compile_time/shop.rs"]
+mod shop;
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use common::{criterion, full_size};
+use criterion::measurement::{Measurement, WallTime};
+use criterion::{BatchSize, SamplingMode};
+use streams_dsl::prelude::*;
+
+/// How many copies of the shop make a hundred operators.
+const SHOPS: usize = 4;
+/// What the median build may take, in wall time.
+const LIMIT: Duration = Duration::from_secs(15);
+
+fn main() {
+    orders_become_labels_and_referrals();
+    if full_size() {
+        compile_time();
+    }
+}
+
+/// What is compiled is a topology that works.
+fn orders_become_labels_and_referrals() {
+    let builder = StreamsBuilder::new();
+    shop::declare(&builder, "tea");
+    let driver = TopologyTestDriver::new(&builder.build().expect("a topology")).expect("a live topology");
+    let postcodes = driver.input("tea-postcodes");
+    postcodes.pipe("London".to_owned(), 1_i64).expect("a postcode");
+    let customers = driver.input("tea-customers");
+    for (number, name, referred_by) in [(1_i64, "Ada", None), (2, "Mary", Some(1))] {
+        let customer = shop::Customer {
+            name: name.to_owned(),
+            city: "London".to_owned(),
+            referred_by,
+        };
+        customers.pipe(number, customer).expect("a customer");
+    }
+    let order = shop::Order {
+        customer: 2,
+        items: vec!["green".to_owned(); 12],
+        cents: 4_000,
+    };
+    driver.input("tea-orders").pipe(7_i64, order).expect("an order");
+    let referrals = driver.output::<i64, Option<String>>("tea-referrals");
+    assert_eq!(referrals.read_key_values(), [(2, Some("Mary by Ada".to_owned()))]);
+    let labels = driver.output::<i64, String>("tea-labels");
+    assert_eq!(
+        labels.read_key_values(),
+        vec![(2, "2: Mary, 1 London".to_owned()); 2]
+    );
+}
+
+fn compile_time() {
+    let application = Application::new();
+    application.build();
+    let mut walls = Vec::new();
+    let mut criterion = criterion();
+    let mut group = criterion.benchmark_group("compile_time");
+    group.sampling_mode(SamplingMode::Flat);
+    group.bench_function("100 operators", |bencher| {
+        let build = |()| {
+            let wall = WallTime.start();
+            application.build();
+            walls.push(WallTime.end(wall));
+        };
+        bencher.iter_batched(|| application.touch(), build, BatchSize::PerIteration);
+    });
+    group.finish();
+    walls.sort_unstable();
+    let (fastest, median) = (walls[0], walls[walls.len() / 2]);
+    report(&format!(
+        "wall time: fastest {fastest:.1?}, median {median:.1?}, limit {LIMIT:?}"
+    ));
+    assert!(
+        median <= LIMIT,
+        "a hundred operators take longer than {LIMIT:?} to compile"
+    );
+}
+
+#[expect(clippy::print_stdout, reason = "a bench reports on the terminal")]
+fn report(line: &str) {
+    println!("{line}");
+}
+
+/// A crate in the target folder, outside this workspace but with its lock file and profile: so it shares what is built.
+struct Application {
+    directory: PathBuf,
+}
+
+impl Application {
+    fn new() -> Self {
+        let benches = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let workspace = benches.parent().expect("the workspace");
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compile-time");
+        let sources = directory.join("src");
+        fs::create_dir_all(&sources).expect("a folder");
+        let mut main = String::new();
+        let mut declare = String::new();
+        for n in 0..SHOPS {
+            let copy = sources.join(format!("shop_{n}.rs"));
+            fs::copy(benches.join("compile_time/shop.rs"), copy).expect("a copy");
+            writeln!(main, "mod shop_{n};").expect("memory");
+            writeln!(declare, "    shop_{n}::declare(&builder, \"shop-{n}\");").expect("memory");
+        }
+        write!(
+            main,
+            "use streams_dsl::prelude::*;\n\nfn main() {{\n    let builder = StreamsBuilder::new();\n{declare}    \
+             println!(\"{{}}\", builder.build().expect(\"a topology\").describe());\n}}\n"
+        )
+        .expect("memory");
+        fs::write(sources.join("main.rs"), main).expect("a file");
+        let manifest = format!(
+            "[package]\nname = \"hundred-operators\"\nedition = \"2024\"\n\n[dependencies]\nserde = {{ version = \"1\", \
+             features = [\"derive\"] }}\nstreams-dsl = {{ path = {:?} }}\n\n[profile.release]\ndebug = \
+             \"line-tables-only\"\noverflow-checks = true\n\n[workspace]\n",
+            workspace.join("streams-dsl")
+        );
+        fs::write(directory.join("Cargo.toml"), manifest).expect("a file");
+        fs::copy(workspace.join("Cargo.lock"), directory.join("Cargo.lock")).expect("a lock file");
+        Self { directory }
+    }
+
+    /// Makes its own code, and nothing else, out of date.
+    fn touch(&self) {
+        let main = self.directory.join("src/main.rs");
+        let text = fs::read(&main).expect("a file that was written");
+        fs::write(&main, text).expect("a file");
+    }
+
+    fn build(&self) {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .parent()
+            .expect("the target folder");
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--release", "--offline", "--quiet", "--target-dir"])
+            .arg(target)
+            .current_dir(&self.directory)
+            .stdin(Stdio::null())
+            .status()
+            .expect("cargo");
+        assert!(status.success(), "the application does not compile");
+    }
+}
