@@ -23,9 +23,9 @@ pub enum StoreKind {
     Persistent,
     /// In memory; restored from its changelog at every start.
     InMemory,
-    /// In a store of one's own (what a store supplier is in Kafka): any [`StoreEngine`] that passes
-    /// [the suite](state_store::conformance) is as good as the two above. It gets a directory of its own for each store, in the
-    /// test driver only if [that has one](crate::testing::TestDriverOptions::state_dir).
+    /// In a store of one's own (what a store supplier is in Kafka): any [`StoreEngine`] that passes the suite
+    /// `state_store::conformance` (with the feature of that name) is as good as the two above. It gets a directory of its own for
+    /// each store, in the test driver only if [that has one](crate::testing::TestDriverOptions::state_dir).
     ///
     /// ```
     /// use std::path::Path;
