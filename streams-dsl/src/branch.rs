@@ -110,7 +110,7 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("mails").pipe("ada".to_string(), "lunch?".to_string())?;
     /// assert!(driver.output::<String, String>("spam").is_empty());
-    /// assert_eq!(driver.output::<String, String>("inbox").read().unwrap().value, "lunch?");
+    /// assert_eq!(driver.output::<String, String>("inbox").read_record().unwrap().value, "lunch?");
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]

@@ -451,7 +451,7 @@ impl<K: Data, A: Data> SessionWindowedCogroupedKStream<K, A> {
     /// driver.input("bought").pipe_at("tea".to_string(), 9_i64, 1_000)?;
     /// driver.input("sold").pipe_at("tea".to_string(), 2_i64, 8_000)?;
     /// let sessions = driver.session_store::<String, i64>("sessions")?;
-    /// assert_eq!(sessions.fetch(&"tea".into(), 1_000, 8_000).unwrap().unwrap().value, 7);
+    /// assert_eq!(sessions.fetch_session(&"tea".into(), 1_000, 8_000).unwrap().unwrap().value, 7);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]

@@ -30,7 +30,7 @@ use crate::windows::millis;
 /// driver.input("clicks").pipe_at("ada".to_string(), "too soon".to_string(), 900)?;
 /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
 /// driver.input("clicks").pipe_at("ada".to_string(), "buy".to_string(), 61_000)?;
-/// assert_eq!(driver.output::<String, String>("out").read().unwrap().value, "home, buy");
+/// assert_eq!(driver.output::<String, String>("out").read_record().unwrap().value, "home, buy");
 /// # Ok::<(), streams_dsl::error::StreamsError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -373,7 +373,7 @@ impl<K, V, W> StreamJoined<K, V, W> {
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("counts").pipe_at("ada".to_string(), 7_i64, 1_000)?;
     /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
-    /// assert_eq!(driver.output::<String, String>("out").read().unwrap().value, "home: 7");
+    /// assert_eq!(driver.output::<String, String>("out").read_record().unwrap().value, "home: 7");
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
@@ -453,7 +453,7 @@ impl<K, V, W> StreamJoined<K, V, W> {
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
     /// driver.input("clicks").pipe_at("ada".to_string(), "buy".to_string(), 9_000)?;
-    /// assert_eq!(driver.output::<String, String>("out").read().unwrap().value, "home, buy");
+    /// assert_eq!(driver.output::<String, String>("out").read_record().unwrap().value, "home, buy");
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]

@@ -22,7 +22,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("names").pipe(1_i64, "Ada".to_string())?;
     /// driver.input("visits").pipe(1_i64, "home".to_string())?;
-    /// assert_eq!(driver.output::<i64, String>("out").read().unwrap().value, "Ada (1) saw home");
+    /// assert_eq!(driver.output::<i64, String>("out").read_record().unwrap().value, "Ada (1) saw home");
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
@@ -50,7 +50,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// visits.left_join_with_key(&names, known, Joined::default()).to("out");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("visits").pipe(7_i64, "home".to_string())?;
-    /// assert_eq!(driver.output::<i64, String>("out").read().unwrap().value, "guest 7 saw home");
+    /// assert_eq!(driver.output::<i64, String>("out").read_record().unwrap().value, "guest 7 saw home");
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
@@ -79,7 +79,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
     /// driver.input("clicks").pipe_at("ada".to_string(), "buy".to_string(), 9_000)?;
-    /// assert_eq!(driver.output::<String, String>("out").read().unwrap().value, "ada: home, buy");
+    /// assert_eq!(driver.output::<String, String>("out").read_record().unwrap().value, "ada: home, buy");
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
@@ -109,7 +109,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("orders").pipe_at("a".to_string(), 7_i64, 1_000)?;
     /// driver.input("payments").pipe_at("b".to_string(), 1_i64, 20_000)?;
-    /// assert_eq!(driver.output::<String, String>("open").read().unwrap().value, "a owes 7");
+    /// assert_eq!(driver.output::<String, String>("open").read_record().unwrap().value, "a owes 7");
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
@@ -138,7 +138,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("right").pipe_at("a".to_string(), 7_i64, 1_000)?;
     /// driver.input("left").pipe_at("b".to_string(), 1_i64, 20_000)?;
-    /// assert_eq!(driver.output::<String, String>("out").read().unwrap().value, "a: None, Some(7)");
+    /// assert_eq!(driver.output::<String, String>("out").read_record().unwrap().value, "a: None, Some(7)");
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
@@ -166,7 +166,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("prices").pipe("tea".to_string(), 3_i64)?;
     /// driver.input("orders").pipe(1_i64, "TEA".to_string())?;
-    /// assert_eq!(driver.output::<i64, String>("out").read().unwrap().value, "1: tea for 3");
+    /// assert_eq!(driver.output::<i64, String>("out").read_record().unwrap().value, "1: tea for 3");
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
@@ -196,7 +196,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// orders.left_join_global_with_key(&prices, |_, item| item.clone(), priced, Joined::default()).to("out");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("orders").pipe(1_i64, "milk".to_string())?;
-    /// assert_eq!(driver.output::<i64, String>("out").read().unwrap().value, "1: Some(\"milk\") for None");
+    /// assert_eq!(driver.output::<i64, String>("out").read_record().unwrap().value, "1: Some(\"milk\") for None");
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]

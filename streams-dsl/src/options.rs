@@ -127,7 +127,7 @@ macro_rules! debug_options {
 /// builder.stream_with("readings", by_value).to("out");
 /// let driver = TopologyTestDriver::new(&builder.build()?)?;
 /// driver.input("readings").pipe("a".to_string(), 7_000_i64)?;
-/// assert_eq!(driver.output::<String, i64>("out").read().unwrap().timestamp_ms, 7_000);
+/// assert_eq!(driver.output::<String, i64>("out").read_record().unwrap().timestamp_ms, 7_000);
 /// # Ok::<(), streams_dsl::error::StreamsError>(())
 /// ```
 #[derive(Clone)]
@@ -164,7 +164,7 @@ impl<K, V> Consumed<K, V> {
     /// builder.stream_with("readings", consumed).map_values(|reading| reading.celsius).to("celsius");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("readings").pipe("a".to_string(), r#"{"celsius":21.5,"taken_ms":7000}"#.to_string())?;
-    /// let celsius = driver.output::<String, f64>("celsius").read().unwrap();
+    /// let celsius = driver.output::<String, f64>("celsius").read_record().unwrap();
     /// assert_eq!((celsius.value, celsius.timestamp_ms), (21.5, 7_000));
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
@@ -297,7 +297,7 @@ key_value_options! {
     /// orders.to_with("orders", Produced::with(String::default_serde(), Arc::new(JsonSerde)));
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("items").pipe("ada".to_string(), "tea".to_string())?;
-    /// let json = driver.output::<String, String>("orders").read().unwrap().value;
+    /// let json = driver.output::<String, String>("orders").read_record().unwrap().value;
     /// assert_eq!(json, r#"{"item":"tea","n":1}"#);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
@@ -490,7 +490,7 @@ named_options! {
     /// let driver = TopologyTestDriver::new(&topology)?;
     /// driver.input("names").pipe(1_i64, "Ada".to_string())?;
     /// driver.input("visits").pipe(1_i64, "home".to_string())?;
-    /// assert_eq!(driver.output::<i64, String>("out").read().unwrap().value, "Ada: home");
+    /// assert_eq!(driver.output::<i64, String>("out").read_record().unwrap().value, "Ada: home");
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     named,
@@ -634,7 +634,7 @@ named_options! {
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("words").pipe("a".to_string(), "be".to_string())?;
     /// assert_eq!(driver.written("app-spread-repartition").len(), 1);
-    /// assert_eq!(driver.output::<String, String>("out").read().unwrap().value, "be");
+    /// assert_eq!(driver.output::<String, String>("out").read_record().unwrap().value, "be");
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     named,

@@ -51,7 +51,7 @@ impl SessionWindows {
     ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
     /// }
     /// let visits = driver.session_store::<String, i64>("visits")?;
-    /// assert_eq!(visits.fetch(&"ada".into(), 1_000, 6_000).unwrap().unwrap().value, 2);
+    /// assert_eq!(visits.fetch_session(&"ada".into(), 1_000, 6_000).unwrap().unwrap().value, 2);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
@@ -75,7 +75,7 @@ impl SessionWindows {
     ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
     /// }
     /// let visits = driver.session_store::<String, i64>("visits")?;
-    /// assert_eq!(visits.fetch(&"ada".into(), 1_000, 9_000).unwrap().unwrap().value, 3);
+    /// assert_eq!(visits.fetch_session(&"ada".into(), 1_000, 9_000).unwrap().unwrap().value, 3);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
@@ -101,7 +101,7 @@ impl SessionWindows {
     ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
     /// }
     /// let visits = driver.session_store::<String, i64>("visits")?;
-    /// assert_eq!(visits.fetch(&"ada".into(), 0, 5_000).unwrap().unwrap().value, 2);
+    /// assert_eq!(visits.fetch_session(&"ada".into(), 0, 5_000).unwrap().unwrap().value, 2);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
@@ -249,7 +249,7 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
     /// driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
     /// driver.input("clicks").pipe_at("ada".to_string(), "about".to_string(), 9_000)?;
     /// let visits = driver.session_store::<String, i64>("visits")?;
-    /// assert_eq!(visits.fetch(&"ada".into(), 1_000, 9_000).unwrap().unwrap().value, 2);
+    /// assert_eq!(visits.fetch_session(&"ada".into(), 1_000, 9_000).unwrap().unwrap().value, 2);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
@@ -452,7 +452,7 @@ impl<K> SessionWindowedSerde<K> {
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
     /// let serde = Arc::new(SessionWindowedSerde::new(String::default_serde()));
-    /// let visit = driver.output_with("visits", serde, i64::default_serde()).read().unwrap();
+    /// let visit = driver.output_with("visits", serde, i64::default_serde()).read_record().unwrap();
     /// assert_eq!((visit.key.window.start_ms, visit.key.window.end_ms), (1_000, 1_000));
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```

@@ -82,7 +82,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
     /// driver.input("clicks").pipe_at("ada".to_string(), "buy".to_string(), 9_000)?;
     /// assert_eq!(driver.written("app-clicked-this-join-store-changelog").len(), 1);
-    /// assert_eq!(driver.output::<String, String>("out").read().unwrap().value, "home, buy");
+    /// assert_eq!(driver.output::<String, String>("out").read_record().unwrap().value, "home, buy");
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]

@@ -62,7 +62,7 @@ pub struct BufferConfig {
 /// for at_ms in [100, 200, 1_000] {
 ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
 /// }
-/// assert_eq!(driver.output::<Windowed<String>, i64>("counts").read().unwrap().value, 2);
+/// assert_eq!(driver.output::<Windowed<String>, i64>("counts").read_record().unwrap().value, 2);
 /// # Ok::<(), streams_dsl::error::StreamsError>(())
 /// ```
 #[derive(Clone, Debug)]

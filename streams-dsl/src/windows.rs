@@ -630,7 +630,7 @@ impl<K> TimeWindowedSerde<K> {
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), 1_700)?;
     /// let serde = Arc::new(TimeWindowedSerde::new(String::default_serde(), 1_000));
-    /// let count = driver.output_with("counts", serde, i64::default_serde()).read().unwrap();
+    /// let count = driver.output_with("counts", serde, i64::default_serde()).read_record().unwrap();
     /// assert_eq!((count.key.window.start_ms, count.key.window.end_ms), (1_000, 2_000));
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
