@@ -23,6 +23,7 @@ mod key_value;
 mod keys;
 mod lru;
 mod session;
+mod task;
 #[cfg(test)]
 mod tests;
 pub(crate) mod versioned;
@@ -34,7 +35,7 @@ pub use builder::{
     VersionedKeyValueStoreBuilder, WindowStoreBuilder,
 };
 pub(crate) use builder::{OpenStore, OpenedStore, StoreSpec, open_bytes};
-pub(crate) use cached::{Changelog, RestoredRow, TaskStore};
+
 pub use global::{GlobalIter, GlobalKeyValueStore, GlobalStoreBuilder, GlobalStoreWriter};
 pub(crate) use global::{
     GlobalProblem, GlobalRows, GlobalStoreSpec, GlobalUpdate, PendingRows, position as global_position,
@@ -44,6 +45,7 @@ pub use session::{Session, SessionIter, SessionStore};
 /// Byte stores, and the engines that open them: what typed stores are built on.
 pub use state_store as engine;
 pub use state_store::{Direction, RocksDbOptions};
+pub(crate) use task::{Changelog, RestoredRow, TaskStore};
 pub use versioned::{Validity, VersionedKeyValueStore};
 pub use window::{WindowIter, WindowStore};
 

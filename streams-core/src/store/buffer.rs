@@ -17,7 +17,7 @@ use state_store::{Direction, WriteBatch};
 use self::format::Buffered;
 pub use self::format::RecordContext;
 use super::StoreResult;
-use super::cached::{Changelog, Positions, TaskStore};
+use super::task::{Changelog, Positions, TaskStore};
 use crate::error::ProcessCause;
 use crate::log::{Producer, RecordView};
 use crate::record::{Header, Headers};

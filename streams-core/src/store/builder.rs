@@ -8,8 +8,9 @@ use std::sync::Arc;
 use state_store::{KeySchema, Layout, MemoryEngine, StoreEngine};
 
 use super::buffer::{LiveBuffer, Rows};
-use super::cached::{Cached, Changelog, LiveStore, TaskStore};
+use super::cached::{AnyCached, Cached};
 use super::key_value::Eviction;
+use super::task::{Changelog, LiveStore, TaskStore};
 use super::versioned::VersionSerde;
 use super::{KeyValueStore, SessionStore, TimeOrderedBuffer, VersionedKeyValueStore, WindowStore};
 use crate::serde::{DefaultSerde, Serde};
@@ -537,7 +538,7 @@ impl<K: 'static, V: Clone + 'static> StoreBuilder for VersionedKeyValueStoreBuil
                 name: name.to_owned(),
                 bytes,
                 changelog,
-                cached: Rc::clone(&cached),
+                cached: Rc::clone(&cached) as Rc<RefCell<dyn AnyCached>>,
             };
             let serdes = (Arc::clone(&key_serde), Arc::clone(&value_serde));
             let handle = VersionedKeyValueStore::new(topic, serdes, history_ms, cached);
@@ -664,7 +665,7 @@ fn live<V: 'static>(
         name: name.to_owned(),
         bytes,
         changelog,
-        cached: Rc::clone(&cached),
+        cached: Rc::clone(&cached) as Rc<RefCell<dyn AnyCached>>,
     };
     (Box::new(store), cached)
 }

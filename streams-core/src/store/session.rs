@@ -151,14 +151,14 @@ impl<K, V> SessionStore<K, V> {
         let mut cached = inner.cached.borrow_mut();
         if end_ms > inner.observed_ms {
             inner.observed_ms = end_ms;
-            cached.expire_before_ms = Some(end_ms.saturating_sub(self.retention_ms));
+            cached.expire_before(end_ms.saturating_sub(self.retention_ms));
         }
         let slot = cached.find(&row)?;
         let first_kept_ms = inner
             .observed_ms
             .saturating_sub(self.retention_ms)
             .saturating_add(1);
-        cached.expired += u64::from(end_ms < first_kept_ms && value.is_some());
+        cached.count_expired(end_ms < first_kept_ms && value.is_some());
         let value = value.map(|value| ValueAndTimestamp { value, timestamp_ms });
         Ok(cached.set(slot, value, timestamp_ms))
     }

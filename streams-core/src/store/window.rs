@@ -132,8 +132,8 @@ impl<K, V> WindowStore<K, V> {
         if self.inner.borrow().duplicate.is_some() {
             if value.as_ref().is_some_and(|row| !self.is_null(&row.value)) {
                 self.observe(start_ms);
-                let expired = u64::from(start_ms < self.first_kept_ms());
-                self.inner.borrow().cached.borrow_mut().expired += expired;
+                let is_expired = start_ms < self.first_kept_ms();
+                self.inner.borrow().cached.borrow_mut().count_expired(is_expired);
             }
             self.add(key, start_ms, value, timestamp_ms)?;
             return Ok(None);
@@ -141,7 +141,7 @@ impl<K, V> WindowStore<K, V> {
         self.observe(start_ms);
         let is_expired = start_ms < self.first_kept_ms();
         self.with(key, start_ms, |cached, slot| {
-            cached.expired += u64::from(is_expired && value.is_some());
+            cached.count_expired(is_expired && value.is_some());
             cached.set(slot, value, timestamp_ms)
         })
     }
@@ -211,7 +211,7 @@ impl<K, V> WindowStore<K, V> {
         let is_expired = start_ms < self.first_kept_ms();
         self.with(key, start_ms, |cached, slot| {
             let (value, result) = change(cached.take(slot));
-            cached.expired += u64::from(is_expired && value.is_some());
+            cached.count_expired(is_expired && value.is_some());
             cached.set(slot, value, timestamp_ms);
             result
         })
@@ -327,7 +327,8 @@ impl<K, V> WindowStore<K, V> {
         let mut inner = self.inner.borrow_mut();
         if start_ms > inner.observed_ms {
             inner.observed_ms = start_ms;
-            inner.cached.borrow_mut().expire_before_ms = Some(start_ms.saturating_sub(self.retention_ms));
+            let mut cached = inner.cached.borrow_mut();
+            cached.expire_before(start_ms.saturating_sub(self.retention_ms));
         }
     }
 

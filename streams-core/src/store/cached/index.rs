@@ -1,0 +1,432 @@
+//! What a cache knows of its rows whatever the type of their values: where they are, and which are not logged or not flushed.
+//!
+//! Not generic, so that it is compiled once and not for each type of value; the values themselves are behind [`Rows`].
+
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use state_store::WriteBatch;
+
+use crate::log::{Producer, RecordView};
+use crate::record::Headers;
+use crate::store::task::Changelog;
+use crate::store::{StoreResult, versioned};
+
+/// What a row costs beside its key and value: entry, table slot, allocation headers.
+const ROW_OVERHEAD_BYTES: usize = 64;
+
+const UNLOGGED: u8 = 1;
+const UNFLUSHED: u8 = 2;
+const TOUCHED: u8 = 4;
+/// There is a row of this key in the byte store.
+const STORED: u8 = 8;
+/// Written since the last commit.
+const CHANGED: u8 = 16;
+/// Of what was written since the last commit: it had a value then.
+const WAS_THERE: u8 = 32;
+
+/// A row without its value.
+pub(crate) struct Head {
+    pub(super) key: Box<[u8]>,
+    /// When it was deleted, if there is no value.
+    deleted_ms: i64,
+    /// As last seen by the serde; an estimate until then.
+    value_bytes: u32,
+    flags: u8,
+}
+
+/// The rows of a cache, by their numbers.
+pub(crate) trait Rows {
+    fn head(&self, slot: Slot) -> &Head;
+
+    fn head_mut(&mut self, slot: Slot) -> &mut Head;
+
+    /// The event time of a row's value, if it has one.
+    fn timestamp_ms(&self, slot: Slot) -> Option<i64>;
+
+    /// Appends the bytes of a row's value, if it has one.
+    fn write_value(&self, slot: Slot, out: &mut Vec<u8>) -> StoreResult<()>;
+
+    /// Drops the rows that are not to be kept; the others get new numbers, in the same order.
+    fn retain(&mut self, keep: &mut dyn FnMut(&mut Head) -> bool);
+
+    fn count(&self) -> usize;
+}
+
+/// The number of a row, until the next flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Slot(u32);
+
+impl Slot {
+    pub(super) fn new(number: usize) -> Self {
+        Self(u32::try_from(number).expect("the cache's byte limit keeps rows far below 2^32"))
+    }
+
+    pub(super) fn number(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What a put wrote that another one replaced before it was logged.
+struct Superseded {
+    value: Option<Vec<u8>>,
+    timestamp_ms: i64,
+}
+
+/// See the file's top.
+pub(crate) struct RowIndex {
+    pub(super) store: Arc<dyn state_store::KeyValueStore>,
+    /// What a row costs without its key and the bytes of its value.
+    row_bytes: usize,
+    by_key: HashTable<Slot>,
+    hasher: RandomState,
+    unlogged: Vec<Slot>,
+    pub(super) unflushed: Vec<Slot>,
+    /// The unflushed rows by key, for stores that are read by ranges all the time.
+    pub(super) ordered: Option<BTreeMap<Box<[u8]>, Slot>>,
+    /// Rows are versions of a key: see `versioned.rs`.
+    pub(crate) is_versioned: bool,
+    /// If every put is logged: what was replaced since the last commit, by its place in `unlogged`.
+    superseded: Option<BTreeMap<usize, StoreResult<Superseded>>>,
+    used_bytes: usize,
+    dirty_bytes: usize,
+    limit_bytes: usize,
+    /// How often there is what is not committed: once more if somebody holds it too.
+    pub(super) copies: usize,
+    pub(crate) changelog_offset: Option<i64>,
+    /// Rows that ended before this time may go.
+    pub(super) expire_before_ms: Option<i64>,
+    /// Values that were put although they were older than what is kept, since this was last looked at.
+    pub(crate) expired: u64,
+    buffer: Vec<u8>,
+    batch: WriteBatch,
+}
+
+impl RowIndex {
+    /// Of a cache whose rows take `row_bytes` in memory.
+    pub(super) fn new(
+        store: Arc<dyn state_store::KeyValueStore>,
+        row_bytes: usize,
+        limit_bytes: usize,
+    ) -> Self {
+        Self {
+            store,
+            row_bytes: ROW_OVERHEAD_BYTES + row_bytes,
+            by_key: HashTable::new(),
+            hasher: RandomState::default(),
+            unlogged: Vec::new(),
+            unflushed: Vec::new(),
+            ordered: None,
+            is_versioned: false,
+            superseded: None,
+            used_bytes: 0,
+            dirty_bytes: 0,
+            limit_bytes,
+            copies: 1,
+            changelog_offset: None,
+            expire_before_ms: None,
+            expired: 0,
+            buffer: Vec::new(),
+            batch: WriteBatch::default(),
+        }
+    }
+
+    /// Keeps unflushed rows in order, so that ranges need not look at all of them.
+    pub(super) fn keep_order(&mut self) {
+        self.ordered = Some(BTreeMap::new());
+    }
+
+    /// Logs every put, and not only the last one of a key before a commit.
+    pub(super) fn log_every_put(&mut self) {
+        self.superseded = Some(BTreeMap::new());
+    }
+
+    pub(super) fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    /// The row of a key, if it is here.
+    pub(super) fn find(&self, rows: &dyn Rows, hash: u64, key: &[u8]) -> Option<Slot> {
+        self.by_key
+            .find(hash, |&slot| &*rows.head(slot).key == key)
+            .copied()
+    }
+
+    /// The head of a row that is to be put at the end, of a key that is not here. `stored_bytes` is the length of its value in the
+    /// byte store, if it has one there, and else a guess.
+    pub(super) fn head(&mut self, key: &[u8], is_stored: bool, value_bytes: usize) -> Head {
+        let head = Head {
+            key: Box::from(key),
+            deleted_ms: 0,
+            value_bytes: u32::try_from(value_bytes).unwrap_or(u32::MAX),
+            flags: TOUCHED | if is_stored { STORED } else { 0 },
+        };
+        self.used_bytes += self.cost(&head);
+        head
+    }
+
+    /// Makes the last row, which was just put there, known by its key.
+    pub(super) fn insert(&mut self, rows: &dyn Rows, hash: u64) -> Slot {
+        let slot = Slot::new(rows.count() - 1);
+        let hasher = &self.hasher;
+        self.by_key
+            .insert_unique(hash, slot, |&slot| hasher.hash_one(&*rows.head(slot).key));
+        slot
+    }
+
+    fn cost(&self, head: &Head) -> usize {
+        self.row_bytes + head.key.len() + head.value_bytes as usize
+    }
+
+    /// Whether there was a row at the last commit.
+    pub(super) fn was_committed(&self, rows: &dyn Rows, slot: Slot) -> bool {
+        let flags = rows.head(slot).flags;
+        if flags & CHANGED == 0 {
+            rows.timestamp_ms(slot).is_some()
+        } else {
+            flags & WAS_THERE != 0
+        }
+    }
+
+    /// Before a row's value is taken out or replaced: keeps what is still to be known and to be logged of it.
+    pub(super) fn supersede(&mut self, rows: &mut dyn Rows, slot: Slot) {
+        let flags = rows.head(slot).flags;
+        if flags & CHANGED == 0 {
+            let was_there = rows.timestamp_ms(slot).map_or(0, |_| WAS_THERE);
+            rows.head_mut(slot).flags |= CHANGED | was_there;
+        }
+        self.supersede_unlogged(rows, slot);
+    }
+
+    fn supersede_unlogged(&mut self, rows: &mut dyn Rows, slot: Slot) {
+        let head = rows.head(slot);
+        let Some(superseded) = self.superseded.as_mut().filter(|_| head.flags & UNLOGGED != 0) else {
+            return;
+        };
+        let kept = match rows.timestamp_ms(slot) {
+            None => Ok(Superseded {
+                value: None,
+                timestamp_ms: head.deleted_ms,
+            }),
+            Some(timestamp_ms) => {
+                let mut bytes = Vec::new();
+                rows.write_value(slot, &mut bytes).map(|()| Superseded {
+                    value: Some(bytes),
+                    timestamp_ms,
+                })
+            }
+        };
+        if let Some(at) = self.unlogged.iter().rposition(|&unlogged| unlogged == slot) {
+            superseded.insert(at, kept);
+        }
+        rows.head_mut(slot).flags &= !UNLOGGED;
+    }
+
+    /// A row's value is replaced: it is to be logged, and to be flushed. If it is deleted, that was at `deleted_ms`.
+    pub(super) fn change(&mut self, rows: &mut dyn Rows, slot: Slot, deleted_ms: i64) {
+        self.supersede(rows, slot);
+        let head = rows.head_mut(slot);
+        head.deleted_ms = deleted_ms;
+        if head.flags & UNLOGGED == 0 {
+            self.unlogged.push(slot);
+            head.flags |= UNLOGGED;
+        }
+        self.dirty(head, slot);
+    }
+
+    /// A row goes without a word in the changelog: what was put is still logged. For stores that log every put.
+    pub(super) fn discard(&mut self, rows: &mut dyn Rows, slot: Slot) {
+        self.supersede_unlogged(rows, slot);
+        self.dirty(rows.head_mut(slot), slot);
+    }
+
+    fn dirty(&mut self, head: &mut Head, slot: Slot) {
+        if head.flags & UNFLUSHED == 0 {
+            self.unflushed.push(slot);
+            self.dirty_bytes += self.cost(head);
+            if let Some(ordered) = &mut self.ordered {
+                ordered.insert(head.key.clone(), slot);
+            }
+        }
+        head.flags |= UNFLUSHED | TOUCHED;
+    }
+
+    /// About how many rows there are: the byte store's guess, and exactly what is not flushed yet.
+    pub(super) fn approximate_len(&self, rows: &dyn Rows) -> StoreResult<u64> {
+        let (mut new, mut deleted) = (0, 0);
+        for &slot in &self.unflushed {
+            let is_stored = rows.head(slot).flags & STORED != 0;
+            match (rows.timestamp_ms(slot).is_some(), is_stored) {
+                (true, false) => new += 1,
+                (false, true) => deleted += 1,
+                _ => {}
+            }
+        }
+        let stored: u64 = self.store.approximate_len()?;
+        Ok((stored + new).saturating_sub(deleted))
+    }
+
+    /// Sends what was written since the last commit to the changelog. Returns how many records.
+    pub(crate) fn write_changelog(
+        &mut self,
+        rows: &mut dyn Rows,
+        changelog: &Changelog,
+        producer: &mut dyn Producer,
+    ) -> StoreResult<usize> {
+        let mut written = 0;
+        let headers = Headers::default();
+        let logs_every_put = self.superseded.is_some();
+        let mut superseded = self.superseded.as_mut().map(std::mem::take).unwrap_or_default();
+        let unlogged = std::mem::take(&mut self.unlogged);
+        for (at, &slot) in unlogged.iter().enumerate() {
+            let head = rows.head_mut(slot);
+            let was_there = head.flags & WAS_THERE != 0;
+            head.flags &= !(CHANGED | WAS_THERE);
+            self.buffer.clear();
+            let (value, timestamp_ms) = if let Some(kept) = superseded.remove(&at) {
+                let Superseded { value, timestamp_ms } = kept?;
+                self.buffer
+                    .extend_from_slice(value.as_deref().unwrap_or_default());
+                (value.is_some(), timestamp_ms)
+            } else {
+                head.flags &= !UNLOGGED;
+                let timestamp_ms = rows.timestamp_ms(slot);
+                if timestamp_ms.is_none() && !was_there && !logs_every_put {
+                    // It came and went: the changelog never had it.
+                    continue;
+                }
+                rows.write_value(slot, &mut self.buffer)?;
+                self.resize(rows.head_mut(slot));
+                (
+                    timestamp_ms.is_some(),
+                    timestamp_ms.unwrap_or_else(|| rows.head(slot).deleted_ms),
+                )
+            };
+            let record = RecordView {
+                key: Some(self.logged_key(rows.head(slot))),
+                value: value
+                    .then_some(&*self.buffer)
+                    .and_then(|value| self.logged_value(value)),
+                timestamp_ms,
+                headers: &headers,
+            };
+            producer.send(changelog.handle, changelog.partition, record)?;
+            written += 1;
+        }
+        self.unlogged = unlogged;
+        self.unlogged.clear();
+        Ok(written)
+    }
+
+    /// The bytes of a row's value are in the buffer: what it costs is known now.
+    fn resize(&mut self, head: &mut Head) {
+        let value_bytes = u32::try_from(self.buffer.len()).unwrap_or(u32::MAX);
+        let grown = value_bytes.saturating_sub(head.value_bytes) as usize;
+        head.value_bytes = head.value_bytes.max(value_bytes);
+        self.used_bytes += grown;
+        self.dirty_bytes += grown;
+    }
+
+    /// The time of a version is not part of the key that is logged.
+    fn logged_key<'a>(&self, head: &'a Head) -> &'a [u8] {
+        if self.is_versioned {
+            &head.key[..head.key.len() - versioned::TIME_BYTES]
+        } else {
+            &head.key
+        }
+    }
+
+    /// Nor is the byte in front of its value.
+    fn logged_value<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
+        if self.is_versioned {
+            value.strip_prefix(&[versioned::IS_THERE])
+        } else {
+            Some(value)
+        }
+    }
+
+    /// Counts what was written since the last commit as logged.
+    pub(crate) fn forget_unlogged(&mut self, rows: &mut dyn Rows) -> usize {
+        let written = self.unlogged.len();
+        for slot in self.unlogged.drain(..) {
+            rows.head_mut(slot).flags &= !(UNLOGGED | CHANGED | WAS_THERE);
+        }
+        if let Some(superseded) = &mut self.superseded {
+            superseded.clear();
+        }
+        written
+    }
+
+    /// Writes all rows that are not flushed to the byte store, in one batch, in the order of their keys.
+    pub(crate) fn flush(&mut self, rows: &mut dyn Rows) -> StoreResult<()> {
+        if let Some(time_ms) = self.expire_before_ms {
+            self.store.expire_before(time_ms)?;
+        }
+        if self.unflushed.is_empty() {
+            return Ok(());
+        }
+        self.unflushed
+            .sort_unstable_by(|a, b| rows.head(*a).key.cmp(&rows.head(*b).key));
+        self.batch.clear();
+        for &slot in &self.unflushed {
+            match rows.timestamp_ms(slot) {
+                Some(timestamp_ms) => {
+                    self.buffer.clear();
+                    self.buffer.extend_from_slice(&timestamp_ms.to_be_bytes());
+                    rows.write_value(slot, &mut self.buffer)?;
+                    self.batch.put(&rows.head(slot).key, &self.buffer);
+                }
+                None => self.batch.delete(&rows.head(slot).key),
+            }
+        }
+        if let Some(offset) = self.changelog_offset {
+            self.batch.set_changelog_offset(offset);
+        }
+        self.store.write(&self.batch)?;
+        for slot in self.unflushed.drain(..) {
+            let stored = rows.timestamp_ms(slot).map_or(0, |_| STORED);
+            let head = rows.head_mut(slot);
+            head.flags &= !(UNLOGGED | UNFLUSHED | STORED | CHANGED | WAS_THERE);
+            head.flags |= stored;
+        }
+        self.unlogged.clear();
+        if let Some(ordered) = &mut self.ordered {
+            ordered.clear();
+        }
+        self.dirty_bytes = 0;
+        if self.used_bytes > self.limit_bytes {
+            self.evict(rows);
+        }
+        Ok(())
+    }
+
+    /// Keeps rows touched since the last eviction, up to half of the limit. All rows are clean here.
+    fn evict(&mut self, rows: &mut dyn Rows) {
+        let keep_bytes = self.limit_bytes / 2;
+        let mut used_bytes = 0;
+        rows.retain(&mut |head| {
+            let cost = self.cost(head);
+            let keep = head.flags & TOUCHED != 0 && used_bytes + cost <= keep_bytes;
+            head.flags &= !TOUCHED;
+            if keep {
+                used_bytes += cost;
+            }
+            keep
+        });
+        self.used_bytes = used_bytes;
+        let (rows, hasher) = (&*rows, &self.hasher);
+        self.by_key = HashTable::with_capacity(rows.count());
+        let hash = |slot: &Slot| hasher.hash_one(&*rows.head(*slot).key);
+        for slot in (0..rows.count()).map(Slot::new) {
+            self.by_key.insert_unique(hash(&slot), slot, hash);
+        }
+    }
+
+    pub(crate) fn over_limit(&self) -> bool {
+        self.dirty_bytes.saturating_mul(self.copies) > self.limit_bytes / 2
+            || self.used_bytes > self.limit_bytes
+    }
+}
