@@ -151,6 +151,19 @@ pub struct ProcessError {
     pub input: Option<(TopicPartition, i64)>,
 }
 
+impl ProcessCause {
+    /// What a serde says, and where: `action` is `"read"` or `"write"`, `part` is `"key"` or `"value"`.
+    #[cold]
+    pub(crate) fn serde(action: &'static str, part: &'static str, topic: &str, error: SerdeError) -> Self {
+        Self::Serde {
+            action,
+            part,
+            topic: topic.to_owned(),
+            error,
+        }
+    }
+}
+
 /// Why a record could not be processed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -31,19 +31,18 @@ pub use internal_topics::InternalTopics;
 pub use offset_reset::AutoOffsetReset;
 pub use partitions::{Partitioner, Partitions, partitioner};
 pub use pattern::TopicPattern;
-use sink::Destination;
-pub use sink::{SinkOptions, TopicNameExtractor};
+pub use sink::{SinkOptions, SinkSupplier, TopicNameExtractor};
 pub(crate) use source::{RawInput, SourceNode};
-pub use source::{SourceOptions, TimestampExtractor};
+pub use source::{SourceOptions, SourceSupplier, TimestampExtractor};
 pub(crate) use subtopology::Layout;
 pub use subtopology::Subtopology;
 pub use summary::{StoreSummary, SubtopologySummary, TopologySummary, UpgradeFinding};
 pub(crate) use wire::{ErasedHandle, LivePunctuation, LiveTopology, StorePlace, open_global_stores, wire};
-pub use wire::{Wiring, same};
+pub use wire::{OperatorSupplier, Wiring, same};
 
-use crate::edge::{Edge, fan_out};
+use crate::edge::Edge;
 use crate::error::{Result, StreamsError};
-use crate::processor::{BoxError, FixedKey, FixedKeyProcessor, Processor, ProcessorInit, live_processor};
+use crate::processor::{BoxError, FixedKeyProcessor, Processor, ProcessorInit};
 use crate::record::Record;
 use crate::store::{GlobalStoreBuilder, GlobalStoreWriter, StoreBuilder, StoreKind, StoreSpec};
 
@@ -122,12 +121,9 @@ impl TopologyBuilder {
         topics: impl IntoIterator<Item = TopicName>,
         options: SourceOptions<K, V>,
     ) -> Node<K, V> {
-        let kind = NodeKind::Source {
-            topics: topics.into_iter().collect(),
-            reset: options.auto_offset_reset,
-            build: source::builder(options),
-        };
-        self.add_node(name.into(), kind, &[], &[])
+        let source = SourceSupplier::new(options);
+        let id = self.add_source_of(&name.into(), topics.into_iter().collect(), source);
+        self.node(id)
     }
 
     /// Adds a processor of the user's (Kafka's Processor API). `supplier` makes one for each task; it takes stores and
@@ -146,9 +142,9 @@ impl TopologyBuilder {
         VO: Clone + 'static,
         P: Processor<KI, VI, KO, VO>,
     {
-        self.add_operator(name, parents, stores, move |wiring, next| {
-            live_processor(wiring, &supplier, next)
-        })
+        let operator = OperatorSupplier::processor::<KI, VI, KO, VO, P>(supplier);
+        let id = self.add_operator_of(&name.into(), operator, &ids(parents), stores);
+        self.node(id)
     }
 
     /// Adds a processor of the user's that leaves keys as they are. Otherwise as [`add_processor`](Self::add_processor).
@@ -165,7 +161,9 @@ impl TopologyBuilder {
         VO: Clone + 'static,
         P: FixedKeyProcessor<K, VI, VO>,
     {
-        self.add_processor(name, parents, stores, move |init| supplier(init).map(FixedKey))
+        let operator = OperatorSupplier::fixed_key_processor::<K, VI, VO, P>(supplier);
+        let id = self.add_operator_of(&name.into(), operator, &ids(parents), stores);
+        self.node(id)
     }
 
     /// Adds an operator: `build` makes the live node for each task from what comes after it.
@@ -182,9 +180,9 @@ impl TopologyBuilder {
         KO: Clone + 'static,
         VO: Clone + 'static,
     {
-        self.add_router(name, parents, stores, move |wiring, children| {
-            build(wiring, fan_out(children))
-        })
+        let operator = OperatorSupplier::new(build);
+        let id = self.add_operator_of(&name.into(), operator, &ids(parents), stores);
+        self.node(id)
     }
 
     /// Adds an operator that chooses among what comes after it: `build` gets one edge a child, in the order the children
@@ -202,10 +200,9 @@ impl TopologyBuilder {
         KO: 'static,
         VO: 'static,
     {
-        let kind = NodeKind::Processor {
-            build: wire::processor(build),
-        };
-        self.add_node(name.into(), kind, &ids(parents), stores)
+        let operator = OperatorSupplier::router(build);
+        let id = self.add_operator_of(&name.into(), operator, &ids(parents), stores);
+        self.node(id)
     }
 
     /// Adds a sink that writes to this topic.
@@ -216,9 +213,12 @@ impl TopologyBuilder {
         parents: &[Node<K, V>],
         options: SinkOptions<K, V>,
     ) {
-        let build = sink::builder(Destination::Topic(topic.clone()), options);
-        let topic = Some(topic);
-        self.add_sink_node(name.into(), NodeKind::Sink { topic, build }, parents);
+        self.add_sink_of(
+            &name.into(),
+            Some(topic),
+            SinkSupplier::new(options),
+            &ids(parents),
+        );
     }
 
     /// Adds a sink that writes each record to the topic that is chosen for it. The topics must exist.
@@ -243,13 +243,8 @@ impl TopologyBuilder {
         parents: &[Node<K, V>],
         options: SinkOptions<K, V>,
     ) {
-        let build = sink::builder(Destination::Chosen(extractor), options);
-        self.add_sink_node(name.into(), NodeKind::Sink { topic: None, build }, parents);
-    }
-
-    fn add_sink_node<K, V>(&mut self, name: String, kind: NodeKind, parents: &[Node<K, V>]) {
-        let parents: Vec<NodeId> = parents.iter().map(|parent| parent.id).collect();
-        let _: Node<K, V> = self.add_node(name, kind, &parents, &[]);
+        let sink = SinkSupplier::dynamic(extractor, options);
+        self.add_sink_of(&name.into(), None, sink, &ids(parents));
     }
 
     /// Adds a store. It becomes part of the topology where a processor names it.
@@ -302,9 +297,8 @@ impl TopologyBuilder {
         let kind = NodeKind::GlobalSource {
             topic: TopicName::external(topic),
         };
-        let source: Node<KI, VI> = self.add_node(source.to_owned(), kind, &[], &[]);
-        let kind = NodeKind::GlobalUpdate;
-        let _: Node<KI, VI> = self.add_node(processor.to_owned(), kind, &[source.id], &[&spec.name]);
+        let source = self.add_node(source, kind, &[], &[]);
+        self.add_node(processor, NodeKind::GlobalUpdate, &[source], &[&spec.name]);
         self.graph.global_stores.push(spec);
     }
 
@@ -392,26 +386,43 @@ impl TopologyBuilder {
         })
     }
 
-    fn add_node<K, V>(
+    /// Adds an operator, as [`add_operator`](Self::add_operator), by those who do not know its types. That its parents give
+    /// what it takes is checked when a task is made live.
+    pub fn add_operator_of(
         &mut self,
-        name: String,
-        kind: NodeKind,
+        name: &str,
+        OperatorSupplier(build): OperatorSupplier,
         parents: &[NodeId],
         stores: &[&str],
-    ) -> Node<K, V> {
-        Node {
-            id: self.add_untyped(name, kind, parents, stores),
-            types: PhantomData,
-        }
+    ) -> NodeId {
+        self.add_node(name, NodeKind::Processor { build }, parents, stores)
     }
 
-    fn add_untyped(&mut self, name: String, kind: NodeKind, parents: &[NodeId], stores: &[&str]) -> NodeId {
+    /// Adds a source, as [`add_source`](Self::add_source), by those who do not know its types.
+    pub fn add_source_of(&mut self, name: &str, topics: Vec<TopicName>, source: SourceSupplier) -> NodeId {
+        let SourceSupplier { reset, build } = source;
+        self.add_node(name, NodeKind::Source { topics, reset, build }, &[], &[])
+    }
+
+    /// Adds a sink that writes to this topic, or if there is none to the one that is chosen for each record, as
+    /// [`add_sink`](Self::add_sink) and [`add_dynamic_sink`](Self::add_dynamic_sink), by those who do not know its types.
+    pub fn add_sink_of(
+        &mut self,
+        name: &str,
+        topic: Option<TopicName>,
+        SinkSupplier(build): SinkSupplier,
+        parents: &[NodeId],
+    ) {
+        self.add_node(name, NodeKind::Sink { topic, build }, parents, &[]);
+    }
+
+    fn add_node(&mut self, name: &str, kind: NodeKind, parents: &[NodeId], stores: &[&str]) -> NodeId {
         let id = NodeId(self.graph.nodes.len());
         for parent in parents {
             self.graph.nodes[parent.0].children.push(id);
         }
         self.graph.nodes.push(NodeSpec {
-            name,
+            name: name.to_owned(),
             kind,
             parents: parents.to_vec(),
             children: Vec::new(),

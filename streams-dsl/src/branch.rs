@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use streams_core::topology::OperatorSupplier;
 
-use crate::lower::{Lowered, operator};
+use crate::lower::{Lower, operator};
 use crate::operators::branch::{Branch, Predicate};
 use crate::plan::{Kind, PlanNode};
 use crate::{Data, KStream};
@@ -23,22 +24,14 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
         let branches: Rc<RefCell<Vec<Predicate<K, V>>>> = Rc::default();
         let taken = Rc::clone(&branches);
         let node = parent.add(crate::names::prefix::BRANCH, move |name, parents| {
-            PlanNode::new(
-                name,
-                parents,
-                Box::new(move |lowering| {
-                    let predicates = taken.take();
-                    let parents = lowering.parents::<K, V>();
-                    let name = lowering.node.name.as_str();
-                    let node = lowering
-                        .builder
-                        .add_router(name, &parents, &[], move |_, children| {
-                            let branches = predicates.iter().cloned().zip(children).collect();
-                            Ok(Box::new(Branch { branches }))
-                        });
-                    Lowered::operator::<K, V>(node)
-                }),
-            )
+            let lower = Lower::OperatorOf(Box::new(move |_| {
+                let predicates = taken.take();
+                OperatorSupplier::router::<K, V, K, V>(move |_, children| {
+                    let branches = predicates.iter().cloned().zip(children).collect();
+                    Ok(Box::new(Branch { branches }))
+                })
+            }));
+            PlanNode::new(name, parents, lower)
         });
         Self {
             splitter: parent.with_node(node),

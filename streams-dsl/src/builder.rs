@@ -10,7 +10,10 @@ use streams_core::edge::Edge;
 use streams_core::error::Result;
 use streams_core::serde::{DefaultSerde, NullableSerde, Serde};
 use streams_core::store::{StoreBuilder, StoreKind};
-use streams_core::topology::{SourceOptions, TimestampExtractor, TopicName, TopicPattern, Topology, Wiring};
+use streams_core::topology::{
+    OperatorSupplier, SourceOptions, SourceSupplier, TimestampExtractor, TopicName, TopicPattern, Topology,
+    Wiring,
+};
 
 use crate::lower::{Lower, Lowered, lower};
 use crate::names::prefix;
@@ -177,10 +180,11 @@ impl StreamsBuilder {
         options.timestamp_extractor = consumed.timestamp_extractor;
         options.auto_offset_reset = consumed.auto_offset_reset;
         let names = topics.clone();
-        let lower: Lower = Box::new(move |lowering| {
-            let name = lowering.node.name.as_str();
-            let source = lowering.builder.add_source(name, names, options);
-            Lowered::source(source.id(), source)
+        let supplier = SourceSupplier::new(options);
+        let lower = Lower::nodes(move |lowering| {
+            let name = &lowering.node.name;
+            let source = lowering.builder.add_source_of(name, names, supplier);
+            Lowered::source(source, source)
         });
         let mut plan = self.plan.borrow_mut();
         let name = plan.names.processor(prefix::SOURCE);
@@ -406,23 +410,31 @@ fn lower_table<K: Data, V: Data>(
     store: (String, bool),
     cache: Option<Cache<K>>,
 ) -> Lower {
-    Box::new(move |lowering| {
+    let supplier = SourceSupplier::new(options);
+    let table_of = move |node: &PlanNode| {
+        let source_of = table_source(node, key_serde, store, |value: Option<V>| value);
+        OperatorSupplier::new(move |wiring, next| {
+            let next = cached(cache.as_ref(), wiring, next)?;
+            source_of(wiring, next)
+        })
+    };
+    lower_table_source(topic, supplier, Box::new(table_of))
+}
+
+fn lower_table_source(
+    topic: TopicName,
+    supplier: SourceSupplier,
+    table_of: Box<dyn FnOnce(&PlanNode) -> OperatorSupplier>,
+) -> Lower {
+    Lower::nodes(move |lowering| {
         let node = lowering.node;
         let Kind::TableSource { source_name, .. } = &node.kind else {
             unreachable!("made as a table source, and kinds do not change");
         };
-        let source = lowering
-            .builder
-            .add_source(source_name.as_str(), [topic], options);
-        let source_of = table_source(node, key_serde, store, |value: Option<V>| value);
-        let build = move |wiring: &mut Wiring<'_>, next| {
-            let next = cached(cache.as_ref(), wiring, next)?;
-            source_of(wiring, next)
-        };
-        let table = lowering
-            .builder
-            .add_operator(node.name.as_str(), &[source], &node.stores(), build);
-        Lowered::source(source.id(), table)
+        let builder = &mut *lowering.builder;
+        let source = builder.add_source_of(source_name, vec![topic], supplier);
+        let table = builder.add_operator_of(&node.name, table_of(node), &[source], &node.stores());
+        Lowered::source(source, table)
     })
 }
 

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use streams_core::Record;
-use streams_core::processor::{BoxError, Processor, ProcessorContext};
+use streams_core::processor::{BoxError, Processor, ProcessorContext, ProcessorInit};
+use streams_core::topology::OperatorSupplier;
 
-use crate::lower::{Lower, Lowered};
+use crate::lower::Lower;
 use crate::names::prefix;
 use crate::plan::KeyEffect;
 use crate::{Data, KStream};
@@ -147,12 +148,6 @@ fn lower<KI: Data, VI: Data, KO: Data, VO: Data>(
     + 'static,
 ) -> Lower {
     let each = Arc::new(each);
-    Box::new(move |lowering| {
-        let parents = lowering.parents::<KI, VI>();
-        let name = lowering.node.name.as_str();
-        let added = lowering.builder.add_processor(name, &parents, &[], move |_| {
-            Ok(Each(Arc::clone(&each), PhantomData))
-        });
-        Lowered::operator::<KO, VO>(added)
-    })
+    let supplier = move |_: &mut ProcessorInit<'_, '_>| Ok(Each(Arc::clone(&each), PhantomData));
+    Lower::Operator(OperatorSupplier::processor::<KI, VI, KO, VO, _>(supplier))
 }

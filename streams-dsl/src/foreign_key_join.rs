@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use streams_core::edge::Edge;
 use streams_core::serde::{DefaultSerde, NullableSerde, Serde};
-use streams_core::topology::{SinkOptions, SourceOptions, TopicName, Wiring};
+use streams_core::topology::{SinkOptions, SinkSupplier, SourceOptions, SourceSupplier, TopicName, Wiring};
 
 use crate::foreign_key_serde::{
     CombinedKeySerde, KeyTopics, Response, ResponseSerde, Subscription, SubscriptionSerde,
@@ -744,14 +744,16 @@ fn write_and_read<A: Data, B: Data>(
     written: SinkOptions<A, B>,
     read: SourceOptions<A, B>,
 ) -> Lower {
-    Box::new(move |lowering| {
-        let parents = lowering.parents::<A, B>();
-        let name = lowering.node.name.as_str();
+    topic_between(topic, sink, SinkSupplier::new(written), SourceSupplier::new(read))
+}
+
+fn topic_between(topic: String, sink_name: String, sink: SinkSupplier, source: SourceSupplier) -> Lower {
+    Lower::nodes(move |lowering| {
         let builder = &mut *lowering.builder;
         builder.add_repartition_topic(&topic, None);
         let topic = TopicName::internal(topic);
-        builder.add_sink(sink, topic.clone(), &parents, written);
-        let source = builder.add_source(name, [topic], read);
-        Lowered::source(source.id(), source)
+        builder.add_sink_of(&sink_name, Some(topic.clone()), sink, &lowering.parents);
+        let source = builder.add_source_of(&lowering.node.name, vec![topic], source);
+        Lowered::source(source, source)
     })
 }

@@ -239,7 +239,7 @@ impl StreamsBuilder {
         + 'static,
     ) -> PlanId {
         let topic = topic.to_owned();
-        let lower: Lower = Box::new(move |lowering| {
+        let lower = Lower::nodes(move |lowering| {
             let Kind::GlobalSource { source_name } = &lowering.node.kind else {
                 unreachable!("made as a global source, and kinds do not change");
             };

@@ -1,22 +1,33 @@
 //! From the plan to a topology of `streams-core`.
 //!
 //! Sources of the same topics become one, repartitions before joins that take null keys are told to keep them, and then
-//! every node adds itself, in the order of the plan. Types were known when the plan was written; here they are carried by
-//! each node's own function.
+//! every node is added, in the order of the plan. Types were known when the plan was written; here they are inside of what
+//! makes each node live.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use streams_core::edge::Edge;
 use streams_core::error::{Result, StreamsError};
-use streams_core::topology::{AutoOffsetReset, Node, NodeId, TopicName, Topology, TopologyBuilder, Wiring};
+use streams_core::topology::{
+    AutoOffsetReset, NodeId, OperatorSupplier, SinkSupplier, TopicName, Topology, TopologyBuilder, Wiring,
+};
 
 use crate::Change;
 use crate::operators::update_cache::{Cache, cached};
 use crate::optimize::{Optimization, optimize};
 use crate::plan::{Kind, Plan, PlanId, PlanNode};
 
-/// Adds one node to the topology.
-pub(crate) type Lower = Box<dyn FnOnce(&mut Lowering<'_>) -> Lowered>;
+/// How a node of the plan is added to the topology.
+pub(crate) enum Lower {
+    /// An operator that nothing but its types need be known of.
+    Operator(OperatorSupplier),
+    /// An operator that depends on what the plan says of it in the end: its stores, and whether old values are wanted.
+    OperatorOf(Box<dyn FnOnce(&PlanNode) -> OperatorSupplier>),
+    /// A sink that writes to this topic, or to the one that is chosen for each record.
+    Sink(Option<TopicName>, SinkSupplier),
+    /// What is more than one node of the topology.
+    Nodes(Box<dyn FnOnce(&mut Lowering<'_>) -> Lowered>),
+}
 
 /// What a node's function gets.
 pub(crate) struct Lowering<'a> {
@@ -24,7 +35,7 @@ pub(crate) struct Lowering<'a> {
     pub(crate) node: &'a PlanNode,
     /// For repartitions: null keys pass.
     pub(crate) keep_null_keys: bool,
-    parents: Vec<NodeId>,
+    pub(crate) parents: Vec<NodeId>,
 }
 
 /// What it made: where records come in from a topic, and where they come out.
@@ -34,25 +45,54 @@ pub(crate) struct Lowered {
     pub(crate) output: Option<NodeId>,
 }
 
+impl Lower {
+    fn add(self, lowering: &mut Lowering<'_>) -> Lowered {
+        match self {
+            Self::Operator(operator) => lowering.operator(operator),
+            Self::OperatorOf(make) => {
+                let operator = make(lowering.node);
+                lowering.operator(operator)
+            }
+            Self::Sink(topic, sink) => {
+                let Lowering {
+                    builder,
+                    node,
+                    parents,
+                    ..
+                } = lowering;
+                builder.add_sink_of(&node.name, topic, sink, parents);
+                Lowered::default()
+            }
+            Self::Nodes(add) => add(lowering),
+        }
+    }
+
+    /// See [`Lower::Nodes`].
+    pub(crate) fn nodes(add: impl FnOnce(&mut Lowering<'_>) -> Lowered + 'static) -> Self {
+        Self::Nodes(Box::new(add))
+    }
+}
+
 impl Lowering<'_> {
-    /// The parents, with the types that the handles were typed with.
-    pub(crate) fn parents<K, V>(&self) -> Vec<Node<K, V>> {
-        self.parents.iter().map(|&id| self.builder.node(id)).collect()
+    fn operator(&mut self, operator: OperatorSupplier) -> Lowered {
+        let Self {
+            builder,
+            node,
+            parents,
+            ..
+        } = self;
+        Lowered {
+            source: None,
+            output: Some(builder.add_operator_of(&node.name, operator, parents, &node.stores())),
+        }
     }
 }
 
 impl Lowered {
-    pub(crate) fn operator<K, V>(node: Node<K, V>) -> Self {
-        Self {
-            source: None,
-            output: Some(node.id()),
-        }
-    }
-
-    pub(crate) fn source<K, V>(source: NodeId, output: Node<K, V>) -> Self {
+    pub(crate) fn source(source: NodeId, output: NodeId) -> Self {
         Self {
             source: Some(source),
-            output: Some(output.id()),
+            output: Some(output),
         }
     }
 }
@@ -67,7 +107,7 @@ where
     KO: Clone + 'static,
     VO: Clone + 'static,
 {
-    operator_of(|_| build)
+    Lower::Operator(OperatorSupplier::new(build))
 }
 
 /// An operator that depends on what the plan says of it in the end: its stores, and whether old values are wanted.
@@ -79,14 +119,7 @@ where
     VO: Clone + 'static,
     B: Fn(&mut Wiring<'_>, Edge<KO, VO>) -> Result<Edge<KI, VI>> + Send + Sync + 'static,
 {
-    Box::new(move |lowering| {
-        let node = lowering.node;
-        let parents = lowering.parents::<KI, VI>();
-        let added = lowering
-            .builder
-            .add_operator(node.name.as_str(), &parents, &node.stores(), make(node));
-        Lowered::operator(added)
-    })
+    Lower::OperatorOf(Box::new(move |node| OperatorSupplier::new(make(node))))
 }
 
 /// An operator that makes a table: what comes after it is behind a cache, if the serde of its keys is given.
@@ -135,7 +168,7 @@ pub(crate) fn lower(mut plan: Plan, optimization: Optimization) -> Result<Topolo
                     .expect("handles to sinks cannot be built on")
             })
             .collect();
-        lowered[index] = lower(&mut Lowering {
+        lowered[index] = lower.add(&mut Lowering {
             builder: &mut builder,
             node,
             keep_null_keys: keep_null_keys.contains(&id),

@@ -4,9 +4,12 @@ use std::fmt::Debug;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use streams_core::processor::{BoxError, FixedKeyProcessor, FixedKeyProcessorContext, FixedKeyRecord};
+use streams_core::processor::{
+    BoxError, FixedKeyProcessor, FixedKeyProcessorContext, FixedKeyRecord, ProcessorInit,
+};
+use streams_core::topology::OperatorSupplier;
 
-use crate::lower::{Lower, Lowered};
+use crate::lower::Lower;
 use crate::names::prefix;
 use crate::plan::KeyEffect;
 use crate::{Data, KStream, Terminal};
@@ -152,19 +155,14 @@ impl<K: Data, V: Data> KStream<K, V> {
             label,
         } = printed;
         let label = label.unwrap_or_else(|| self.plan.borrow().node(self.node).name.clone());
-        let lower: Lower = Box::new(move |lowering| {
-            let node = lowering.node;
-            let parents = lowering.parents::<K, V>();
-            let builder = &mut *lowering.builder;
-            builder.add_fixed_key_processor::<K, V, (), _>(node.name.as_str(), &parents, &[], move |_| {
-                Ok(Printer {
-                    format: Arc::clone(&format),
-                    writer: Arc::clone(&writer),
-                    label: label.clone(),
-                })
-            });
-            Lowered::default()
-        });
+        let supplier = move |_: &mut ProcessorInit<'_, '_>| {
+            Ok(Printer {
+                format: Arc::clone(&format),
+                writer: Arc::clone(&writer),
+                label: label.clone(),
+            })
+        };
+        let lower = Lower::Operator(OperatorSupplier::fixed_key_processor::<K, V, (), _>(supplier));
         self.terminal(self.then(prefix::PRINTER, KeyEffect::Keeps, lower))
     }
 }

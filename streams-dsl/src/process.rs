@@ -9,8 +9,9 @@ use streams_core::error::Result;
 use streams_core::processor::{
     BoxError, FixedKeyProcessor, FixedKeyProcessorContext, FixedKeyRecord, Processor, ProcessorInit,
 };
+use streams_core::topology::OperatorSupplier;
 
-use crate::lower::{Lower, Lowered};
+use crate::lower::Lower;
 use crate::names::prefix;
 use crate::plan::{KeyEffect, PlanNode};
 use crate::{Data, KStream};
@@ -60,15 +61,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         stores: &[&str],
         supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
     ) -> KStream<KO, VO> {
-        let lower: Lower = Box::new(move |lowering| {
-            let node = lowering.node;
-            let parents = lowering.parents::<K, V>();
-            let added =
-                lowering
-                    .builder
-                    .add_processor(node.name.as_str(), &parents, &node.stores(), supplier);
-            Lowered::operator::<KO, VO>(added)
-        });
+        let lower = Lower::Operator(OperatorSupplier::processor::<K, V, KO, VO, P>(supplier));
         let node = self.add(prefix::PROCESSOR, |name, parents| {
             let mut node = PlanNode::new(name, parents, lower);
             node.key = KeyEffect::MayChange;
@@ -120,14 +113,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         stores: &[&str],
         supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
     ) -> KStream<K, VO> {
-        let lower: Lower = Box::new(move |lowering| {
-            let node = lowering.node;
-            let parents = lowering.parents::<K, V>();
-            let builder = &mut *lowering.builder;
-            let added =
-                builder.add_fixed_key_processor(node.name.as_str(), &parents, &node.stores(), supplier);
-            Lowered::operator::<K, VO>(added)
-        });
+        let lower = Lower::Operator(OperatorSupplier::fixed_key_processor::<K, V, VO, P>(supplier));
         let node = self.add(prefix::PROCESS_VALUES, |name, parents| {
             let mut node = PlanNode::new(name, parents, lower);
             // As in Kafka, a repartition may go above it, if that can write the values there: see ADR 0009.
@@ -162,15 +148,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         map: impl Fn(V) -> Result<VO, E> + Send + Sync + 'static,
     ) -> KStream<K, VO> {
         let map = Arc::new(map);
-        let lower: Lower = Box::new(move |lowering| {
-            let node = lowering.node;
-            let parents = lowering.parents::<K, V>();
-            let builder = &mut *lowering.builder;
-            let added = builder.add_fixed_key_processor(node.name.as_str(), &parents, &[], move |_| {
-                Ok(TryMapValues(Arc::clone(&map), PhantomData))
-            });
-            Lowered::operator::<K, VO>(added)
-        });
+        let supplier = move |_: &mut ProcessorInit<'_, '_>| Ok(TryMapValues(Arc::clone(&map), PhantomData));
+        let lower = Lower::Operator(OperatorSupplier::fixed_key_processor::<K, V, VO, _>(supplier));
         let node = self.add(prefix::MAP_VALUES, |name, parents| {
             let mut node = PlanNode::new(name, parents, lower);
             node.changes_values = true;

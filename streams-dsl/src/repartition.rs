@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use streams_core::edge::Edge;
 use streams_core::serde::Serde;
-use streams_core::topology::{Node, Partitioner, SinkOptions, SourceOptions, TopicName};
+use streams_core::topology::{
+    NodeId, OperatorSupplier, Partitioner, SinkOptions, SinkSupplier, SourceOptions, SourceSupplier,
+    TopicName,
+};
 
 use crate::Data;
 use crate::lower::{Lower, Lowered, Lowering};
@@ -94,10 +97,11 @@ pub(crate) fn of_changes<K: Data, V: Data>(
     if is_named && let Some(id) = plan.repartition_below(parent, &names.topic) {
         return id;
     }
-    let lower: Lower = Box::new(move |lowering| {
-        let parents = lowering.parents::<K, V>();
+    let topic = Topic::new(serdes, Partitioning::default());
+    let lower = Lower::nodes(move |lowering| {
         let names = names_of(lowering);
-        write_and_read(lowering, names, &parents, serdes, Partitioning::default())
+        let parents = lowering.parents.clone();
+        topic.add(lowering, names, &parents)
     });
     let mut node = PlanNode::new(names.source.clone(), vec![parent], lower);
     node.kind = Kind::Repartition {
@@ -116,43 +120,53 @@ fn names_of(lowering: &Lowering<'_>) -> RepartitionNames {
 }
 
 fn lower<K: Data, V: Data>(serdes: Serdes<K, V>, partitioning: Partitioning<K, V>) -> Lower {
-    Box::new(move |lowering| {
+    let key_serde = Arc::clone(&serdes.key);
+    let drop_null_keys = OperatorSupplier::new(move |_, next: Edge<K, V>| {
+        let key_serde = Arc::clone(&key_serde);
+        Ok(Box::new(DropNullKeys { key_serde, next }) as Edge<K, V>)
+    });
+    let keep_null_keys = OperatorSupplier::new(|_, next: Edge<K, V>| Ok(next));
+    filtered(drop_null_keys, keep_null_keys, Topic::new(serdes, partitioning))
+}
+
+fn filtered(drop_null_keys: OperatorSupplier, keep_null_keys: OperatorSupplier, topic: Topic) -> Lower {
+    Lower::nodes(move |lowering| {
         let names = names_of(lowering);
-        let parents = lowering.parents::<K, V>();
-        let keep_null_keys = lowering.keep_null_keys;
-        let key_serde = Arc::clone(&serdes.key);
-        let filter = names.filter.clone();
-        let filtered = lowering
-            .builder
-            .add_operator(filter, &parents, &[], move |_, next: Edge<K, V>| {
-                if keep_null_keys {
-                    return Ok(next);
-                }
-                let key_serde = Arc::clone(&key_serde);
-                Ok(Box::new(DropNullKeys { key_serde, next }) as Edge<K, V>)
-            });
-        write_and_read(lowering, names, &[filtered], serdes, partitioning)
+        let filter = if lowering.keep_null_keys {
+            keep_null_keys
+        } else {
+            drop_null_keys
+        };
+        let builder = &mut *lowering.builder;
+        let filtered = builder.add_operator_of(&names.filter, filter, &lowering.parents, &[]);
+        topic.add(lowering, names, &[filtered])
     })
 }
 
 /// The topic, a sink that writes to it, and a source that reads it.
-fn write_and_read<K: Data, V: Data>(
-    lowering: &mut Lowering<'_>,
-    names: RepartitionNames,
-    parents: &[Node<K, V>],
-    Serdes { key, value }: Serdes<K, V>,
-    partitioning: Partitioning<K, V>,
-) -> Lowered {
-    let builder = &mut *lowering.builder;
-    builder.add_repartition_topic(&names.topic, partitioning.partitions);
-    let topic = TopicName::internal(names.topic);
-    let mut written = SinkOptions::new(Arc::clone(&key), Arc::clone(&value));
-    written.partitioner = partitioning.partitioner;
-    builder.add_sink(names.sink, topic.clone(), parents, written);
-    let source = builder.add_source(
-        lowering.node.name.as_str(),
-        [topic],
-        SourceOptions::new(key, value),
-    );
-    Lowered::source(source.id(), source)
+struct Topic {
+    partitions: Option<u32>,
+    sink: SinkSupplier,
+    source: SourceSupplier,
+}
+
+impl Topic {
+    fn new<K: Data, V: Data>(Serdes { key, value }: Serdes<K, V>, partitioning: Partitioning<K, V>) -> Self {
+        let mut written = SinkOptions::new(Arc::clone(&key), Arc::clone(&value));
+        written.partitioner = partitioning.partitioner;
+        Self {
+            partitions: partitioning.partitions,
+            sink: SinkSupplier::new(written),
+            source: SourceSupplier::new(SourceOptions::new(key, value)),
+        }
+    }
+
+    fn add(self, lowering: &mut Lowering<'_>, names: RepartitionNames, parents: &[NodeId]) -> Lowered {
+        let builder = &mut *lowering.builder;
+        builder.add_repartition_topic(&names.topic, self.partitions);
+        let topic = TopicName::internal(names.topic);
+        builder.add_sink_of(&names.sink, Some(topic.clone()), self.sink, parents);
+        let source = builder.add_source_of(&lowering.node.name, vec![topic], self.source);
+        Lowered::source(source, source)
+    }
 }

@@ -4,10 +4,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use streams_core::serde::DefaultSerde;
-use streams_core::topology::{SinkOptions, TopicName};
+use streams_core::topology::{SinkOptions, SinkSupplier, TopicName};
 use streams_core::{Record, TaskContext};
 
-use crate::lower::{Lower, Lowered};
+use crate::lower::Lower;
 use crate::names::prefix;
 use crate::options::Produced;
 use crate::plan::{KeyEffect, PlanId, SharedPlan};
@@ -57,12 +57,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     pub fn to_with(&self, topic: &str, produced: Produced<K, V>) -> Terminal {
         let topic = TopicName::external(topic);
         let options = self.sink_options(produced);
-        let lower: Lower = Box::new(move |lowering| {
-            let parents = lowering.parents::<K, V>();
-            let name = lowering.node.name.as_str();
-            lowering.builder.add_sink(name, topic, &parents, options);
-            Lowered::default()
-        });
+        let lower = Lower::Sink(Some(topic), SinkSupplier::new(options));
         self.terminal(self.then(prefix::SINK, KeyEffect::Keeps, lower))
     }
 
@@ -87,13 +82,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         produced: Produced<K, V>,
     ) -> Terminal {
         let options = self.sink_options(produced);
-        let lower: Lower = Box::new(move |lowering| {
-            let parents = lowering.parents::<K, V>();
-            let name = lowering.node.name.as_str();
-            let builder = &mut *lowering.builder;
-            builder.add_dynamic_sink(name, Arc::new(extractor), &parents, options);
-            Lowered::default()
-        });
+        let lower = Lower::Sink(None, SinkSupplier::dynamic(Arc::new(extractor), options));
         self.terminal(self.then(prefix::SINK, KeyEffect::Keeps, lower))
     }
 

@@ -229,12 +229,7 @@ impl<K, V> TimeOrderedBuffer<K, V> {
         part: &'static str,
         error: crate::serde::SerdeError,
     ) -> ProcessCause {
-        ProcessCause::Serde {
-            action,
-            part,
-            topic: self.topic.to_string(),
-            error,
-        }
+        ProcessCause::serde(action, part, &self.topic, error)
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use state_store::{KeySchema, Layout, MemoryEngine, StoreEngine};
 
 use super::buffer::{LiveBuffer, Rows};
-use super::cached::{AnyCached, Cached};
+use super::cached::{AnyCached, Cached, RowIndex};
 use super::key_value::Eviction;
 use super::task::{Changelog, LiveStore, TaskStore};
 use super::versioned::VersionSerde;
@@ -94,7 +94,8 @@ pub struct StoreSpec {
     pub(crate) source_topic: Option<TopicName>,
     /// Configs of the changelog topic.
     pub(crate) changelog_configs: ChangelogConfigs,
-    pub(crate) open: Arc<dyn Fn(OpenStore) -> OpenedStore + Send + Sync>,
+    /// Opens it under its name.
+    pub(crate) open: Arc<dyn Fn(&str, OpenStore) -> OpenedStore + Send + Sync>,
 }
 
 impl std::fmt::Debug for StoreSpec {
@@ -273,16 +274,17 @@ impl<K: 'static, V: 'static> StoreBuilder for KeyValueStoreBuilder<K, V> {
             key_serde,
             value_serde,
         } = self;
-        spec(common, Layout::Plain, move |name, open| {
+        let open = move |name: &str, open: OpenStore| {
             let topic = Arc::clone(&open.topic);
-            let (store, cached) = live(name, open, &value_serde, ordered);
+            let (store, cached) = live(name, open, &value_serde, Shape::ranged(ordered));
             let lru = lru.as_ref().map(|of| (of.make)(of.entries_max));
             let handle = KeyValueStore::new(topic, Arc::clone(&key_serde), cached, lru);
             OpenedStore {
                 store,
                 handle: ErasedHandle::new(handle),
             }
-        })
+        };
+        spec(common, Layout::Plain, Arc::new(open))
     }
 }
 
@@ -378,21 +380,20 @@ impl<K: 'static, V: 'static> StoreBuilder for WindowStoreBuilder<K, V> {
             key_serde,
             value_serde,
         } = self;
-        spec(
-            common,
-            Layout::segmented(retention_ms, KeySchema::Window),
-            move |name, open| {
-                let topic = Arc::clone(&open.topic);
-                let (store, cached) = live(name, open, &value_serde, retain_duplicates || ordered);
-                let key_serde = Arc::clone(&key_serde);
-                let flags = (retain_duplicates, time_ordered);
-                let handle = WindowStore::new(topic, key_serde, retention_ms, flags, cached);
-                OpenedStore {
-                    store,
-                    handle: ErasedHandle::new(handle),
-                }
-            },
-        )
+        let open = move |name: &str, open: OpenStore| {
+            let topic = Arc::clone(&open.topic);
+            let shape = Shape::ranged(retain_duplicates || ordered);
+            let (store, cached) = live(name, open, &value_serde, shape);
+            let key_serde = Arc::clone(&key_serde);
+            let flags = (retain_duplicates, time_ordered);
+            let handle = WindowStore::new(topic, key_serde, retention_ms, flags, cached);
+            OpenedStore {
+                store,
+                handle: ErasedHandle::new(handle),
+            }
+        };
+        let layout = Layout::segmented(retention_ms, KeySchema::Window);
+        spec(common, layout, Arc::new(open))
     }
 }
 
@@ -449,19 +450,17 @@ impl<K: 'static, V: 'static> StoreBuilder for SessionStoreBuilder<K, V> {
             key_serde,
             value_serde,
         } = self;
-        spec(
-            common,
-            Layout::segmented(retention_ms, KeySchema::Session),
-            move |name, open| {
-                let topic = Arc::clone(&open.topic);
-                let (store, cached) = live(name, open, &value_serde, true);
-                let handle = SessionStore::new(topic, Arc::clone(&key_serde), retention_ms, cached);
-                OpenedStore {
-                    store,
-                    handle: ErasedHandle::new(handle),
-                }
-            },
-        )
+        let open = move |name: &str, open: OpenStore| {
+            let topic = Arc::clone(&open.topic);
+            let (store, cached) = live(name, open, &value_serde, Shape::ranged(true));
+            let handle = SessionStore::new(topic, Arc::clone(&key_serde), retention_ms, cached);
+            OpenedStore {
+                store,
+                handle: ErasedHandle::new(handle),
+            }
+        };
+        let layout = Layout::segmented(retention_ms, KeySchema::Session);
+        spec(common, layout, Arc::new(open))
     }
 }
 
@@ -519,34 +518,17 @@ impl<K: 'static, V: Clone + 'static> StoreBuilder for VersionedKeyValueStoreBuil
             value_serde,
         } = self;
         let version_serde: Arc<dyn Serde<Option<V>>> = Arc::new(VersionSerde(Arc::clone(&value_serde)));
-        spec(common, Layout::Plain, move |name, open| {
-            let OpenStore {
-                bytes,
-                topic,
-                changelog,
-                cache_bytes,
-                ..
-            } = open;
-            let cached = Cached::new(
-                Arc::clone(&bytes),
-                Arc::clone(&topic),
-                Arc::clone(&version_serde),
-                cache_bytes,
-            );
-            let cached = Rc::new(RefCell::new(cached.ordered().versioned()));
-            let store = LiveStore {
-                name: name.to_owned(),
-                bytes,
-                changelog,
-                cached: Rc::clone(&cached) as Rc<RefCell<dyn AnyCached>>,
-            };
+        let open = move |name: &str, open: OpenStore| {
+            let topic = Arc::clone(&open.topic);
+            let (store, cached) = live(name, open, &version_serde, Shape::Versions);
             let serdes = (Arc::clone(&key_serde), Arc::clone(&value_serde));
             let handle = VersionedKeyValueStore::new(topic, serdes, history_ms, cached);
             OpenedStore {
-                store: Box::new(store),
+                store,
                 handle: ErasedHandle::new(handle),
             }
-        })
+        };
+        spec(common, Layout::Plain, Arc::new(open))
     }
 }
 
@@ -592,7 +574,7 @@ impl<K: 'static, V: 'static> StoreBuilder for TimeOrderedBufferBuilder<K, V> {
             key_serde,
             value_serde,
         } = self;
-        spec(common, Layout::Plain, move |name, open| {
+        let open = move |name: &str, open: OpenStore| {
             let OpenStore {
                 bytes,
                 topic,
@@ -612,14 +594,15 @@ impl<K: 'static, V: 'static> StoreBuilder for TimeOrderedBufferBuilder<K, V> {
                 store: Box::new(store),
                 handle: ErasedHandle::new(handle),
             }
-        })
+        };
+        spec(common, Layout::Plain, Arc::new(open))
     }
 }
 
 fn spec(
     common: Common,
     layout: Layout,
-    open: impl Fn(&str, OpenStore) -> OpenedStore + Send + Sync + 'static,
+    open: Arc<dyn Fn(&str, OpenStore) -> OpenedStore + Send + Sync>,
 ) -> StoreSpec {
     let Common {
         name,
@@ -627,8 +610,6 @@ fn spec(
         logged,
         changelog_configs,
     } = common;
-    let store_name = name.clone();
-    let open = Arc::new(move |opening| open(&store_name, opening));
     StoreSpec {
         name,
         layout,
@@ -640,32 +621,57 @@ fn spec(
     }
 }
 
+/// How a cache's rows are read and logged.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// One at a time.
+    Single,
+    /// By ranges, all the time.
+    Ranged,
+    /// By ranges, and they are versions of keys.
+    Versions,
+}
+
+impl Shape {
+    fn ranged(is_ranged: bool) -> Self {
+        if is_ranged { Self::Ranged } else { Self::Single }
+    }
+}
+
 fn live<V: 'static>(
     name: &str,
     open: OpenStore,
     value_serde: &Arc<dyn Serde<V>>,
-    is_ranged: bool,
+    shape: Shape,
 ) -> (Box<dyn TaskStore>, Rc<RefCell<Cached<V>>>) {
-    let OpenStore {
-        bytes,
-        topic,
-        changelog,
-        cache_bytes,
-        logs_every_put,
-    } = open;
-    let mut cached = Cached::new(Arc::clone(&bytes), topic, Arc::clone(value_serde), cache_bytes);
-    if logs_every_put {
-        cached = cached.logging_every_put();
-    }
-    if is_ranged {
-        cached = cached.ordered();
-    }
+    let index = index_of(&open, Cached::<V>::ROW_BYTES, shape);
+    let cached = Cached::new(index, Arc::clone(&open.topic), Arc::clone(value_serde));
     let cached = Rc::new(RefCell::new(cached));
-    let store = LiveStore {
+    let any = Rc::clone(&cached) as Rc<RefCell<dyn AnyCached>>;
+    (live_store(name, open, any), cached)
+}
+
+fn index_of(open: &OpenStore, row_bytes: usize, shape: Shape) -> RowIndex {
+    let mut index = RowIndex::new(Arc::clone(&open.bytes), row_bytes, open.cache_bytes);
+    if open.logs_every_put || matches!(shape, Shape::Versions) {
+        index.log_every_put();
+    }
+    match shape {
+        Shape::Single => {}
+        Shape::Ranged => index.keep_order(),
+        Shape::Versions => {
+            index.keep_order();
+            index.is_versioned = true;
+        }
+    }
+    index
+}
+
+fn live_store(name: &str, open: OpenStore, cached: Rc<RefCell<dyn AnyCached>>) -> Box<dyn TaskStore> {
+    Box::new(LiveStore {
         name: name.to_owned(),
-        bytes,
-        changelog,
-        cached: Rc::clone(&cached) as Rc<RefCell<dyn AnyCached>>,
-    };
-    (Box::new(store), cached)
+        bytes: open.bytes,
+        changelog: open.changelog,
+        cached,
+    })
 }

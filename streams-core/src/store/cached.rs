@@ -15,9 +15,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use state_store::Direction;
 
-pub(crate) use index::Slot;
-use index::{Head, RowIndex, Rows};
-use range::{Merged, Next};
+use index::{Head, Rows, Version};
+pub(crate) use index::{RowIndex, Slot};
+use range::{KeyRange, Merged, Next};
 
 use super::{StoreResult, ValueAndTimestamp};
 use crate::error::ProcessCause;
@@ -56,13 +56,19 @@ impl<V> Rows for TypedRows<V> {
         let Some(row) = &self.rows[slot.number()].value else {
             return Ok(());
         };
-        let written = self.serde.serialize(&self.topic, &row.value, out);
-        written.map_err(|error| serde_error("write", &self.topic, error))
+        match self.serde.serialize(&self.topic, &row.value, out) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(ProcessCause::serde("write", "value", &self.topic, error)),
+        }
     }
 
-    fn retain(&mut self, keep: &mut dyn FnMut(&mut Head) -> bool) {
-        self.rows.retain_mut(|row| keep(&mut row.head));
-        self.rows.shrink_to(self.rows.len() * 2);
+    fn swap(&mut self, one: usize, other: usize) {
+        self.rows.swap(one, other);
+    }
+
+    fn truncate(&mut self, count: usize) {
+        self.rows.truncate(count);
+        self.rows.shrink_to(count * 2);
     }
 
     fn count(&self) -> usize {
@@ -75,6 +81,14 @@ pub(crate) trait AnyCached {
     fn index(&self) -> &RowIndex;
 
     fn parts(&mut self) -> (&mut RowIndex, &mut dyn Rows);
+
+    /// Shows the versions of a range of keys to `each`, with the key of their row, until it answers false.
+    fn each_version(
+        &self,
+        keys: KeyRange<'_>,
+        direction: Direction,
+        each: &mut dyn FnMut(&Bytes, Version) -> bool,
+    ) -> StoreResult<()>;
 }
 
 /// See the file's top.
@@ -83,7 +97,7 @@ pub(crate) struct Cached<V> {
     rows: TypedRows<V>,
 }
 
-impl<V: 'static> AnyCached for Cached<V> {
+impl<V> AnyCached for Cached<V> {
     fn index(&self) -> &RowIndex {
         &self.index
     }
@@ -91,41 +105,30 @@ impl<V: 'static> AnyCached for Cached<V> {
     fn parts(&mut self) -> (&mut RowIndex, &mut dyn Rows) {
         (&mut self.index, &mut self.rows)
     }
+
+    fn each_version(
+        &self,
+        keys: KeyRange<'_>,
+        direction: Direction,
+        each: &mut dyn FnMut(&Bytes, Version) -> bool,
+    ) -> StoreResult<()> {
+        self.index.each_version(&self.rows, keys, direction, each)
+    }
 }
 
 impl<V> Cached<V> {
-    pub(crate) fn new(
-        store: Arc<dyn state_store::KeyValueStore>,
-        topic: Arc<str>,
-        serde: Arc<dyn Serde<V>>,
-        limit_bytes: usize,
-    ) -> Self {
+    /// What a row takes in memory without what its key and its value hold elsewhere.
+    pub(crate) const ROW_BYTES: usize = size_of::<Row<V>>();
+
+    pub(crate) fn new(index: RowIndex, topic: Arc<str>, serde: Arc<dyn Serde<V>>) -> Self {
         Self {
-            index: RowIndex::new(store, size_of::<Row<V>>(), limit_bytes),
+            index,
             rows: TypedRows {
                 rows: Vec::new(),
                 topic,
                 serde,
             },
         }
-    }
-
-    /// Keeps unflushed rows in order, so that ranges need not look at all of them.
-    pub(crate) fn ordered(mut self) -> Self {
-        self.index.keep_order();
-        self
-    }
-
-    /// Rows are versions: their time is not part of the key that is logged, nor the byte in front of their value.
-    pub(crate) fn versioned(mut self) -> Self {
-        self.index.is_versioned = true;
-        self.logging_every_put()
-    }
-
-    /// Logs every put, and not only the last one of a key before a commit.
-    pub(crate) fn logging_every_put(mut self) -> Self {
-        self.index.log_every_put();
-        self
     }
 
     /// What is not committed is held by somebody else too: it counts twice.
@@ -158,8 +161,7 @@ impl<V> Cached<V> {
             Some(bytes) => Some(self.decode(bytes)?),
             None => None,
         };
-        let value_bytes = stored.as_ref().map_or(size_of::<V>(), Bytes::len);
-        let head = self.index.head(key, stored.is_some(), value_bytes);
+        let head = self.index.head(key, stored.as_ref(), size_of::<V>());
         self.rows.rows.push(Row { head, value });
         Ok(self.index.insert(&self.rows, hash))
     }
@@ -197,6 +199,11 @@ impl<V> Cached<V> {
         self.rows.rows[slot.number()].value = None;
     }
 
+    /// Of versions: whether the value that was put says that there is none.
+    pub(crate) fn mark_deletion(&mut self, slot: Slot, is_deletion: bool) {
+        self.index.mark_deletion(&mut self.rows, slot, is_deletion);
+    }
+
     /// Takes the value out, to be put back changed with [`set`](Self::set).
     pub(crate) fn take(&mut self, slot: Slot) -> Option<ValueAndTimestamp<V>> {
         self.index.supersede(&mut self.rows, slot);
@@ -228,7 +235,10 @@ impl<V> Cached<V> {
         V: Clone,
     {
         let (merged, slots) = self.index.range(&self.rows, (from, to), times_ms, direction)?;
-        let overlay = slots.iter().map(|&slot| self.value(slot).cloned()).collect();
+        let mut overlay = Vec::with_capacity(slots.len());
+        for slot in slots {
+            overlay.push(self.value(slot).cloned());
+        }
         Ok(CachedIter {
             overlay,
             merged,
@@ -283,7 +293,7 @@ fn decode<V>(
     let (timestamp_ms, value) = split_timestamp(store, bytes)?;
     match serde.deserialize(topic, value) {
         Ok(value) => Ok(ValueAndTimestamp { value, timestamp_ms }),
-        Err(error) => Err(serde_error("read", topic, error)),
+        Err(error) => Err(ProcessCause::serde("read", "value", topic, error)),
     }
 }
 
@@ -294,15 +304,6 @@ fn split_timestamp<'a>(store: &str, bytes: &'a [u8]) -> StoreResult<(i64, &'a [u
             store: store.to_owned(),
             length: bytes.len(),
         }),
-    }
-}
-
-fn serde_error(action: &'static str, topic: &str, error: crate::serde::SerdeError) -> ProcessCause {
-    ProcessCause::Serde {
-        action,
-        part: "value",
-        topic: topic.to_owned(),
-        error,
     }
 }
 

@@ -240,7 +240,7 @@ impl<K, V> GlobalKeyValueStore<K, V> {
         keys: impl RangeBounds<K>,
         direction: Direction,
     ) -> StoreResult<GlobalIter<'_, K, V>> {
-        let (from, to) = key_bounds(&keys, |key| self.row_key(key))?;
+        let (from, to) = key_bounds(&keys, &|key| self.row_key(key))?;
         let from = match &from {
             Bound::Unbounded => Bound::Included(&[ROW][..]),
             from => as_slice(from),
@@ -319,12 +319,7 @@ impl<K, V> GlobalKeyValueStore<K, V> {
         part: &'static str,
         error: crate::serde::SerdeError,
     ) -> ProcessCause {
-        ProcessCause::Serde {
-            action,
-            part,
-            topic: self.topic.to_string(),
-            error,
-        }
+        ProcessCause::serde(action, part, &self.topic, error)
     }
 }
 
@@ -488,25 +483,20 @@ where
     /// Answers the record's event time.
     fn update(
         &mut self,
-        input: RawInput<'_>,
+        mut input: RawInput<'_>,
         partition_time_ms: i64,
         pending: &mut PendingRows,
         metrics: &TaskMetrics,
     ) -> Result<i64, GlobalProblem> {
-        let (key, value) = self.options.read(&input).map_err(GlobalProblem::Unreadable)?;
-        let (Some(key), Some(value)) = (key, value) else {
+        let headers = std::mem::take(&mut input.headers);
+        let read = self.options.read(&input, headers);
+        let Some(mut record) = read.map_err(GlobalProblem::Unreadable)? else {
             let reason = match input.key {
                 None => DropReason::NullKey,
                 Some(_) => DropReason::UnexpectedNull,
             };
             metrics.count_dropped(reason);
             return Ok(input.timestamp_ms);
-        };
-        let mut record = Record {
-            key,
-            value,
-            timestamp_ms: input.timestamp_ms,
-            headers: input.headers,
         };
         if let Some(extractor) = &self.options.timestamp_extractor {
             record.timestamp_ms = extractor.extract(&record, partition_time_ms);

@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use state_store::Direction;
 
-use super::cached::{Cached, CachedIter};
-use super::keys::{after_prefix, as_slice, key_bounds};
+use super::cached::{Cached, CachedIter, Slot};
+use super::keys::{KeyCodec, after_prefix, as_slice};
 use super::lru::Lru;
 use super::{StoreResult, ValueAndTimestamp};
-use crate::error::ProcessCause;
 use crate::serde::Serde;
 
 /// A store of one value per key, each with its event time (Kafka's `TimestampedKeyValueStore`).
@@ -42,8 +41,7 @@ use crate::serde::Serde;
 /// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 /// ```
 pub struct KeyValueStore<K, V> {
-    topic: Arc<str>,
-    key_serde: Arc<dyn Serde<K>>,
+    keys: KeyCodec<K>,
     inner: Rc<RefCell<Inner<V>>>,
 }
 
@@ -72,8 +70,7 @@ impl<V: Clone> Eviction<V> {
 impl<K, V> Clone for KeyValueStore<K, V> {
     fn clone(&self) -> Self {
         Self {
-            topic: Arc::clone(&self.topic),
-            key_serde: Arc::clone(&self.key_serde),
+            keys: self.keys.clone(),
             inner: Rc::clone(&self.inner),
         }
     }
@@ -87,8 +84,7 @@ impl<K, V> KeyValueStore<K, V> {
         lru: Option<Eviction<V>>,
     ) -> Self {
         Self {
-            topic,
-            key_serde,
+            keys: KeyCodec::new(topic, key_serde),
             inner: Rc::new(RefCell::new(Inner {
                 cached,
                 key: Vec::new(),
@@ -214,7 +210,7 @@ impl<K, V> KeyValueStore<K, V> {
     where
         V: Clone,
     {
-        let (from, to) = key_bounds(&keys, |key| self.key_bytes(key))?;
+        let (from, to) = self.keys.bounds(&keys)?;
         self.iter(as_slice(&from), as_slice(&to), direction)
     }
 
@@ -256,7 +252,7 @@ impl<K, V> KeyValueStore<K, V> {
         let Some((key, value)) = first else {
             return Ok(None);
         };
-        Ok(Some((self.read_key(&key)?, value)))
+        Ok(Some((self.keys.read(&key)?, value)))
     }
 
     /// The bytes of a key, as the store has them.
@@ -264,16 +260,13 @@ impl<K, V> KeyValueStore<K, V> {
     /// # Errors
     /// If the key cannot be written.
     pub fn key_bytes(&self, key: &K) -> StoreResult<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.write_key(key, &mut bytes)?;
-        Ok(bytes)
+        self.keys.bytes(key)
     }
 
     /// Whether there was a row of `key` at the last commit. For what sends updates on at commits.
     #[doc(hidden)]
     pub fn was_committed(&self, key: &K) -> StoreResult<bool> {
-        let mut bytes = Vec::new();
-        self.write_key(key, &mut bytes)?;
+        let bytes = self.keys.bytes(key)?;
         self.inner.borrow().cached.borrow_mut().was_committed(&bytes)
     }
 
@@ -281,17 +274,6 @@ impl<K, V> KeyValueStore<K, V> {
     #[doc(hidden)]
     pub fn hold_updates(&self) {
         self.inner.borrow().cached.borrow_mut().count_twice();
-    }
-
-    fn read_key(&self, bytes: &[u8]) -> StoreResult<K> {
-        self.key_serde
-            .deserialize(&self.topic, bytes)
-            .map_err(|error| ProcessCause::Serde {
-                action: "read",
-                part: "key",
-                topic: self.topic.to_string(),
-                error,
-            })
     }
 
     fn iter(
@@ -306,41 +288,39 @@ impl<K, V> KeyValueStore<K, V> {
         let rows = self.inner.borrow().cached.borrow().range(from, to, direction)?;
         Ok(KeyValueIter {
             rows,
-            topic: Arc::clone(&self.topic),
-            key_serde: Arc::clone(&self.key_serde),
+            keys: self.keys.clone(),
         })
     }
 
-    fn with<R>(&self, key: &K, f: impl FnOnce(&mut Cached<V>, super::cached::Slot) -> R) -> StoreResult<R> {
+    /// Does something with the row of a key.
+    fn with<R>(&self, key: &K, f: impl FnOnce(&mut Cached<V>, Slot) -> R) -> StoreResult<R> {
         let mut inner = self.inner.borrow_mut();
-        let inner = &mut *inner;
-        inner.key.clear();
-        self.write_key(key, &mut inner.key)?;
-        let mut cached = inner.cached.borrow_mut();
-        let slot = cached.find(&inner.key)?;
+        let Inner {
+            cached,
+            key: bytes,
+            lru,
+        } = &mut *inner;
+        let mut cached = cached.borrow_mut();
+        let slot = self.find(key, bytes, &mut cached)?;
         let result = f(&mut cached, slot);
-        if let Some(Eviction { lru, used }) = &mut inner.lru {
-            used(lru, &inner.key, &mut cached)?;
+        if let Some(Eviction { lru, used }) = lru {
+            used(lru, bytes, &mut cached)?;
         }
         Ok(result)
     }
 
-    fn write_key(&self, key: &K, out: &mut Vec<u8>) -> StoreResult<()> {
-        self.key_serde
-            .serialize(&self.topic, key, out)
-            .map_err(|error| ProcessCause::Serde {
-                action: "write",
-                part: "key",
-                topic: self.topic.to_string(),
-                error,
-            })
+    /// Apart from [`with`](Self::with), so that it is compiled once for all that is done with a row.
+    fn find(&self, key: &K, bytes: &mut Vec<u8>, cached: &mut Cached<V>) -> StoreResult<Slot> {
+        bytes.clear();
+        self.keys.write(key, bytes)?;
+        cached.find(bytes)
     }
 }
 
 impl<K, V> std::fmt::Debug for KeyValueStore<K, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KeyValueStore")
-            .field("changelog", &self.topic)
+            .field("changelog", &self.keys.topic)
             .finish_non_exhaustive()
     }
 }
@@ -348,33 +328,24 @@ impl<K, V> std::fmt::Debug for KeyValueStore<K, V> {
 /// Rows of a [`KeyValueStore`].
 pub struct KeyValueIter<K, V> {
     rows: CachedIter<V>,
-    topic: Arc<str>,
-    key_serde: Arc<dyn Serde<K>>,
+    keys: KeyCodec<K>,
 }
 
 impl<K, V> Iterator for KeyValueIter<K, V> {
     type Item = StoreResult<(K, ValueAndTimestamp<V>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        Some(self.rows.next()?.and_then(|(key, value)| {
-            let key = self
-                .key_serde
-                .deserialize(&self.topic, &key)
-                .map_err(|error| ProcessCause::Serde {
-                    action: "read",
-                    part: "key",
-                    topic: self.topic.to_string(),
-                    error,
-                })?;
-            Ok((key, value))
-        }))
+        Some(match self.rows.next()? {
+            Ok((key, value)) => self.keys.read(&key).map(|key| (key, value)),
+            Err(error) => Err(error),
+        })
     }
 }
 
 impl<K, V> std::fmt::Debug for KeyValueIter<K, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KeyValueIter")
-            .field("changelog", &self.topic)
+            .field("changelog", &self.keys.topic)
             .finish_non_exhaustive()
     }
 }

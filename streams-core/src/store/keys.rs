@@ -1,8 +1,74 @@
-//! Which keys and times a typed store is asked for: ranges of values as ranges of bytes.
+//! Keys of typed stores as bytes, and which keys and times a store is asked for: ranges of values as ranges of bytes.
 
 use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
 
 use super::StoreResult;
+use crate::error::ProcessCause;
+use crate::serde::Serde;
+
+/// How the keys of a store are written and read. It has no type of values, so that it is compiled once for each type of key.
+pub(super) struct KeyCodec<K> {
+    /// The changelog topic, which serdes are told.
+    pub(super) topic: Arc<str>,
+    serde: Arc<dyn Serde<K>>,
+}
+
+impl<K> Clone for KeyCodec<K> {
+    fn clone(&self) -> Self {
+        Self {
+            topic: Arc::clone(&self.topic),
+            serde: Arc::clone(&self.serde),
+        }
+    }
+}
+
+impl<K> KeyCodec<K> {
+    pub(super) fn new(topic: Arc<str>, serde: Arc<dyn Serde<K>>) -> Self {
+        Self { topic, serde }
+    }
+
+    /// Appends the bytes of a key.
+    pub(super) fn write(&self, key: &K, out: &mut Vec<u8>) -> StoreResult<()> {
+        match self.serde.serialize(&self.topic, key, out) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(ProcessCause::serde("write", "key", &self.topic, error)),
+        }
+    }
+
+    pub(super) fn bytes(&self, key: &K) -> StoreResult<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.write(key, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    pub(super) fn read(&self, bytes: &[u8]) -> StoreResult<K> {
+        match self.serde.deserialize(&self.topic, bytes) {
+            Ok(key) => Ok(key),
+            Err(error) => Err(ProcessCause::serde("read", "key", &self.topic, error)),
+        }
+    }
+
+    /// A range of keys as one of bytes.
+    pub(super) fn bounds(&self, keys: &impl RangeBounds<K>) -> StoreResult<KeyBounds> {
+        key_bounds(keys, &|key| self.bytes(key))
+    }
+}
+
+/// A range of keys as one of bytes, which are as `bytes_of` says.
+pub(super) fn key_bounds<K>(
+    keys: &impl RangeBounds<K>,
+    bytes_of: &dyn Fn(&K) -> StoreResult<Vec<u8>>,
+) -> StoreResult<KeyBounds> {
+    let bound = |bound: Bound<&K>| -> StoreResult<Bound<Vec<u8>>> {
+        Ok(match bound {
+            Bound::Included(key) => Bound::Included(bytes_of(key)?),
+            Bound::Excluded(key) => Bound::Excluded(bytes_of(key)?),
+            Bound::Unbounded => Bound::Unbounded,
+        })
+    };
+    Ok((bound(keys.start_bound())?, bound(keys.end_bound())?))
+}
 
 /// Between which bytes keys lie.
 pub(super) type KeyBounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
@@ -31,21 +97,6 @@ impl Keys {
             Self::Between((from, to)) => (bytes(from).unwrap_or_default(), bytes(to)),
         }
     }
-}
-
-/// A range of keys as one of bytes.
-pub(super) fn key_bounds<K>(
-    keys: &impl RangeBounds<K>,
-    bytes_of: impl Fn(&K) -> StoreResult<Vec<u8>>,
-) -> StoreResult<KeyBounds> {
-    let bound = |bound: Bound<&K>| -> StoreResult<Bound<Vec<u8>>> {
-        Ok(match bound {
-            Bound::Included(key) => Bound::Included(bytes_of(key)?),
-            Bound::Excluded(key) => Bound::Excluded(bytes_of(key)?),
-            Bound::Unbounded => Bound::Unbounded,
-        })
-    };
-    Ok((bound(keys.start_bound())?, bound(keys.end_bound())?))
 }
 
 pub(super) fn as_slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {

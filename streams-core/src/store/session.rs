@@ -11,7 +11,7 @@ use state_store::Direction;
 use state_store::key_schema::{SessionKey, session_bounds, session_key_range_bounds};
 
 use super::cached::{Cached, CachedIter};
-use super::keys::{Keys, first_and_last_ms, key_bounds};
+use super::keys::{KeyCodec, Keys, first_and_last_ms};
 use super::{StoreResult, ValueAndTimestamp};
 use crate::error::ProcessCause;
 use crate::serde::Serde;
@@ -46,8 +46,7 @@ use crate::serde::Serde;
 /// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 /// ```
 pub struct SessionStore<K, V> {
-    topic: Arc<str>,
-    key_serde: Arc<dyn Serde<K>>,
+    keys: KeyCodec<K>,
     retention_ms: i64,
     inner: Rc<RefCell<Inner<V>>>,
 }
@@ -66,8 +65,7 @@ struct Inner<V> {
 impl<K, V> Clone for SessionStore<K, V> {
     fn clone(&self) -> Self {
         Self {
-            topic: Arc::clone(&self.topic),
-            key_serde: Arc::clone(&self.key_serde),
+            keys: self.keys.clone(),
             retention_ms: self.retention_ms,
             inner: Rc::clone(&self.inner),
         }
@@ -86,8 +84,7 @@ impl<K, V> SessionStore<K, V> {
             observed_ms: i64::MIN,
         };
         Self {
-            topic,
-            key_serde,
+            keys: KeyCodec::new(topic, key_serde),
             retention_ms,
             inner: Rc::new(RefCell::new(inner)),
         }
@@ -204,7 +201,7 @@ impl<K, V> SessionStore<K, V> {
         V: Clone,
     {
         let ends_ms = self.kept_ms(&ends_ms);
-        let bytes = self.key_bytes(key)?;
+        let bytes = self.keys.bytes(key)?;
         let (first, last) = session_bounds(&bytes, ends_ms.0);
         let rows = (Bound::Included(&*first), Bound::Included(&*last));
         let times_ms = (ends_ms, first_and_last_ms(&starts_ms));
@@ -228,7 +225,7 @@ impl<K, V> SessionStore<K, V> {
     where
         V: Clone,
     {
-        let keys = Keys::Between(key_bounds(&keys, |key| self.key_bytes(key))?);
+        let keys = Keys::Between(self.keys.bounds(&keys)?);
         let times_ms = (self.kept_ms(&ends_ms), first_and_last_ms(&starts_ms));
         self.iter_keys(keys, times_ms, direction)
     }
@@ -272,8 +269,7 @@ impl<K, V> SessionStore<K, V> {
         let cached = inner.cached.borrow();
         Ok(SessionIter {
             rows: cached.range_during(from, to, ends_ms.0..=ends_ms.1, direction)?,
-            topic: Arc::clone(&self.topic),
-            key_serde: Arc::clone(&self.key_serde),
+            codec: self.keys.clone(),
             keys,
             ends_ms,
             starts_ms,
@@ -297,9 +293,7 @@ impl<K, V> SessionStore<K, V> {
     /// # Errors
     /// If the key cannot be written.
     pub fn key_bytes(&self, key: &K) -> StoreResult<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.write_key(key, &mut bytes)?;
-        Ok(bytes)
+        self.keys.bytes(key)
     }
 
     /// Whether there was a row at the last commit. For what sends updates on at commits.
@@ -316,29 +310,17 @@ impl<K, V> SessionStore<K, V> {
     }
 
     fn row_key(&self, key: &K, start_ms: i64, end_ms: i64) -> StoreResult<Vec<u8>> {
-        let mut row = Vec::new();
-        self.write_key(key, &mut row)?;
+        let mut row = self.keys.bytes(key)?;
         row.extend_from_slice(&end_ms.to_be_bytes());
         row.extend_from_slice(&start_ms.to_be_bytes());
         Ok(row)
-    }
-
-    fn write_key(&self, key: &K, out: &mut Vec<u8>) -> StoreResult<()> {
-        self.key_serde
-            .serialize(&self.topic, key, out)
-            .map_err(|error| ProcessCause::Serde {
-                action: "write",
-                part: "key",
-                topic: self.topic.to_string(),
-                error,
-            })
     }
 }
 
 impl<K, V> std::fmt::Debug for SessionStore<K, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SessionStore")
-            .field("changelog", &self.topic)
+            .field("changelog", &self.keys.topic)
             .finish_non_exhaustive()
     }
 }
@@ -359,8 +341,7 @@ pub struct Session<K, V> {
 /// Rows of a [`SessionStore`].
 pub struct SessionIter<K, V> {
     rows: CachedIter<V>,
-    topic: Arc<str>,
-    key_serde: Arc<dyn Serde<K>>,
+    codec: KeyCodec<K>,
     keys: Keys,
     ends_ms: (i64, i64),
     starts_ms: (i64, i64),
@@ -377,7 +358,7 @@ impl<K, V> Iterator for SessionIter<K, V> {
             };
             let Some(session) = SessionKey::decode(&row_key) else {
                 return Some(Err(ProcessCause::CorruptRow {
-                    store: self.topic.to_string(),
+                    store: self.codec.topic.to_string(),
                     length: row_key.len(),
                 }));
             };
@@ -386,13 +367,7 @@ impl<K, V> Iterator for SessionIter<K, V> {
             if !at_times || !self.keys.contain(session.key) {
                 continue;
             }
-            let key = self.key_serde.deserialize(&self.topic, session.key);
-            let key = key.map_err(|error| ProcessCause::Serde {
-                action: "read",
-                part: "key",
-                topic: self.topic.to_string(),
-                error,
-            });
+            let key = self.codec.read(session.key);
             return Some(key.map(|key| Session {
                 key,
                 start_ms: session.start_ms,
@@ -406,7 +381,7 @@ impl<K, V> Iterator for SessionIter<K, V> {
 impl<K, V> std::fmt::Debug for SessionIter<K, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SessionIter")
-            .field("changelog", &self.topic)
+            .field("changelog", &self.codec.topic)
             .finish_non_exhaustive()
     }
 }

@@ -8,11 +8,12 @@ use std::ops::Bound;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use state_store::Direction;
 
-use super::cached::Cached;
+use super::cached::{AnyCached, Cached};
+use super::keys::KeyCodec;
 use super::{StoreResult, ValueAndTimestamp};
-use crate::error::ProcessCause;
 use crate::serde::{Serde, SerdeError};
 
 /// Bytes of the time at the end of a row's key.
@@ -55,8 +56,7 @@ pub enum Validity {
 /// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 /// ```
 pub struct VersionedKeyValueStore<K, V> {
-    topic: Arc<str>,
-    key_serde: Arc<dyn Serde<K>>,
+    keys: KeyCodec<K>,
     value_serde: Arc<dyn Serde<V>>,
     history_ms: i64,
     inner: Rc<RefCell<Inner<V>>>,
@@ -71,8 +71,7 @@ struct Inner<V> {
 impl<K, V> Clone for VersionedKeyValueStore<K, V> {
     fn clone(&self) -> Self {
         Self {
-            topic: Arc::clone(&self.topic),
-            key_serde: Arc::clone(&self.key_serde),
+            keys: self.keys.clone(),
             value_serde: Arc::clone(&self.value_serde),
             history_ms: self.history_ms,
             inner: Rc::clone(&self.inner),
@@ -92,8 +91,7 @@ impl<K, V: Clone> VersionedKeyValueStore<K, V> {
             observed_ms: i64::MIN,
         };
         Self {
-            topic,
-            key_serde,
+            keys: KeyCodec::new(topic, key_serde),
             value_serde,
             history_ms,
             inner: Rc::new(RefCell::new(inner)),
@@ -133,28 +131,28 @@ impl<K, V: Clone> VersionedKeyValueStore<K, V> {
         let oldest_ms = observed_ms.saturating_sub(self.history_ms);
         let row_key = self.row_key(key, from_ms)?;
         let value = value.filter(|value| !self.value_serde.is_null(value));
+        let is_deletion = value.is_none();
         let version = ValueAndTimestamp {
             value,
             timestamp_ms: from_ms,
         };
+        let mut inner = self.inner.borrow_mut();
+        let Inner {
+            cached,
+            observed_ms: latest_ms,
+        } = &mut *inner;
+        let mut cached = cached.borrow_mut();
+        let slot = cached.find(&row_key)?;
+        cached.set(slot, Some(version), from_ms);
+        cached.mark_deletion(slot, is_deletion);
         if from_ms < oldest_ms {
             // It is in the changelog all the same, as in Kafka.
-            let inner = self.inner.borrow();
-            let mut cached = inner.cached.borrow_mut();
-            let slot = cached.find(&row_key)?;
-            cached.set(slot, Some(version), from_ms);
             cached.discard(slot);
             return Ok(Validity::NotPut);
         }
-        {
-            let mut inner = self.inner.borrow_mut();
-            inner.observed_ms = observed_ms;
-            let mut cached = inner.cached.borrow_mut();
-            let slot = cached.find(&row_key)?;
-            cached.set(slot, Some(version), from_ms);
-        }
-        self.drop_expired(key, oldest_ms)?;
-        Ok(match self.next_after(key, from_ms)? {
+        *latest_ms = observed_ms;
+        self.drop_expired(&row_key, oldest_ms, &mut cached)?;
+        Ok(match next_after(&*cached, &row_key)? {
             Some(until_ms) => Validity::Until(until_ms),
             None => Validity::Latest,
         })
@@ -187,36 +185,15 @@ impl<K, V: Clone> VersionedKeyValueStore<K, V> {
         Ok(version.transpose()?.map(|(_, version)| version))
     }
 
-    /// When the version of a key that follows one begins.
-    fn next_after(&self, key: &K, from_ms: i64) -> StoreResult<Option<i64>> {
-        let (this, last) = (self.row_key(key, from_ms)?, self.row_key(key, i64::MAX)?);
-        let inner = self.inner.borrow();
-        let cached = inner.cached.borrow();
-        let mut rows = cached.range(Bound::Excluded(&this), Bound::Included(&last), Direction::Forward)?;
-        let next = rows.find(|row| row.as_ref().map_or(true, |(row_key, _)| is_of(row_key, &this)));
-        Ok(next.transpose()?.map(|(_, version)| version.timestamp_ms))
-    }
-
-    /// Drops the versions of a key that no longer held at `oldest_ms`, and a deletion that nothing is before.
-    fn drop_expired(&self, key: &K, oldest_ms: i64) -> StoreResult<()> {
-        let (first, last) = (self.row_key(key, i64::MIN)?, self.row_key(key, oldest_ms)?);
-        let inner = self.inner.borrow();
-        let mut cached = inner.cached.borrow_mut();
-        let rows = cached.range(
-            Bound::Included(&first[..first.len() - TIME_BYTES]),
-            Bound::Included(&last),
-            Direction::Backward,
-        )?;
-        let mut versions = Vec::new();
-        for row in rows {
-            let (row_key, version) = row?;
-            if is_of(&row_key, &last) {
-                versions.push((row_key, version.value.is_some()));
-            }
-        }
-        // The newest of them still held, unless it says that there was nothing.
-        let keep = usize::from(versions.first().is_some_and(|(_, is_there)| *is_there));
-        for (row_key, _) in versions.drain(keep..) {
+    /// Drops the versions of a key that no longer held at `oldest_ms`, and a deletion that nothing is before. `row_key` is of any of
+    /// them.
+    fn drop_expired(
+        &self,
+        row_key: &[u8],
+        oldest_ms: i64,
+        cached: &mut Cached<Option<V>>,
+    ) -> StoreResult<()> {
+        for row_key in expired(&*cached, row_key, oldest_ms)? {
             let slot = cached.find(&row_key)?;
             cached.discard(slot);
         }
@@ -224,17 +201,50 @@ impl<K, V: Clone> VersionedKeyValueStore<K, V> {
     }
 
     fn row_key(&self, key: &K, from_ms: i64) -> StoreResult<Vec<u8>> {
-        let mut row = Vec::new();
-        let written = self.key_serde.serialize(&self.topic, key, &mut row);
-        written.map_err(|error| ProcessCause::Serde {
-            action: "write",
-            part: "key",
-            topic: self.topic.to_string(),
-            error,
-        })?;
+        let mut row = self.keys.bytes(key)?;
         row.extend_from_slice(&from_ms.max(0).to_be_bytes());
         Ok(row)
     }
+}
+
+// These two know nothing of the types of keys and values, and are compiled once.
+
+/// When the version of a key that follows one begins.
+fn next_after(cached: &dyn AnyCached, row_key: &[u8]) -> StoreResult<Option<i64>> {
+    let last = at(row_key, i64::MAX);
+    let rows = (Bound::Excluded(row_key), Bound::Included(&*last));
+    let mut next = None;
+    cached.each_version(rows, Direction::Forward, &mut |other, version| {
+        let is_next = is_of(other, row_key);
+        next = is_next.then_some(version.from_ms);
+        !is_next
+    })?;
+    Ok(next)
+}
+
+/// The rows of versions of a key that no longer held at `oldest_ms`, and of a deletion that nothing is before.
+fn expired(cached: &dyn AnyCached, row_key: &[u8], oldest_ms: i64) -> StoreResult<Vec<Bytes>> {
+    let (first, last) = (&row_key[..row_key.len() - TIME_BYTES], at(row_key, oldest_ms));
+    let rows = (Bound::Included(first), Bound::Included(&*last));
+    let mut expired = Vec::new();
+    let mut is_newest = true;
+    cached.each_version(rows, Direction::Backward, &mut |other, version| {
+        if is_of(other, row_key) {
+            // The newest of them still held, unless it says that there was nothing.
+            if !is_newest || version.is_deletion {
+                expired.push(other.clone());
+            }
+            is_newest = false;
+        }
+        true
+    })?;
+    Ok(expired)
+}
+
+/// The row of the same key at another time.
+fn at(row_key: &[u8], at_ms: i64) -> Vec<u8> {
+    let key = &row_key[..row_key.len() - TIME_BYTES];
+    [key, &at_ms.max(0).to_be_bytes()].concat()
 }
 
 /// Whether a row is of the same key as another: a key that begins with it lies in the same range.
@@ -252,7 +262,7 @@ fn present<V>(version: ValueAndTimestamp<Option<V>>) -> Option<ValueAndTimestamp
 impl<K, V> std::fmt::Debug for VersionedKeyValueStore<K, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("VersionedKeyValueStore")
-            .field("changelog", &self.topic)
+            .field("changelog", &self.keys.topic)
             .finish_non_exhaustive()
     }
 }

@@ -11,7 +11,7 @@ use state_store::Direction;
 use state_store::key_schema::{WindowKey, window_bounds, window_key_range_bounds};
 
 use super::cached::{Cached, CachedIter, Slot};
-use super::keys::{Keys, first_and_last_ms, key_bounds};
+use super::keys::{KeyCodec, Keys, first_and_last_ms};
 use super::{StoreResult, ValueAndTimestamp};
 use crate::error::ProcessCause;
 use crate::serde::Serde;
@@ -47,8 +47,7 @@ use crate::serde::Serde;
 /// A store that [retains duplicates](super::WindowStoreBuilder::retain_duplicates) keeps every value that is put, numbered;
 /// only ranges can be read from it.
 pub struct WindowStore<K, V> {
-    topic: Arc<str>,
-    key_serde: Arc<dyn Serde<K>>,
+    keys: KeyCodec<K>,
     retention_ms: i64,
     inner: Rc<RefCell<Inner<V>>>,
 }
@@ -70,8 +69,7 @@ const LAST_DUPLICATE: u32 = i32::MAX as u32;
 impl<K, V> Clone for WindowStore<K, V> {
     fn clone(&self) -> Self {
         Self {
-            topic: Arc::clone(&self.topic),
-            key_serde: Arc::clone(&self.key_serde),
+            keys: self.keys.clone(),
             retention_ms: self.retention_ms,
             inner: Rc::clone(&self.inner),
         }
@@ -94,8 +92,7 @@ impl<K, V> WindowStore<K, V> {
             time_ordered,
         };
         Self {
-            topic,
-            key_serde,
+            keys: KeyCodec::new(topic, key_serde),
             retention_ms,
             inner: Rc::new(RefCell::new(inner)),
         }
@@ -166,7 +163,7 @@ impl<K, V> WindowStore<K, V> {
             let number = if last == LAST_DUPLICATE { 0 } else { last + 1 };
             inner.duplicate = Some(number);
             inner.row_key.clear();
-            self.write_key(key, &mut inner.row_key)?;
+            self.keys.write(key, &mut inner.row_key)?;
             inner.row_key.extend_from_slice(&start_ms.to_be_bytes());
             inner.row_key.extend_from_slice(&number.to_be_bytes());
             let slot = cached.find(&inner.row_key)?;
@@ -190,9 +187,7 @@ impl<K, V> WindowStore<K, V> {
     /// # Errors
     /// If the key cannot be written.
     pub fn key_bytes(&self, key: &K) -> StoreResult<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.write_key(key, &mut bytes)?;
-        Ok(bytes)
+        self.keys.bytes(key)
     }
 
     /// Replaces the value of `key` in one window by what `change` makes of it, with one look-up. `None` deletes, or leaves
@@ -232,7 +227,7 @@ impl<K, V> WindowStore<K, V> {
         V: Clone,
     {
         let (from_ms, to_ms) = self.kept_ms(&starts_ms);
-        let bytes = self.key_bytes(key)?;
+        let bytes = self.keys.bytes(key)?;
         let (first, last) = window_bounds(&bytes, from_ms, to_ms);
         let rows = (Bound::Included(&*first), Bound::Included(&*last));
         self.iter(rows, Keys::One(bytes), (from_ms, to_ms), direction)
@@ -255,7 +250,7 @@ impl<K, V> WindowStore<K, V> {
         V: Clone,
     {
         let (from_ms, to_ms) = self.kept_ms(&starts_ms);
-        let keys = Keys::Between(key_bounds(&keys, |key| self.key_bytes(key))?);
+        let keys = Keys::Between(self.keys.bounds(&keys)?);
         let (from_key, to_key) = keys.ends();
         let last = to_key.map(|to_key| window_key_range_bounds(from_key, to_key, to_ms).1);
         let from_key = from_key.to_vec();
@@ -299,8 +294,7 @@ impl<K, V> WindowStore<K, V> {
         let cached = inner.cached.borrow();
         Ok(WindowIter {
             rows: cached.range_during(from, to, from_ms..=to_ms, direction)?,
-            topic: Arc::clone(&self.topic),
-            key_serde: Arc::clone(&self.key_serde),
+            codec: self.keys.clone(),
             keys,
             from_ms,
             to_ms,
@@ -310,8 +304,7 @@ impl<K, V> WindowStore<K, V> {
     /// Whether there was a row at the last commit. For what sends updates on at commits.
     #[doc(hidden)]
     pub fn was_committed(&self, key: &K, start_ms: i64) -> StoreResult<bool> {
-        let mut row_key = Vec::new();
-        self.write_key(key, &mut row_key)?;
+        let mut row_key = self.keys.bytes(key)?;
         row_key.extend_from_slice(&start_ms.to_be_bytes());
         row_key.extend_from_slice(&0_u32.to_be_bytes());
         self.inner.borrow().cached.borrow_mut().was_committed(&row_key)
@@ -334,32 +327,32 @@ impl<K, V> WindowStore<K, V> {
 
     fn with<R>(&self, key: &K, start_ms: i64, f: impl FnOnce(&mut Cached<V>, Slot) -> R) -> StoreResult<R> {
         let mut inner = self.inner.borrow_mut();
-        let inner = &mut *inner;
-        inner.row_key.clear();
-        self.write_key(key, &mut inner.row_key)?;
-        inner.row_key.extend_from_slice(&start_ms.to_be_bytes());
-        inner.row_key.extend_from_slice(&0_u32.to_be_bytes());
-        let mut cached = inner.cached.borrow_mut();
-        let slot = cached.find(&inner.row_key)?;
+        let Inner { cached, row_key, .. } = &mut *inner;
+        let mut cached = cached.borrow_mut();
+        let slot = self.find(key, start_ms, row_key, &mut cached)?;
         Ok(f(&mut cached, slot))
     }
 
-    fn write_key(&self, key: &K, out: &mut Vec<u8>) -> StoreResult<()> {
-        self.key_serde
-            .serialize(&self.topic, key, out)
-            .map_err(|error| ProcessCause::Serde {
-                action: "write",
-                part: "key",
-                topic: self.topic.to_string(),
-                error,
-            })
+    /// Apart from [`with`](Self::with), so that it is compiled once for all that is done with a row.
+    fn find(
+        &self,
+        key: &K,
+        start_ms: i64,
+        row_key: &mut Vec<u8>,
+        cached: &mut Cached<V>,
+    ) -> StoreResult<Slot> {
+        row_key.clear();
+        self.keys.write(key, row_key)?;
+        row_key.extend_from_slice(&start_ms.to_be_bytes());
+        row_key.extend_from_slice(&0_u32.to_be_bytes());
+        cached.find(row_key)
     }
 }
 
 impl<K, V> std::fmt::Debug for WindowStore<K, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WindowStore")
-            .field("changelog", &self.topic)
+            .field("changelog", &self.keys.topic)
             .finish_non_exhaustive()
     }
 }
@@ -367,8 +360,7 @@ impl<K, V> std::fmt::Debug for WindowStore<K, V> {
 /// Rows of a [`WindowStore`]: key, window start in milliseconds, value.
 pub struct WindowIter<K, V> {
     rows: CachedIter<V>,
-    topic: Arc<str>,
-    key_serde: Arc<dyn Serde<K>>,
+    codec: KeyCodec<K>,
     keys: Keys,
     from_ms: i64,
     to_ms: i64,
@@ -385,22 +377,14 @@ impl<K, V> Iterator for WindowIter<K, V> {
             };
             let Some(row) = WindowKey::decode(&row_key) else {
                 return Some(Err(ProcessCause::CorruptRow {
-                    store: self.topic.to_string(),
+                    store: self.codec.topic.to_string(),
                     length: row_key.len(),
                 }));
             };
             if !self.keys.contain(row.key) || row.start_ms < self.from_ms || row.start_ms > self.to_ms {
                 continue;
             }
-            let key = self
-                .key_serde
-                .deserialize(&self.topic, row.key)
-                .map_err(|error| ProcessCause::Serde {
-                    action: "read",
-                    part: "key",
-                    topic: self.topic.to_string(),
-                    error,
-                });
+            let key = self.codec.read(row.key);
             return Some(key.map(|key| (key, row.start_ms, value)));
         }
     }
@@ -409,7 +393,7 @@ impl<K, V> Iterator for WindowIter<K, V> {
 impl<K, V> std::fmt::Debug for WindowIter<K, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WindowIter")
-            .field("changelog", &self.topic)
+            .field("changelog", &self.codec.topic)
             .finish_non_exhaustive()
     }
 }

@@ -213,13 +213,16 @@ impl<K: 'static, V: 'static> MockProcessorContext<K, V> {
             state_store::StoreSpec::new(identity, spec.layout),
         );
         let bytes = open_bytes(kind, &MemoryEngine, &MemoryEngine, &bytes, None)?;
-        let opened = (spec.open)(OpenStore {
-            bytes,
-            topic: Arc::from(spec.changelog_topic(application_id)),
-            changelog: None,
-            cache_bytes: usize::MAX,
-            logs_every_put: false,
-        });
+        let opened = (spec.open)(
+            &spec.name,
+            OpenStore {
+                bytes,
+                topic: Arc::from(spec.changelog_topic(application_id)),
+                changelog: None,
+                cache_bytes: usize::MAX,
+                logs_every_put: false,
+            },
+        );
         let store = typed(&opened.handle, &spec.name)?;
         self.stores.insert(spec.name, opened.handle);
         Ok(store)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::offset_reset::AutoOffsetReset;
 use super::pattern::TopicPattern;
+use super::sink::BuildSink;
 use super::source::BuildSource;
 use super::wire::BuildNode;
 use crate::store::{GlobalStoreSpec, StoreSpec};
@@ -126,7 +127,7 @@ pub(crate) enum NodeKind {
     Sink {
         /// `None`: chosen for each record.
         topic: Option<TopicName>,
-        build: BuildNode,
+        build: BuildSink,
     },
 }
 

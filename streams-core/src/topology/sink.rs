@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use super::TopicName;
 use super::partitions::{Partitioner, Partitions, partitioner};
-use super::wire::{BuildNode, ErasedEdge};
+use super::wire::{ErasedEdge, Wiring};
 use crate::context::TaskContext;
 use crate::edge::Process;
-use crate::error::{ProcessCause, ProcessError, ProcessResult};
+use crate::error::{ProcessCause, ProcessError, ProcessResult, Result, StreamsError};
 use crate::handlers::Stage;
 use crate::log::{RecordView, TopicHandle};
 use crate::metrics::DropReason;
@@ -67,76 +67,74 @@ impl<K, V> Debug for SinkOptions<K, V> {
 /// Chooses the topic of a record (Kafka's `TopicNameExtractor`). The task says where the record came from.
 pub type TopicNameExtractor<K, V> = Arc<dyn Fn(&Record<K, V>, &TaskContext<'_>) -> String + Send + Sync>;
 
-/// Where a sink writes to.
-pub(super) enum Destination<K, V> {
-    /// Always this topic.
-    Topic(TopicName),
-    /// The topic that is chosen for each record.
-    Chosen(TopicNameExtractor<K, V>),
+/// Makes a live sink from the topic that it always writes to, if it does.
+pub(crate) type BuildSink =
+    Box<dyn Fn(&mut Wiring<'_>, Option<&TopicName>) -> Result<ErasedEdge> + Send + Sync>;
+
+/// Makes a live sink for each task. Its types are known inside only, as those of an
+/// [`OperatorSupplier`](super::OperatorSupplier).
+pub struct SinkSupplier(pub(super) BuildSink);
+
+impl SinkSupplier {
+    /// Of a sink that always writes to one topic, which is named where it is added.
+    pub fn new<K: 'static, V: 'static>(options: SinkOptions<K, V>) -> Self {
+        Self::of(None, options)
+    }
+
+    /// Of a sink that writes each record to the topic that is chosen for it.
+    pub fn dynamic<K: 'static, V: 'static>(
+        extractor: TopicNameExtractor<K, V>,
+        options: SinkOptions<K, V>,
+    ) -> Self {
+        Self::of(Some(extractor), options)
+    }
+
+    fn of<K: 'static, V: 'static>(
+        extractor: Option<TopicNameExtractor<K, V>>,
+        options: SinkOptions<K, V>,
+    ) -> Self {
+        let options = Arc::new(options);
+        Self(Box::new(move |wiring, topic| {
+            let fixed = match &extractor {
+                Some(_) => None,
+                None => Some(topic_of(wiring, topic)?),
+            };
+            Ok(ErasedEdge::new(Box::new(Sink {
+                end: End::new(wiring.node_name(), fixed),
+                extractor: extractor.clone(),
+                options: Arc::clone(&options),
+            })))
+        }))
+    }
 }
 
-pub(super) fn builder<K: 'static, V: 'static>(
-    destination: Destination<K, V>,
-    options: SinkOptions<K, V>,
-) -> BuildNode {
-    let options = Arc::new(options);
-    Arc::new(move |wiring, _children| {
-        let node = wiring.node_name().to_owned();
-        let target = match &destination {
-            Destination::Topic(topic) => Target::Topic(wiring.topic(topic)?),
-            Destination::Chosen(extractor) => Target::Chosen {
-                extractor: Arc::clone(extractor),
-                known: HashMap::new(),
-            },
-        };
-        Ok(ErasedEdge::new(Box::new(Sink {
-            node,
-            target,
-            options: Arc::clone(&options),
-            keyless: 0,
-        })))
-    })
+fn topic_of(wiring: &mut Wiring<'_>, topic: Option<&TopicName>) -> Result<Topic> {
+    match topic {
+        Some(topic) => wiring.topic(topic),
+        None => Err(StreamsError::Topology(format!(
+            "sink {} is to write to one topic, and none was named",
+            wiring.node_name()
+        ))),
+    }
+}
+
+impl Debug for SinkSupplier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SinkSupplier")
+    }
 }
 
 /// A topic's name on the log, and how the producer knows it.
 type Topic = (Arc<str>, TopicHandle);
 
-/// A live destination.
-enum Target<K, V> {
-    Topic(Topic),
-    Chosen {
-        extractor: TopicNameExtractor<K, V>,
-        known: HashMap<String, Topic>,
-    },
-}
-
-impl<K, V> Target<K, V> {
-    fn topic(&mut self, record: &Record<K, V>, task: &mut TaskContext<'_>) -> Result<&Topic, ProcessCause> {
-        match self {
-            Self::Topic(topic) => Ok(topic),
-            Self::Chosen { extractor, known } => {
-                let name = extractor(record, task);
-                match known.entry(name) {
-                    Entry::Occupied(known) => Ok(known.into_mut()),
-                    Entry::Vacant(new) => {
-                        let topic = (Arc::from(new.key().as_str()), task.producer.topic(new.key())?);
-                        Ok(new.insert(topic))
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// How many records without a key go to one partition before the next one is taken.
 const KEYLESS_RUN: u32 = 1_000;
 
 struct Sink<K, V> {
-    node: String,
-    target: Target<K, V>,
+    end: End,
+    /// If topics are chosen.
+    extractor: Option<TopicNameExtractor<K, V>>,
     options: Arc<SinkOptions<K, V>>,
-    /// Records without a key so far.
-    keyless: u32,
 }
 
 impl<K, V> Process<K, V> for Sink<K, V> {
@@ -148,10 +146,7 @@ impl<K, V> Process<K, V> for Sink<K, V> {
         task.state.value_buffer = value_buffer;
         match result {
             Ok(()) => Ok(()),
-            Err(cause @ ProcessCause::Serde { .. }) => {
-                task.failed(Stage::Production, self.place(cause, task))
-            }
-            Err(cause) => Err(self.place(cause, task)),
+            Err(cause) => self.end.failed(cause, task),
         }
     }
 }
@@ -165,46 +160,96 @@ impl<K, V> Sink<K, V> {
         task: &mut TaskContext<'_>,
     ) -> Result<(), ProcessCause> {
         let options = &*self.options;
-        let (topic, handle) = self.target.topic(record, task)?;
-        let (handle, partitions) = (*handle, handle.partitions);
+        let name = self.extractor.as_ref().map(|extractor| extractor(record, task));
+        let (topic, handle) = self.end.topic(name, task)?;
         let key = write(&*options.key_serde, &record.key, key_buffer, topic, "key")?;
         let value = write(&*options.value_serde, &record.value, value_buffer, topic, "value")?;
+        let chosen = match &options.partitioner {
+            Some(partitioner) => partitioner(&record.key, &record.value, handle.partitions),
+            None => Partitions::Default,
+        };
         let view = RecordView {
             key,
             value,
             timestamp_ms: record.timestamp_ms,
             headers: &record.headers,
         };
-        let chosen = match &options.partitioner {
-            Some(partitioner) => partitioner(&record.key, &record.value, partitions),
-            None => Partitions::Default,
+        let hashed = key.map(|key| options.key_serde.partition_bytes(key));
+        self.end.send(handle, chosen, hashed, view, task)
+    }
+}
+
+/// What a sink does whatever its types are.
+struct End {
+    node: String,
+    /// The topic, if it is always the same.
+    fixed: Option<Topic>,
+    /// Those that were chosen so far.
+    known: HashMap<String, Topic>,
+    /// Records without a key so far.
+    keyless: u32,
+}
+
+impl End {
+    fn new(node: &str, fixed: Option<Topic>) -> Self {
+        Self {
+            node: node.to_owned(),
+            fixed,
+            known: HashMap::new(),
+            keyless: 0,
+        }
+    }
+
+    fn topic(
+        &mut self,
+        chosen: Option<String>,
+        task: &mut TaskContext<'_>,
+    ) -> Result<(&str, TopicHandle), ProcessCause> {
+        let (name, handle) = match (&self.fixed, chosen) {
+            (Some(fixed), _) => fixed,
+            (None, chosen) => match self.known.entry(chosen.unwrap_or_default()) {
+                Entry::Occupied(known) => &*known.into_mut(),
+                Entry::Vacant(new) => {
+                    let topic = (Arc::from(new.key().as_str()), task.producer.topic(new.key())?);
+                    &*new.insert(topic)
+                }
+            },
         };
+        Ok((name, *handle))
+    }
+
+    /// Sends a record to the partitions that were chosen. `hashed`: what the default partition of its key is taken from.
+    fn send(
+        &mut self,
+        handle: TopicHandle,
+        chosen: Partitions,
+        hashed: Option<&[u8]>,
+        record: RecordView<'_>,
+        task: &mut TaskContext<'_>,
+    ) -> Result<(), ProcessCause> {
         let one = match chosen {
             Partitions::One(partition) => partition,
-            Partitions::Default => self.default_partition(key, partitions),
+            Partitions::Default => self.default_partition(hashed, handle.partitions),
             Partitions::Several(several) if several.is_empty() => {
                 task.count_dropped(DropReason::NoPartition);
                 return Ok(());
             }
             Partitions::Several(several) => {
                 for partition in several {
-                    task.producer.send(handle, partition, view)?;
+                    task.producer.send(handle, partition, record)?;
                     task.state.metrics.count_sent();
                 }
                 return Ok(());
             }
         };
-        task.producer.send(handle, one, view)?;
+        task.producer.send(handle, one, record)?;
         task.state.metrics.count_sent();
         Ok(())
     }
 
-    #[inline]
-    fn default_partition(&mut self, key: Option<&[u8]>, partitions: u32) -> i32 {
-        match key {
-            Some(key) if partitions > 1 => {
-                partition_for_key(self.options.key_serde.partition_bytes(key), partitions)
-            }
+    fn default_partition(&mut self, hashed: Option<&[u8]>, partitions: u32) -> i32 {
+        match hashed {
+            Some(key) if partitions > 1 => partition_for_key(key, partitions),
             Some(_) => 0,
             None => self.keyless_partition(partitions),
         }
@@ -217,13 +262,19 @@ impl<K, V> Sink<K, V> {
     }
 
     #[cold]
-    fn place(&self, cause: ProcessCause, task: &TaskContext<'_>) -> Box<ProcessError> {
-        Box::new(ProcessError {
+    fn failed(&self, cause: ProcessCause, task: &mut TaskContext<'_>) -> ProcessResult {
+        let is_serde = matches!(cause, ProcessCause::Serde { .. });
+        let error = Box::new(ProcessError {
             cause,
             processor: Some(self.node.clone()),
             task: Some(task.task_id().to_string()),
             input: task.state.input_position(),
-        })
+        });
+        if is_serde {
+            task.failed(Stage::Production, error)
+        } else {
+            Err(error)
+        }
     }
 }
 
@@ -241,11 +292,6 @@ fn write<'a, T>(
     buffer.clear();
     match serde.serialize(topic, value, buffer) {
         Ok(()) => Ok(Some(buffer)),
-        Err(error) => Err(ProcessCause::Serde {
-            action: "write",
-            part,
-            topic: topic.to_owned(),
-            error,
-        }),
+        Err(error) => Err(ProcessCause::serde("write", part, topic, error)),
     }
 }

@@ -4,9 +4,9 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::offset_reset::AutoOffsetReset;
-use super::wire::{ErasedEdge, Wiring, typed_children};
+use super::wire::{ErasedEdge, Wiring, next_of};
 use crate::context::TaskContext;
-use crate::edge::{Edge, fan_out};
+use crate::edge::Edge;
 use crate::error::{ProcessCause, ProcessError, ProcessResult, Result};
 use crate::handlers::Stage;
 use crate::metrics::DropReason;
@@ -101,19 +101,39 @@ pub(crate) trait SourceNode {
 }
 
 pub(crate) type BuildSource =
-    Arc<dyn Fn(&mut Wiring<'_>, Vec<ErasedEdge>) -> Result<Box<dyn SourceNode>> + Send + Sync>;
+    Box<dyn Fn(&mut Wiring<'_>, Vec<ErasedEdge>) -> Result<Box<dyn SourceNode>> + Send + Sync>;
 
-pub(super) fn builder<K: Clone + 'static, V: Clone + 'static>(options: SourceOptions<K, V>) -> BuildSource {
-    let options = Arc::new(options);
-    Arc::new(move |wiring, children| {
-        let node = wiring.node_name().to_owned();
-        let children = typed_children(children, &node)?;
-        Ok(Box::new(Source {
-            node,
-            options: Arc::clone(&options),
-            next: fan_out(children),
-        }))
-    })
+/// Makes a live source for each task. Its types are known inside only, as those of an
+/// [`OperatorSupplier`](super::OperatorSupplier).
+pub struct SourceSupplier {
+    pub(super) reset: Option<AutoOffsetReset>,
+    pub(super) build: BuildSource,
+}
+
+impl SourceSupplier {
+    /// Of a source that reads so.
+    pub fn new<K: Clone + 'static, V: Clone + 'static>(options: SourceOptions<K, V>) -> Self {
+        let reset = options.auto_offset_reset;
+        let options = Arc::new(options);
+        let build: BuildSource = Box::new(move |wiring, children| {
+            let node = wiring.node_name().to_owned();
+            let next = next_of(children, &node)?;
+            Ok(Box::new(Source {
+                node,
+                options: Arc::clone(&options),
+                next,
+            }))
+        });
+        Self { reset, build }
+    }
+}
+
+impl Debug for SourceSupplier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SourceSupplier")
+            .field("reset", &self.reset)
+            .finish_non_exhaustive()
+    }
 }
 
 struct Source<K, V> {
@@ -132,51 +152,49 @@ impl<K, V> SourceNode for Source<K, V> {
             return input.timestamp_ms;
         };
         // What cannot be read is reported when its turn to be processed comes.
-        match self.options.read(input) {
-            Ok((Some(key), Some(value))) => {
-                let headers = input.headers.clone();
-                let record = Record {
-                    key,
-                    value,
-                    timestamp_ms: input.timestamp_ms,
-                    headers,
-                };
-                extractor.extract(&record, partition_time_ms)
-            }
-            _ => input.timestamp_ms,
-        }
+        let Ok(Some(record)) = self.options.read(input, input.headers.clone()) else {
+            return input.timestamp_ms;
+        };
+        extractor.extract(&record, partition_time_ms)
     }
 
-    fn process(&mut self, input: RawInput<'_>, task: &mut TaskContext<'_>) -> ProcessResult {
-        let read = match self.options.read(&input) {
-            Ok(read) => read,
-            Err(cause) => return self.unreadable(cause, task),
-        };
-        let (Some(key), Some(value)) = read else {
-            task.count_dropped(DropReason::UnexpectedNull);
-            return Ok(());
-        };
-        self.next.process(
-            Record {
-                key,
-                value,
-                timestamp_ms: input.timestamp_ms,
-                headers: input.headers,
-            },
-            task,
-        )
+    fn process(&mut self, mut input: RawInput<'_>, task: &mut TaskContext<'_>) -> ProcessResult {
+        let headers = std::mem::take(&mut input.headers);
+        match self.options.read(&input, headers) {
+            Ok(Some(record)) => self.next.process(record, task),
+            Ok(None) => {
+                task.count_dropped(DropReason::UnexpectedNull);
+                Ok(())
+            }
+            Err(cause) => failed(&self.node, cause, task),
+        }
     }
 }
 
 impl<K, V> SourceOptions<K, V> {
-    /// Key and value of a record; `None` where it has a null and the type has not.
-    #[inline]
-    pub(crate) fn read(&self, input: &RawInput<'_>) -> Result<(Option<K>, Option<V>), ProcessCause> {
-        let key = read(&*self.key_serde, input.topic, input.key);
-        let key = key.map_err(|error| unreadable("key", input, error))?;
-        let value = read(&*self.value_serde, input.topic, input.value);
-        let value = value.map_err(|error| unreadable("value", input, error))?;
-        Ok((key, value))
+    /// A record, with these headers; `None` if it has a null where the type has not.
+    pub(crate) fn read(
+        &self,
+        input: &RawInput<'_>,
+        headers: Headers,
+    ) -> Result<Option<Record<K, V>>, ProcessCause> {
+        let key = match read(&*self.key_serde, input.topic, input.key) {
+            Ok(key) => key,
+            Err(error) => return Err(ProcessCause::serde("read", "key", input.topic, error)),
+        };
+        let value = match read(&*self.value_serde, input.topic, input.value) {
+            Ok(value) => value,
+            Err(error) => return Err(ProcessCause::serde("read", "value", input.topic, error)),
+        };
+        let (Some(key), Some(value)) = (key, value) else {
+            return Ok(None);
+        };
+        Ok(Some(Record {
+            key,
+            value,
+            timestamp_ms: input.timestamp_ms,
+            headers,
+        }))
     }
 }
 
@@ -189,24 +207,12 @@ fn read<T>(serde: &dyn Serde<T>, topic: &str, bytes: Option<&[u8]>) -> Result<Op
 }
 
 #[cold]
-fn unreadable(part: &'static str, input: &RawInput<'_>, error: SerdeError) -> ProcessCause {
-    ProcessCause::Serde {
-        action: "read",
-        part,
-        topic: input.topic.to_owned(),
-        error,
-    }
-}
-
-impl<K, V> Source<K, V> {
-    #[cold]
-    fn unreadable(&self, cause: ProcessCause, task: &mut TaskContext<'_>) -> ProcessResult {
-        let error = Box::new(ProcessError {
-            cause,
-            processor: Some(self.node.clone()),
-            task: Some(task.task_id().to_string()),
-            input: task.state.input_position(),
-        });
-        task.failed(Stage::Deserialization, error)
-    }
+fn failed(node: &str, cause: ProcessCause, task: &mut TaskContext<'_>) -> ProcessResult {
+    let error = Box::new(ProcessError {
+        cause,
+        processor: Some(node.to_owned()),
+        task: Some(task.task_id().to_string()),
+        input: task.state.input_position(),
+    });
+    task.failed(Stage::Deserialization, error)
 }

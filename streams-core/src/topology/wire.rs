@@ -14,18 +14,79 @@ use std::sync::Arc;
 use super::{NodeKind, SourceNode, Subtopology, TopicName, Topology};
 use crate::assignment::TaskId;
 use crate::context::made_state_dir;
-use crate::edge::{AtCommit, Edge, Process, Shared, share};
+use crate::edge::{AtCommit, Edge, Process, Shared, fan_out, share};
 use crate::error::{Result, StreamsError};
 use crate::global::GlobalStores;
 use crate::log::{Producer, TopicHandle};
-use crate::processor::{Punctuate, Scheduler};
+use crate::processor::{
+    FixedKey, FixedKeyProcessor, Processor, ProcessorInit, Punctuate, Scheduler, live_processor,
+};
 use crate::store::{
     Changelog, GlobalKeyValueStore, KeyValueStore, OpenStore, OpenedStore, SessionStore, StoreSpec,
     TaskStore, TimeOrderedBuffer, VersionedKeyValueStore, WindowStore,
 };
 
 /// Makes a live processor from the edges to its children.
-pub(crate) type BuildNode = Arc<dyn Fn(&mut Wiring<'_>, Vec<ErasedEdge>) -> Result<ErasedEdge> + Send + Sync>;
+pub(crate) type BuildNode = Box<dyn Fn(&mut Wiring<'_>, Vec<ErasedEdge>) -> Result<ErasedEdge> + Send + Sync>;
+
+/// Makes the live node of an operator for each task. What types it takes and gives is known inside only, so that whoever adds
+/// it to a topology is the same code for all types.
+pub struct OperatorSupplier(pub(crate) BuildNode);
+
+impl OperatorSupplier {
+    /// Of an operator that `build` makes live from what comes after it.
+    pub fn new<KI: 'static, VI: 'static, KO: Clone + 'static, VO: Clone + 'static>(
+        build: impl Fn(&mut Wiring<'_>, Edge<KO, VO>) -> Result<Edge<KI, VI>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Box::new(move |wiring, children| {
+            let next = next_of(children, wiring.node)?;
+            build(wiring, next).map(ErasedEdge::new)
+        }))
+    }
+
+    /// Of a processor of the user's: `supplier` makes one for each task.
+    pub fn processor<KI, VI, KO, VO, P>(
+        supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
+    ) -> Self
+    where
+        KI: 'static,
+        VI: 'static,
+        KO: Clone + 'static,
+        VO: Clone + 'static,
+        P: Processor<KI, VI, KO, VO>,
+    {
+        Self::new(move |wiring, next| live_processor::<KI, VI, KO, VO, P>(wiring, &supplier, next))
+    }
+
+    /// Of a processor of the user's that leaves keys as they are.
+    pub fn fixed_key_processor<K, VI, VO, P>(
+        supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
+    ) -> Self
+    where
+        K: Clone + 'static,
+        VI: 'static,
+        VO: Clone + 'static,
+        P: FixedKeyProcessor<K, VI, VO>,
+    {
+        Self::processor::<K, VI, K, VO, _>(move |init| supplier(init).map(FixedKey))
+    }
+
+    /// Of an operator that chooses among what comes after it: `build` gets one edge a child, in the order the children are added.
+    pub fn router<KI: 'static, VI: 'static, KO: 'static, VO: 'static>(
+        build: impl Fn(&mut Wiring<'_>, Vec<Edge<KO, VO>>) -> Result<Edge<KI, VI>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Box::new(move |wiring, children| {
+            let children = typed_children(children, wiring.node)?;
+            build(wiring, children).map(ErasedEdge::new)
+        }))
+    }
+}
+
+impl std::fmt::Debug for OperatorSupplier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OperatorSupplier")
+    }
+}
 
 /// An edge whose types are known to those who use it only.
 pub(crate) struct ErasedEdge {
@@ -95,21 +156,17 @@ impl ErasedHandle {
     }
 }
 
-/// Erases a typed build function.
-pub(crate) fn processor<KI: 'static, VI: 'static, KO: 'static, VO: 'static>(
-    build: impl Fn(&mut Wiring<'_>, Vec<Edge<KO, VO>>) -> Result<Edge<KI, VI>> + Send + Sync + 'static,
-) -> BuildNode {
-    Arc::new(move |wiring, children| {
-        let children = typed_children(children, wiring.node)?;
-        build(wiring, children).map(ErasedEdge::new)
-    })
-}
+// These two are compiled once for the types of a node's output, and not for each node.
 
-/// Apart from [`processor`], so that it is compiled once for the types of a node's output and not for each node.
-pub(super) fn typed_children<K: 'static, V: 'static>(
+/// One edge to all of a node's children.
+pub(super) fn next_of<K: Clone + 'static, V: Clone + 'static>(
     children: Vec<ErasedEdge>,
     node: &str,
-) -> Result<Vec<Edge<K, V>>> {
+) -> Result<Edge<K, V>> {
+    Ok(fan_out(typed_children(children, node)?))
+}
+
+fn typed_children<K: 'static, V: 'static>(children: Vec<ErasedEdge>, node: &str) -> Result<Vec<Edge<K, V>>> {
     let mut typed = Vec::with_capacity(children.len());
     for child in children {
         typed.push(child.typed(node)?);
@@ -260,21 +317,34 @@ impl Wiring<'_> {
     pub fn store_behind<T: Clone + 'static>(&self, name: &str) -> Result<T> {
         let handle = self.stores.get(name);
         let handle = handle.ok_or_else(|| self.store_problem(name, "is of another task"))?;
-        handle.0.downcast_ref::<T>().cloned().ok_or_else(|| {
-            let types = type_name::<T>();
+        self.typed(name, handle)
+    }
+
+    fn store<T: Clone + 'static>(&self, name: &str) -> Result<T> {
+        self.typed(name, self.connected(name)?)
+    }
+
+    fn typed<T: Clone + 'static>(&self, name: &str, handle: &ErasedHandle) -> Result<T> {
+        match handle.0.downcast_ref::<T>() {
+            Some(store) => Ok(store.clone()),
+            None => Err(self.other_types(name, type_name::<T>())),
+        }
+    }
+
+    fn connected(&self, name: &str) -> Result<&ErasedHandle> {
+        let is_connected = self.allowed.iter().any(|allowed| allowed == name);
+        let handle = self.stores.get(name).filter(|_| is_connected);
+        handle.ok_or_else(|| {
             self.store_problem(
                 name,
-                &format!("is not a {types}: take it with the types it was added with"),
+                "is not connected to it: name it where the processor is added",
             )
         })
     }
 
-    fn store<T: Clone + 'static>(&self, name: &str) -> Result<T> {
-        if !self.allowed.iter().any(|allowed| allowed == name) || !self.stores.contains_key(name) {
-            let what = "is not connected to it: name it where the processor is added";
-            return Err(self.store_problem(name, what));
-        }
-        self.store_behind(name)
+    fn other_types(&self, name: &str, types: &str) -> StreamsError {
+        let what = format!("is not a {types}: take it with the types it was added with");
+        self.store_problem(name, &what)
     }
 
     fn store_problem(&self, name: &str, what: &str) -> StreamsError {
@@ -343,7 +413,7 @@ pub(crate) fn wire(
     // Children are always added after their parents, so the reverse order meets children first.
     for id in subtopology.nodes.iter().rev() {
         let node = &graph.nodes[id.0];
-        let mut children: Vec<ErasedEdge> = node
+        let children: Vec<ErasedEdge> = node
             .children
             .iter()
             .map(|child| {
@@ -378,9 +448,9 @@ pub(crate) fn wire(
                 continue;
             }
             NodeKind::Processor { build } => build(&mut wiring, children)?,
+            NodeKind::Sink { topic, build } => build(&mut wiring, topic.as_ref())?,
             // Of global stores, which no task runs.
             NodeKind::GlobalSource { .. } | NodeKind::GlobalUpdate => continue,
-            NodeKind::Sink { build, .. } => build(&mut wiring, std::mem::take(&mut children))?,
         };
         edges.insert(id.0, edge.shared(node.parents.len()));
     }
@@ -442,7 +512,7 @@ fn open_stores(
             cache_bytes: place.cache_bytes,
             logs_every_put: place.logs_every_put,
         };
-        let OpenedStore { store, handle } = (spec.open)(open);
+        let OpenedStore { store, handle } = (spec.open)(&spec.name, open);
         stores.push(store);
         handles.insert(name.clone(), handle);
     }

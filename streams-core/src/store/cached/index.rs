@@ -6,10 +6,13 @@ use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use state_store::WriteBatch;
+use state_store::{Direction, WriteBatch};
 
+use super::range::{KeyRange, Next};
+use super::{TIMESTAMP_BYTES, split_timestamp};
 use crate::log::{Producer, RecordView};
 use crate::record::Headers;
 use crate::store::task::Changelog;
@@ -27,6 +30,8 @@ const STORED: u8 = 8;
 const CHANGED: u8 = 16;
 /// Of what was written since the last commit: it had a value then.
 const WAS_THERE: u8 = 32;
+/// Of versions: the value says that there is none.
+const DELETION: u8 = 64;
 
 /// A row without its value.
 pub(crate) struct Head {
@@ -50,10 +55,13 @@ pub(crate) trait Rows {
     /// Appends the bytes of a row's value, if it has one.
     fn write_value(&self, slot: Slot, out: &mut Vec<u8>) -> StoreResult<()>;
 
-    /// Drops the rows that are not to be kept; the others get new numbers, in the same order.
-    fn retain(&mut self, keep: &mut dyn FnMut(&mut Head) -> bool);
-
     fn count(&self) -> usize;
+
+    /// Has two rows change places.
+    fn swap(&mut self, one: usize, other: usize);
+
+    /// Drops the rows from this number on.
+    fn truncate(&mut self, count: usize);
 }
 
 /// The number of a row, until the next flush.
@@ -68,6 +76,19 @@ impl Slot {
     pub(super) fn number(self) -> usize {
         self.0 as usize
     }
+}
+
+/// What a version says, but for its value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Version {
+    pub(crate) from_ms: i64,
+    /// There is no value.
+    pub(crate) is_deletion: bool,
+}
+
+/// Whether the stored row of a version says that there is no value.
+fn is_deletion(stored: &[u8]) -> bool {
+    stored.get(TIMESTAMP_BYTES) == Some(&versioned::IS_DELETED)
 }
 
 /// What a put wrote that another one replaced before it was logged.
@@ -87,7 +108,7 @@ pub(crate) struct RowIndex {
     pub(super) unflushed: Vec<Slot>,
     /// The unflushed rows by key, for stores that are read by ranges all the time.
     pub(super) ordered: Option<BTreeMap<Box<[u8]>, Slot>>,
-    /// Rows are versions of a key: see `versioned.rs`.
+    /// Rows are versions of a key: their time is not part of the key that is logged, nor the byte in front of their value.
     pub(crate) is_versioned: bool,
     /// If every put is logged: what was replaced since the last commit, by its place in `unlogged`.
     superseded: Option<BTreeMap<usize, StoreResult<Superseded>>>,
@@ -107,7 +128,7 @@ pub(crate) struct RowIndex {
 
 impl RowIndex {
     /// Of a cache whose rows take `row_bytes` in memory.
-    pub(super) fn new(
+    pub(crate) fn new(
         store: Arc<dyn state_store::KeyValueStore>,
         row_bytes: usize,
         limit_bytes: usize,
@@ -135,12 +156,12 @@ impl RowIndex {
     }
 
     /// Keeps unflushed rows in order, so that ranges need not look at all of them.
-    pub(super) fn keep_order(&mut self) {
+    pub(crate) fn keep_order(&mut self) {
         self.ordered = Some(BTreeMap::new());
     }
 
     /// Logs every put, and not only the last one of a key before a commit.
-    pub(super) fn log_every_put(&mut self) {
+    pub(crate) fn log_every_put(&mut self) {
         self.superseded = Some(BTreeMap::new());
     }
 
@@ -155,14 +176,15 @@ impl RowIndex {
             .copied()
     }
 
-    /// The head of a row that is to be put at the end, of a key that is not here. `stored_bytes` is the length of its value in the
-    /// byte store, if it has one there, and else a guess.
-    pub(super) fn head(&mut self, key: &[u8], is_stored: bool, value_bytes: usize) -> Head {
+    /// The head of a row that is to be put at the end, of a key that is not here. If the byte store has none of it,
+    /// `value_bytes` is a guess of what it will take.
+    pub(super) fn head(&mut self, key: &[u8], stored: Option<&Bytes>, value_bytes: usize) -> Head {
+        let value_bytes = stored.map_or(value_bytes, Bytes::len);
         let head = Head {
             key: Box::from(key),
             deleted_ms: 0,
             value_bytes: u32::try_from(value_bytes).unwrap_or(u32::MAX),
-            flags: TOUCHED | if is_stored { STORED } else { 0 },
+            flags: TOUCHED | stored.map_or(0, |_| STORED) | self.deletion(stored),
         };
         self.used_bytes += self.cost(&head);
         head
@@ -175,6 +197,20 @@ impl RowIndex {
         self.by_key
             .insert_unique(hash, slot, |&slot| hasher.hash_one(&*rows.head(slot).key));
         slot
+    }
+
+    fn deletion(&self, stored: Option<&Bytes>) -> u8 {
+        match stored {
+            Some(stored) if self.is_versioned && is_deletion(stored) => DELETION,
+            _ => 0,
+        }
+    }
+
+    /// Of versions: whether the value that was put says that there is none.
+    pub(super) fn mark_deletion(&self, rows: &mut dyn Rows, slot: Slot, is_deletion: bool) {
+        let head = rows.head_mut(slot);
+        head.flags &= !DELETION;
+        head.flags |= if is_deletion { DELETION } else { 0 };
     }
 
     fn cost(&self, head: &Head) -> usize {
@@ -252,6 +288,37 @@ impl RowIndex {
             }
         }
         head.flags |= UNFLUSHED | TOUCHED;
+    }
+
+    /// Shows the versions of a range of keys to `each`, with the key of their row, until it answers false.
+    pub(super) fn each_version(
+        &self,
+        rows: &dyn Rows,
+        keys: KeyRange<'_>,
+        direction: Direction,
+        each: &mut dyn FnMut(&Bytes, Version) -> bool,
+    ) -> StoreResult<()> {
+        let (mut merged, slots) = self.range(rows, keys, i64::MIN..=i64::MAX, direction)?;
+        while let Some(next) = merged.next_row()? {
+            let (key, version) = match next {
+                Next::Here(key, place) => {
+                    let Some(from_ms) = rows.timestamp_ms(slots[place]) else {
+                        continue;
+                    };
+                    let is_deletion = rows.head(slots[place]).flags & DELETION != 0;
+                    (key, Version { from_ms, is_deletion })
+                }
+                Next::Stored(key, value) => {
+                    let (from_ms, _) = split_timestamp(self.store.name(), &value)?;
+                    let is_deletion = is_deletion(&value);
+                    (key, Version { from_ms, is_deletion })
+                }
+            };
+            if !each(&key, version) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// About how many rows there are: the byte store's guess, and exactly what is not flushed yet.
@@ -407,15 +474,18 @@ impl RowIndex {
     fn evict(&mut self, rows: &mut dyn Rows) {
         let keep_bytes = self.limit_bytes / 2;
         let mut used_bytes = 0;
-        rows.retain(&mut |head| {
+        let mut kept = 0;
+        for number in 0..rows.count() {
+            let head = rows.head_mut(Slot::new(number));
             let cost = self.cost(head);
-            let keep = head.flags & TOUCHED != 0 && used_bytes + cost <= keep_bytes;
-            head.flags &= !TOUCHED;
-            if keep {
+            if head.flags & TOUCHED != 0 && used_bytes + cost <= keep_bytes {
+                head.flags &= !TOUCHED;
                 used_bytes += cost;
+                rows.swap(kept, number);
+                kept += 1;
             }
-            keep
-        });
+        }
+        rows.truncate(kept);
         self.used_bytes = used_bytes;
         let (rows, hasher) = (&*rows, &self.hasher);
         self.by_key = HashTable::with_capacity(rows.count());
