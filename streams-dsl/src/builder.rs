@@ -17,7 +17,7 @@ use streams_core::topology::{
 
 use crate::lower::{Lower, Lowered, lower};
 use crate::names::prefix;
-use crate::operators::table_source::{TableSource, VersionedTableSource};
+use crate::operators::table_source::{TableSource, ValueOf, VersionedTableSource};
 use crate::operators::update_cache::{self, Cache, cached};
 use crate::optimize::Optimization;
 use crate::options::{Consumed, Materialized};
@@ -412,7 +412,7 @@ fn lower_table<K: Data, V: Data>(
 ) -> Lower {
     let supplier = SourceSupplier::new(options);
     let table_of = move |node: &PlanNode| {
-        let source_of = table_source(node, key_serde, store, |value: Option<V>| value);
+        let source_of = table_source(node, key_serde, store, Arc::new(|value: Option<V>| value));
         OperatorSupplier::new(move |wiring, next| {
             let next = cached(cache.as_ref(), wiring, next)?;
             source_of(wiring, next)
@@ -439,15 +439,12 @@ fn lower_table_source(
 }
 
 /// The live node of a table's beginning. `store` is a name, and whether it is versioned.
-pub(crate) fn table_source<K: Data, U: Data, V: Data, F>(
+pub(crate) fn table_source<K: Data, U: Data, V: Data>(
     node: &PlanNode,
     key_serde: Arc<dyn Serde<K>>,
     (store, is_versioned): (String, bool),
-    value: F,
-) -> impl Fn(&mut Wiring<'_>, Edge<K, Change<V>>) -> Result<Edge<K, U>> + Send + Sync + use<K, U, V, F>
-where
-    F: Fn(U) -> Option<V> + Clone + Send + Sync + 'static,
-{
+    value: ValueOf<U, V>,
+) -> impl Fn(&mut Wiring<'_>, Edge<K, Change<V>>) -> Result<Edge<K, U>> + Send + Sync + use<K, U, V> {
     let (name, send_old) = (node.name.clone(), node.send_old_values);
     let stored = node.stores.contains(&store);
     move |wiring, next| {
@@ -455,7 +452,7 @@ where
             return Ok(Box::new(VersionedTableSource {
                 node: name.clone(),
                 key_serde: Arc::clone(&key_serde),
-                value: value.clone(),
+                value: Arc::clone(&value),
                 store: wiring.versioned_store::<K, V>(&store)?,
                 send_old,
                 next,
@@ -469,7 +466,7 @@ where
         Ok(Box::new(TableSource {
             node: name.clone(),
             key_serde: Arc::clone(&key_serde),
-            value: value.clone(),
+            value: Arc::clone(&value),
             store,
             send_old,
             next,

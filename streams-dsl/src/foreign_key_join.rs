@@ -1,6 +1,5 @@
 //! Joins of a table with another by a key that is part of its value.
 
-use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use crate::operators::foreign_key_join::{
     Extract, ForeignTableJoin, HashedBy, ResponseJoin, SubscriptionJoin, SubscriptionReceive,
     SubscriptionSend,
 };
+use crate::operators::table_join::Join;
 use crate::operators::update_cache;
 use crate::options::{Materialized, SerdeOf};
 use crate::plan::{KeyEffect, Kind, Plan, PlanId, PlanNode, TableState};
@@ -415,7 +415,7 @@ impl<K: Data, V: Data> KTable<K, V> {
             names,
         };
         let responses = parts.add(&mut plan, self.node, right);
-        let resolver = parts.add_resolver(&mut plan, responses, self.node, join);
+        let resolver = parts.add_resolver(&mut plan, responses, self.node, Arc::new(join));
         parts.add_result(&mut plan, &self.plan, resolver, materialized)
     }
 }
@@ -520,21 +520,19 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         plan: &mut Plan,
         responses: PlanId,
         left: PlanId,
-        join: impl Fn(Option<&V>, Option<&W>) -> Option<R> + Send + Sync + 'static,
+        join: Join<V, W, R>,
     ) -> PlanId {
         let (view, value_serde) = (Arc::clone(&self.left_view), Arc::clone(&self.left.value));
-        let (topic, join) = (self.names.registration_topic.clone(), Arc::new(join));
+        let topic = self.names.registration_topic.clone();
         let lower = operator_of(move |node| {
             let node = node.name.clone();
             move |wiring: &mut Wiring<'_>, next: Edge<K, Option<R>>| {
-                let join = Arc::clone(&join);
                 Ok(Box::new(ResponseJoin {
                     node: node.clone(),
                     left: view(wiring)?,
                     value: hashed_by(wiring, &value_serde, &topic, "vh"),
-                    join: move |left: Option<&V>, right: Option<&W>| join(left, right),
+                    join: Arc::clone(&join),
                     next,
-                    right: PhantomData,
                 }) as Edge<K, Response<W>>)
             }
         });
@@ -571,9 +569,8 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         plan.stores.push(stored);
         let (keys, store_name) = (Arc::clone(&key_serde), store.clone());
         let lower = table_operator_of(cache, move |node| {
-            builder::table_source(node, keys, (store_name, is_versioned), move |value: Option<R>| {
-                value.filter(&is_there)
-            })
+            let value = Arc::new(move |value: Option<R>| value.filter(&is_there));
+            builder::table_source(node, keys, (store_name, is_versioned), value)
         });
         let mut node = PlanNode::new(self.names.result.clone(), vec![resolver], lower);
         node.is_versioned = Some(is_versioned);

@@ -15,7 +15,7 @@ use streams_core::topology::{SourceOptions, Wiring};
 use crate::builder::of_values;
 use crate::lower::{Lower, Lowered, operator_of};
 use crate::names::prefix;
-use crate::operators::global_table_join::GlobalTableJoin;
+use crate::operators::global_table_join::{GlobalTableJoin, Join, Select};
 use crate::options::{Consumed, Joined, Materialized};
 use crate::plan::{Kind, PlanId, PlanNode, SharedPlan};
 use crate::{Data, KStream, StreamsBuilder};
@@ -321,7 +321,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     ) -> KStream<K, R> {
         let join = move |_: &K, _: Option<&GK>, value: V, row: Option<GV>| row.map(|row| joiner(value, &row));
         let select = move |key: &K, value: &V| select(key, value).into();
-        self.joined_globally(table, (select, join), joined, false)
+        self.joined_globally(table, Arc::new(select), Arc::new(join), joined, false)
     }
 
     /// Each record with the row that `select` chooses, or with none, if there is none or it chooses none.
@@ -378,23 +378,20 @@ impl<K: Data, V: Data> KStream<K, V> {
     ) -> KStream<K, R> {
         let join = move |_: &K, _: Option<&GK>, value: V, row: Option<GV>| Some(joiner(value, row.as_ref()));
         let select = move |key: &K, value: &V| select(key, value).into();
-        self.joined_globally(table, (select, join), joined, true)
+        self.joined_globally(table, Arc::new(select), Arc::new(join), joined, true)
     }
 
     pub(crate) fn joined_globally<GK: Data, GV: Data, R: Data>(
         &self,
         table: &GlobalKTable<GK, GV>,
-        (select, join): (
-            impl Fn(&K, &V) -> Option<GK> + Send + Sync + 'static,
-            impl Fn(&K, Option<&GK>, V, Option<GV>) -> Option<R> + Send + Sync + 'static,
-        ),
+        select: Select<K, V, GK>,
+        join: Join<K, V, GK, GV, R>,
         joined: Joined<K, V>,
         left: bool,
     ) -> KStream<K, R> {
         self.same_builder(&table.plan, "join");
         let key_serde = joined.key_serde.resolve(self.key_serde.as_ref());
         let value_serde = joined.value_serde.resolve(self.value_serde.as_ref());
-        let (select, join) = (Arc::new(select), Arc::new(join));
         let (store, table_key_serde) = (table.store.clone(), Arc::clone(&table.key_serde));
         let lower = operator_of(move |node| {
             let node = node.name.clone();

@@ -113,7 +113,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         let mut materialized = materialized;
         let serde = materialized.value_serde.resolve(Some(&self.serdes.value));
         materialized.value_serde = crate::options::SerdeOf::Given(serde);
-        self.stepped(prefix::REDUCE, Reducer(reduce), materialized)
+        self.stepped(prefix::REDUCE, Arc::new(Reducer(reduce)), materialized)
     }
 
     /// All values of a key folded into one of another type, from `initial()` on. A null result deletes the row.
@@ -140,7 +140,8 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         add: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
         materialized: Materialized<A>,
     ) -> KTable<K, A> {
-        self.stepped(prefix::AGGREGATE, Aggregator { initial, add }, materialized)
+        let step = Arc::new(Aggregator { initial, add });
+        self.stepped(prefix::AGGREGATE, step, materialized)
     }
 
     /// Groups by windows too: [`TimeWindows`](crate::TimeWindows) make a
@@ -171,7 +172,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
     fn stepped<A: Data>(
         &self,
         prefix: &str,
-        step: impl Step<K, V, A>,
+        step: Arc<dyn Step<K, V, A>>,
         materialized: Materialized<A>,
     ) -> KTable<K, A> {
         let mut plan = self.plan.borrow_mut();
@@ -189,7 +190,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             Arc::clone(&result_serde),
         ));
         let live = LiveAggregate {
-            step: Arc::new(step),
+            step,
             serdes: self.serdes.clone(),
             result_serde: Arc::clone(&result_serde),
             store: store.clone(),
@@ -231,14 +232,14 @@ pub(crate) fn aggregation(name: String, parent: PlanId, store: &str, lower: crat
 }
 
 /// What makes an aggregation live.
-pub(crate) struct LiveAggregate<K, V, A, S> {
-    pub(crate) step: Arc<S>,
+pub(crate) struct LiveAggregate<K, V, A> {
+    pub(crate) step: Arc<dyn Step<K, V, A>>,
     pub(crate) serdes: Serdes<K, V>,
     pub(crate) result_serde: Arc<dyn Serde<A>>,
     pub(crate) store: String,
 }
 
-impl<K: Data, V: Data, A: Data, S: Step<K, V, A>> LiveAggregate<K, V, A, S> {
+impl<K: Data, V: Data, A: Data> LiveAggregate<K, V, A> {
     pub(crate) fn build(
         &self,
         node: &str,

@@ -11,7 +11,7 @@ use crate::change_serde::ChangeSerde;
 use crate::grouped::aggregation;
 use crate::lower::{operator_of, table_operator_of};
 use crate::names::prefix;
-use crate::operators::table_group::{Refold, Regroup, Rereduce, TableAggregate, TableSelect};
+use crate::operators::table_group::{Refold, Regroup, Rereduce, Select, TableAggregate, TableSelect};
 use crate::operators::table_store::TableStore;
 use crate::operators::update_cache;
 use crate::options::{Grouped, Materialized, SerdeOf};
@@ -113,7 +113,7 @@ impl<K: Data, V: Data> KTable<K, V> {
             .names
             .processor_or(grouped.name.as_deref(), prefix::TABLE_SELECT);
         plan.enable_old_values(self.node, true);
-        let (select, sent) = (Arc::new(select), serdes.clone());
+        let (select, sent): (Select<K, V, KO, VO>, _) = (Arc::new(select), serdes.clone());
         let lower = operator_of(move |node| {
             let (node, uses_versions) = (node.name.clone(), node.uses_versions);
             move |wiring: &mut Wiring<'_>, next: Edge<KO, Change<VO>>| {
@@ -191,10 +191,10 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
     ) -> KTable<K, V> {
         let serde = materialized.value_serde.resolve(Some(&self.serdes.value));
         materialized.value_serde = SerdeOf::Given(serde);
-        let step = Rereduce {
+        let step = Arc::new(Rereduce {
             add,
             remove: subtract,
-        };
+        });
         self.stepped(prefix::TABLE_REDUCE, step, materialized)
     }
 
@@ -226,18 +226,18 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         subtract: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
         materialized: Materialized<A>,
     ) -> KTable<K, A> {
-        let step = Refold {
+        let step = Arc::new(Refold {
             initial,
             add,
             remove: subtract,
-        };
+        });
         self.stepped(prefix::TABLE_AGGREGATE, step, materialized)
     }
 
     fn stepped<A: Data>(
         &self,
         prefix: &str,
-        step: impl Regroup<K, V, A>,
+        step: Arc<dyn Regroup<K, V, A>>,
         materialized: Materialized<A>,
     ) -> KTable<K, A> {
         let mut plan = self.plan.borrow_mut();
@@ -263,7 +263,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
             Arc::clone(&result_serde),
         ));
         let (key_serde, result) = (Arc::clone(&key), Arc::clone(&result_serde));
-        let (step, store_name) = (Arc::new(step), store.clone());
+        let store_name = store.clone();
         let lower = table_operator_of(cache, move |node| {
             let (node, send_old) = (node.name.clone(), node.send_old_values);
             move |wiring: &mut Wiring<'_>, next: Edge<K, Change<A>>| {

@@ -2,6 +2,8 @@
 //!
 //! Otherwise they are as those without. Joins of tables have no such form, as in Kafka.
 
+use std::sync::Arc;
+
 use crate::join_windows::{JoinWindows, StreamJoined};
 use crate::options::Joined;
 use crate::stream_join::JoinKind;
@@ -33,7 +35,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         joined: Joined<K, V>,
     ) -> KStream<K, R> {
         let joiner = move |key: &K, value: V, row: Option<&T>| row.map(|row| joiner(key, value, row));
-        self.join_table(table, joiner, joined, false)
+        self.join_table(table, Arc::new(joiner), joined, false)
     }
 
     /// As [`left_join_with`](Self::left_join_with), with a joiner that gets the key, too.
@@ -61,7 +63,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         joined: Joined<K, V>,
     ) -> KStream<K, R> {
         let joiner = move |key: &K, value: V, row: Option<&T>| Some(joiner(key, value, row));
-        self.join_table(table, joiner, joined, true)
+        self.join_table(table, Arc::new(joiner), joined, true)
     }
 
     /// As [`join_stream_with`](Self::join_stream_with), with a joiner that gets the key, too.
@@ -91,7 +93,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         joined: StreamJoined<K, V, W>,
     ) -> KStream<K, R> {
         let joiner = move |key: &K, left: Option<&V>, right: Option<&W>| Some(joiner(key, left?, right?));
-        self.joined_stream(other, JoinKind::Inner, joiner, windows, joined)
+        self.joined_stream(other, JoinKind::Inner, Arc::new(joiner), windows, joined)
     }
 
     /// As [`left_join_stream_with`](Self::left_join_stream_with), with a joiner that gets the key, too.
@@ -121,7 +123,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         joined: StreamJoined<K, V, W>,
     ) -> KStream<K, R> {
         let joiner = move |key: &K, left: Option<&V>, right: Option<&W>| Some(joiner(key, left?, right));
-        self.joined_stream(other, JoinKind::Left, joiner, windows, joined)
+        self.joined_stream(other, JoinKind::Left, Arc::new(joiner), windows, joined)
     }
 
     /// As [`outer_join_stream_with`](Self::outer_join_stream_with), with a joiner that gets the key, too.
@@ -150,7 +152,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         joined: StreamJoined<K, V, W>,
     ) -> KStream<K, R> {
         let joiner = move |key: &K, left: Option<&V>, right: Option<&W>| Some(joiner(key, left, right));
-        self.joined_stream(other, JoinKind::Outer, joiner, windows, joined)
+        self.joined_stream(other, JoinKind::Outer, Arc::new(joiner), windows, joined)
     }
 
     /// As [`join_global_with`](Self::join_global_with), with a joiner that gets the record's key and the row's, too.
@@ -181,7 +183,7 @@ impl<K: Data, V: Data> KStream<K, V> {
             Some(joiner(key, chosen?, value, &row?))
         };
         let select = move |key: &K, value: &V| select(key, value).into();
-        self.joined_globally(table, (select, join), joined, false)
+        self.joined_globally(table, Arc::new(select), Arc::new(join), joined, false)
     }
 
     /// As [`left_join_global_with`](Self::left_join_global_with), with a joiner that gets the record's key and the row's, too.
@@ -211,6 +213,6 @@ impl<K: Data, V: Data> KStream<K, V> {
             Some(joiner(key, chosen, value, row.as_ref()))
         };
         let select = move |key: &K, value: &V| select(key, value).into();
-        self.joined_globally(table, (select, join), joined, true)
+        self.joined_globally(table, Arc::new(select), Arc::new(join), joined, true)
     }
 }

@@ -293,7 +293,7 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
     ) -> KTable<Windowed<K>, V> {
         let serde = materialized.value_serde.resolve(Some(&self.grouped.serdes.value));
         materialized.value_serde = SerdeOf::Given(serde);
-        self.stepped(prefix::REDUCE, SessionReducer(reduce), materialized)
+        self.stepped(prefix::REDUCE, Arc::new(SessionReducer(reduce)), materialized)
     }
 
     /// All values of a session folded into one of another type, from `initial()` on; `merge` makes one of two sessions that
@@ -323,14 +323,14 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
         merge: impl Fn(&K, A, A) -> A + Send + Sync + 'static,
         materialized: Materialized<A>,
     ) -> KTable<Windowed<K>, A> {
-        let step = SessionAggregator { initial, add, merge };
+        let step = Arc::new(SessionAggregator { initial, add, merge });
         self.stepped(prefix::AGGREGATE, step, materialized)
     }
 
     fn stepped<A: Data>(
         &self,
         prefix: &str,
-        step: impl SessionStep<K, V, A>,
+        step: Arc<dyn SessionStep<K, V, A>>,
         materialized: Materialized<A>,
     ) -> KTable<Windowed<K>, A> {
         let mut plan = self.grouped.plan.borrow_mut();
@@ -355,7 +355,7 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
         let live = LiveSessions {
             windows: self.windows,
             emit_final: self.emit_final,
-            step: Arc::new(step),
+            step,
             serdes: self.grouped.serdes.clone(),
             result_serde: Arc::clone(&result_serde),
             store: store.clone(),
@@ -378,16 +378,16 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
 }
 
 /// What makes an aggregation live.
-pub(crate) struct LiveSessions<K, V, A, S> {
+pub(crate) struct LiveSessions<K, V, A> {
     pub(crate) windows: SessionWindows,
     pub(crate) emit_final: bool,
-    pub(crate) step: Arc<S>,
+    pub(crate) step: Arc<dyn SessionStep<K, V, A>>,
     pub(crate) serdes: Serdes<K, V>,
     pub(crate) result_serde: Arc<dyn Serde<A>>,
     pub(crate) store: String,
 }
 
-impl<K: Data, V: Data, A: Data, S: SessionStep<K, V, A>> LiveSessions<K, V, A, S> {
+impl<K: Data, V: Data, A: Data> LiveSessions<K, V, A> {
     pub(crate) fn build(
         &self,
         node: &str,

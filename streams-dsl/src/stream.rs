@@ -697,7 +697,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let store_name = store.clone();
         let lower = table_operator_of(cache, move |node| {
             let value = move |value: V| (!value_serde.is_null(&value)).then_some(value);
-            builder::table_source(node, key_serde, (store_name, is_versioned), value)
+            builder::table_source(node, key_serde, (store_name, is_versioned), Arc::new(value))
         });
         let mut node = PlanNode::new(name, vec![parent], lower);
         node.is_versioned = Some(is_versioned);

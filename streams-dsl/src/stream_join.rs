@@ -13,7 +13,7 @@ use crate::join_windows::{JoinWindows, StreamJoined};
 use crate::lower::{Lower, operator, operator_of};
 use crate::names::prefix;
 use crate::operators::self_join::SelfJoin;
-use crate::operators::stream_join::{Alone, StreamJoinSide, StreamJoinWindow, Waiting};
+use crate::operators::stream_join::{Alone, Join, StreamJoinSide, StreamJoinWindow, Waiting};
 use crate::plan::{Kind, Plan, PlanId, PlanNode};
 use crate::repartition::{self, Serdes};
 use crate::stores::{self, StoreSettings};
@@ -94,7 +94,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         joined: StreamJoined<K, V, W>,
     ) -> KStream<K, R> {
         let joiner = move |_: &K, left: Option<&V>, right: Option<&W>| Some(joiner(left?, right?));
-        self.joined_stream(other, JoinKind::Inner, joiner, windows, joined)
+        self.joined_stream(other, JoinKind::Inner, Arc::new(joiner), windows, joined)
     }
 
     /// Pairs of records that are near enough in time, and records of this stream that found none, once their window has
@@ -159,7 +159,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         joined: StreamJoined<K, V, W>,
     ) -> KStream<K, R> {
         let joiner = move |_: &K, left: Option<&V>, right: Option<&W>| Some(joiner(left?, right));
-        self.joined_stream(other, JoinKind::Left, joiner, windows, joined)
+        self.joined_stream(other, JoinKind::Left, Arc::new(joiner), windows, joined)
     }
 
     /// Pairs of records that are near enough in time, and records of either stream that found none, once their window has
@@ -223,14 +223,14 @@ impl<K: Data, V: Data> KStream<K, V> {
         joined: StreamJoined<K, V, W>,
     ) -> KStream<K, R> {
         let joiner = move |_: &K, left: Option<&V>, right: Option<&W>| Some(joiner(left, right));
-        self.joined_stream(other, JoinKind::Outer, joiner, windows, joined)
+        self.joined_stream(other, JoinKind::Outer, Arc::new(joiner), windows, joined)
     }
 
     pub(crate) fn joined_stream<W: Data, R: Data>(
         &self,
         other: &KStream<K, W>,
         kind: JoinKind,
-        join: impl Fn(&K, Option<&V>, Option<&W>) -> Option<R> + Send + Sync + 'static,
+        join: Join<K, V, W, R>,
         windows: JoinWindows,
         joined: StreamJoined<K, V, W>,
     ) -> KStream<K, R> {
@@ -275,9 +275,9 @@ impl<K: Data, V: Data> KStream<K, V> {
             &right,
         );
 
-        let join = Arc::new(join);
         let self_join = lower_self_join(Arc::clone(&join), windows, &left, &names.this_store);
-        let (straight, reversed, alone) = (Arc::clone(&join), Arc::clone(&join), join);
+        let (straight, alone) = (Arc::clone(&join), Arc::clone(&join));
+        let reversed: Join<K, W, V, R> = Arc::new(move |key, right, left| join(key, left, right));
         let alone: Alone<K, V, W, R> = Arc::new(move |key, unmatched| match unmatched {
             Either::Left(left) => alone(key, Some(left), None),
             Either::Right(right) => alone(key, None, Some(right)),
@@ -302,12 +302,8 @@ impl<K: Data, V: Data> KStream<K, V> {
             either: Either::Right,
             alone,
         };
-        let this = this_side.add(&mut plan, (&names.join_this, this), move |key, left, right| {
-            straight(key, left, right)
-        });
-        let that = that_side.add(&mut plan, (&names.join_other, that), move |key, right, left| {
-            reversed(key, left, right)
-        });
+        let this = this_side.add(&mut plan, (&names.join_this, this), straight);
+        let that = that_side.add(&mut plan, (&names.join_other, that), reversed);
         let merge = operator::<K, R, K, R>(|_, next| Ok(next));
         let mut node = PlanNode::new(names.merge, vec![this, that], merge);
         node.takes_null_keys = kind != JoinKind::Inner;
@@ -321,7 +317,7 @@ impl<K: Data, V: Data> KStream<K, V> {
 
 /// How a stream is joined with itself, if it is.
 fn lower_self_join<K: Data, V: Data, W: Data, R: Data>(
-    join: Arc<impl Fn(&K, Option<&V>, Option<&W>) -> Option<R> + Send + Sync + 'static>,
+    join: Join<K, V, W, R>,
     windows: JoinWindows,
     serdes: &Serdes<K, V>,
     store: &str,
@@ -330,10 +326,9 @@ fn lower_self_join<K: Data, V: Data, W: Data, R: Data>(
     operator_of(move |node| {
         let node = node.name.clone();
         move |wiring: &mut Wiring<'_>, next: Edge<K, R>| {
-            let join = Arc::clone(&join);
             Ok(Box::new(SelfJoin {
                 node: node.clone(),
-                join: move |key: &K, left: Option<&V>, right: Option<&W>| join(key, left, right),
+                join: Arc::clone(&join),
                 as_right: same::<V, W>,
                 windows,
                 key_serde: Arc::clone(&serdes.key),
@@ -495,17 +490,12 @@ struct JoinSide<K, T, A, B, R> {
 
 impl<K: Data, T: Data, A: Data, B: Data, R: Data> JoinSide<K, T, A, B, R> {
     /// Adds the node that looks for records of the other side, whose values are `O`.
-    fn add<O: Data>(
-        self,
-        plan: &mut Plan,
-        (name, parent): (&str, PlanId),
-        join: impl Fn(&K, Option<&T>, Option<&O>) -> Option<R> + Clone + Send + Sync + 'static,
-    ) -> PlanId {
+    fn add<O: Data>(self, plan: &mut Plan, (name, parent): (&str, PlanId), join: Join<K, T, O, R>) -> PlanId {
         let mut stores = vec![self.other_store.clone()];
         stores.extend(self.waiting_store.clone());
         let lower = operator_of(move |node| {
             let node = node.name.clone();
-            move |wiring: &mut Wiring<'_>, next: Edge<K, R>| self.live::<O>(&node, wiring, join.clone(), next)
+            move |wiring: &mut Wiring<'_>, next: Edge<K, R>| self.live(&node, wiring, Arc::clone(&join), next)
         });
         let mut node = PlanNode::new(name.to_owned(), vec![parent], lower);
         node.stores = stores;
@@ -516,7 +506,7 @@ impl<K: Data, T: Data, A: Data, B: Data, R: Data> JoinSide<K, T, A, B, R> {
         &self,
         node: &str,
         wiring: &mut Wiring<'_>,
-        join: impl Fn(&K, Option<&T>, Option<&O>) -> Option<R> + 'static,
+        join: Join<K, T, O, R>,
         next: Edge<K, R>,
     ) -> Result<Edge<K, T>> {
         let waiting = match &self.waiting_store {

@@ -9,7 +9,7 @@ use streams_core::topology::Wiring;
 
 use crate::lower::{Lower, operator_of};
 use crate::names::prefix;
-use crate::operators::stream_table_join::{StreamTableJoin, Waiting};
+use crate::operators::stream_table_join::{Join, StreamTableJoin, Waiting};
 use crate::options::Joined;
 use crate::plan::PlanNode;
 use crate::repartition::{self, Serdes};
@@ -76,7 +76,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         joined: Joined<K, V>,
     ) -> KStream<K, R> {
         let joiner = move |_: &K, value: V, row: Option<&T>| row.map(|row| joiner(value, row));
-        self.join_table(table, joiner, joined, false)
+        self.join_table(table, Arc::new(joiner), joined, false)
     }
 
     /// Each record with the row of its key, or with none. As [`join`](Self::join), but a null key is joined with none.
@@ -134,13 +134,13 @@ impl<K: Data, V: Data> KStream<K, V> {
         joined: Joined<K, V>,
     ) -> KStream<K, R> {
         let joiner = move |_: &K, value: V, row: Option<&T>| Some(joiner(value, row));
-        self.join_table(table, joiner, joined, true)
+        self.join_table(table, Arc::new(joiner), joined, true)
     }
 
     pub(crate) fn join_table<T: Data, R: Data>(
         &self,
         table: &KTable<K, T>,
-        join: impl Fn(&K, V, Option<&T>) -> Option<R> + Send + Sync + 'static,
+        join: Join<K, V, T, R>,
         joined: Joined<K, V>,
         left: bool,
     ) -> KStream<K, R> {
@@ -191,13 +191,12 @@ impl<K: Data, V: Data> KStream<K, V> {
 }
 
 fn lower_join<K: Data, V: Data, T: Data, R: Data>(
-    join: impl Fn(&K, V, Option<&T>) -> Option<R> + Send + Sync + 'static,
+    join: Join<K, V, T, R>,
     left: bool,
     serdes: Serdes<K, V>,
     view: view::OpenView<K, T>,
     buffer: Option<(i64, String)>,
 ) -> Lower {
-    let join = Arc::new(join);
     operator_of(move |node| {
         let node = node.name.clone();
         move |wiring: &mut Wiring<'_>, next: Edge<K, R>| {

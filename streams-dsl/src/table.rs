@@ -9,8 +9,8 @@ use streams_core::topology::Wiring;
 
 use crate::lower::{operator, table_operator_of};
 use crate::names::prefix;
-use crate::operators::table_filter::TableFilter;
-use crate::operators::table_map::TableMap;
+use crate::operators::table_filter::{Keep, TableFilter};
+use crate::operators::table_map::{Map, TableMap};
 use crate::operators::table_store::TableStore;
 use crate::operators::to_stream::ToStream;
 use crate::operators::update_cache::{self, Cache};
@@ -258,7 +258,7 @@ impl<K: Data, V: Data> KTable<K, V> {
     ) -> KTable<K, V> {
         let old_values = self.plan.borrow_mut().enable_old_values(self.node, false);
         let is_there = not_null(materialized.as_ref(), self.value_serde.as_ref());
-        let keep = Arc::new(move |key: &K, value: &V| is_there(value) && keep(key, value));
+        let keep: Keep<K, V> = Arc::new(move |key: &K, value: &V| is_there(value) && keep(key, value));
         let shown = Arc::clone(&keep);
         let computed = view::derived(Arc::clone(&self.view), move |key, value: &V| {
             shown(key, value).then(|| value.clone())
@@ -386,7 +386,8 @@ impl<K: Data, V: Data> KTable<K, V> {
         materialized: Option<Materialized<W>>,
     ) -> KTable<K, W> {
         let is_there = not_null(materialized.as_ref(), None);
-        let map = Arc::new(move |key: &K, value: V| map(key, value).filter(|value| is_there(value)));
+        let map: Map<K, V, W> =
+            Arc::new(move |key: &K, value: V| map(key, value).filter(|value| is_there(value)));
         let shown = Arc::clone(&map);
         let computed = view::derived(Arc::clone(&self.view), move |key, value: &V| {
             shown(key, value.clone())

@@ -1,6 +1,5 @@
 //! Joins of two tables with the same keys. Follows Kafka's `KTable.join`, `leftJoin` and `outerJoin`.
 
-use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use streams_core::topology::Wiring;
 
 use crate::lower::{Lower, operator_of, table_operator_of};
 use crate::names::prefix;
-use crate::operators::table_join::{TableJoinSide, TableMerge};
+use crate::operators::table_join::{Join, TableJoinSide, TableMerge};
 use crate::options::Materialized;
 use crate::plan::{Kind, PlanId, PlanNode, TableState};
 use crate::table::{not_null, open};
@@ -207,13 +206,12 @@ impl<K: Data, V: Data> KTable<K, V> {
         materialized: Option<Materialized<R>>,
     ) -> KTable<K, R> {
         let is_there = not_null(materialized.as_ref(), None);
-        let joiner =
+        let joiner: Join<V, T, R> =
             Arc::new(move |left: Option<&V>, right: Option<&T>| joiner(left, right).filter(&is_there));
-        let shown = Arc::clone(&joiner);
         let computed = view::joined(
             Arc::clone(&self.view),
             Arc::clone(&other.view),
-            move |a: Option<&V>, b: Option<&T>| shown(a, b),
+            Arc::clone(&joiner),
         );
         let derivation = self.derive(prefix::TABLE_MERGE, materialized, None, computed);
         if !Rc::ptr_eq(&self.plan, &other.plan) {
@@ -231,11 +229,8 @@ impl<K: Data, V: Data> KTable<K, V> {
                 plan.enable_old_values(other.node, true);
             }
         }
-        let reversed = {
-            let joiner = Arc::clone(&joiner);
-            move |b: Option<&T>, a: Option<&V>| joiner(a, b)
-        };
-        let straight = move |a: Option<&V>, b: Option<&T>| joiner(a, b);
+        let straight = Arc::clone(&joiner);
+        let reversed: Join<T, V, R> = Arc::new(move |b, a| joiner(a, b));
         let (inner, outer) = (kind == JoinKind::Inner, kind == JoinKind::Outer);
         let this = self.side(other, prefix::TABLE_JOIN_THIS, inner, straight);
         let that = other.side(self, prefix::TABLE_JOIN_OTHER, !outer, reversed);
@@ -248,7 +243,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         other: &KTable<K, T>,
         prefix: &str,
         needs_other: bool,
-        join: impl Fn(Option<&V>, Option<&T>) -> Option<R> + Clone + Send + Sync + 'static,
+        join: Join<V, T, R>,
     ) -> PlanId {
         let mut plan = self.plan.borrow_mut();
         let name = plan.names.processor(prefix);
@@ -311,7 +306,7 @@ fn lower_side<K: Data, V: Data, T: Data, R: Data>(
     view: OpenView<K, T>,
     key_serde: Arc<dyn Serde<K>>,
     needs_other: bool,
-    join: impl Fn(Option<&V>, Option<&T>) -> Option<R> + Clone + Send + Sync + 'static,
+    join: Join<V, T, R>,
 ) -> Lower {
     operator_of(move |node| {
         let (send_old, uses_versions) = (node.send_old_values, node.uses_versions);
@@ -319,14 +314,13 @@ fn lower_side<K: Data, V: Data, T: Data, R: Data>(
         move |wiring: &mut Wiring<'_>, next: Edge<K, Change<R>>| {
             Ok(Box::new(TableJoinSide {
                 node: node.clone(),
-                join: join.clone(),
+                join: Arc::clone(&join),
                 needs_other,
                 key_serde: Arc::clone(&key_serde),
                 other: view(wiring)?,
                 send_old,
                 uses_versions,
                 next,
-                this: PhantomData,
             }) as Edge<K, Change<V>>)
         }
     })

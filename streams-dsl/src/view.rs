@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::operators::table_join::Join;
+
 use streams_core::error::Result;
 use streams_core::store::{
     KeyValueStore, SessionStore, StoreResult, TimeOrderedBuffer, ValueAndTimestamp, VersionedKeyValueStore,
@@ -91,7 +93,7 @@ where
 pub(crate) fn joined<K, A, B, R>(
     left: OpenView<K, A>,
     right: OpenView<K, B>,
-    join: impl Fn(Option<&A>, Option<&B>) -> Option<R> + Send + Sync + Clone + 'static,
+    join: Join<A, B, R>,
 ) -> OpenView<K, R>
 where
     K: 'static,
@@ -103,7 +105,7 @@ where
         let (left, right) = (left(wiring)?, right(wiring)?);
         let (held, needed) = (left.held_stores(), right.held_stores());
         let copies_left = held.iter().any(|store| needed.contains(store));
-        let join = join.clone();
+        let join = Arc::clone(&join);
         Ok(Box::new(JoinedView {
             left,
             right,
@@ -145,17 +147,15 @@ impl<K, V> TableView<K, V> for SuppressedView<K, V> {
     }
 }
 
-struct JoinedView<K, A, B, J> {
+struct JoinedView<K, A, B, R> {
     left: Box<dyn TableView<K, A>>,
     right: Box<dyn TableView<K, B>>,
     /// Both tables need the same store, so that the left row must not be held while the right one is looked up.
     copies_left: bool,
-    join: J,
+    join: Join<A, B, R>,
 }
 
-impl<K, A: Clone, B, R, J: Fn(Option<&A>, Option<&B>) -> Option<R>> TableView<K, R>
-    for JoinedView<K, A, B, J>
-{
+impl<K, A: Clone, B, R> TableView<K, R> for JoinedView<K, A, B, R> {
     fn read(&self, key: &K, look: &mut Look<'_, R>) -> StoreResult<()> {
         let mut join = |left: Option<(&A, i64)>| {
             self.right.read(key, &mut |right| {

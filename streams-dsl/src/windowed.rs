@@ -147,7 +147,7 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
         let mut materialized = materialized;
         let serde = materialized.value_serde.resolve(Some(&self.grouped.serdes.value));
         materialized.value_serde = SerdeOf::Given(serde);
-        self.stepped(prefix::REDUCE, Reducer(reduce), materialized)
+        self.stepped(prefix::REDUCE, Arc::new(Reducer(reduce)), materialized)
     }
 
     /// All values of a key in a window folded into one of another type, from `initial()` on. A null result deletes the row.
@@ -175,13 +175,14 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
         add: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
         materialized: Materialized<A>,
     ) -> KTable<Windowed<K>, A> {
-        self.stepped(prefix::AGGREGATE, Aggregator { initial, add }, materialized)
+        let step = Arc::new(Aggregator { initial, add });
+        self.stepped(prefix::AGGREGATE, step, materialized)
     }
 
     fn stepped<A: Data>(
         &self,
         prefix: &str,
-        step: impl Step<K, V, A>,
+        step: Arc<dyn Step<K, V, A>>,
         materialized: Materialized<A>,
     ) -> KTable<Windowed<K>, A> {
         let mut plan = self.grouped.plan.borrow_mut();
@@ -206,7 +207,7 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
         let live = LiveWindows {
             windows: self.windows,
             emit_final: self.emit_final,
-            step: Arc::new(step),
+            step,
             serdes,
             result_serde: Arc::clone(&result_serde),
             store: store.clone(),
@@ -229,16 +230,16 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
 }
 
 /// What makes an aggregation live.
-pub(crate) struct LiveWindows<K, V, A, S> {
+pub(crate) struct LiveWindows<K, V, A> {
     pub(crate) windows: FixedWindows,
     pub(crate) emit_final: bool,
-    pub(crate) step: Arc<S>,
+    pub(crate) step: Arc<dyn Step<K, V, A>>,
     pub(crate) serdes: Serdes<K, V>,
     pub(crate) result_serde: Arc<dyn Serde<A>>,
     pub(crate) store: String,
 }
 
-impl<K: Data, V: Data, A: Data, S: Step<K, V, A>> LiveWindows<K, V, A, S> {
+impl<K: Data, V: Data, A: Data> LiveWindows<K, V, A> {
     pub(crate) fn build(
         &self,
         node: &str,

@@ -95,7 +95,7 @@ pub struct StoreSpec {
     /// Configs of the changelog topic.
     pub(crate) changelog_configs: ChangelogConfigs,
     /// Opens it under its name.
-    pub(crate) open: Arc<dyn Fn(&str, OpenStore) -> OpenedStore + Send + Sync>,
+    pub(crate) open: Open,
 }
 
 impl std::fmt::Debug for StoreSpec {
@@ -118,6 +118,9 @@ pub(crate) struct OpenStore {
     pub(crate) cache_bytes: usize,
     pub(crate) logs_every_put: bool,
 }
+
+/// Opens a store of this name.
+type Open = Arc<dyn Fn(&str, OpenStore) -> OpenedStore + Send + Sync>;
 
 /// A store in one task: for the task, and for its processors.
 pub(crate) struct OpenedStore {
@@ -599,11 +602,7 @@ impl<K: 'static, V: 'static> StoreBuilder for TimeOrderedBufferBuilder<K, V> {
     }
 }
 
-fn spec(
-    common: Common,
-    layout: Layout,
-    open: Arc<dyn Fn(&str, OpenStore) -> OpenedStore + Send + Sync>,
-) -> StoreSpec {
+fn spec(common: Common, layout: Layout, open: Open) -> StoreSpec {
     let Common {
         name,
         kind,

@@ -14,7 +14,7 @@ use super::table_store::TableStore;
 use crate::change::Change;
 
 /// One step of an aggregation: from a value and what is stored to the new aggregate and the old value to send.
-pub(crate) trait Step<K, V, A>: Send + Sync + 'static {
+pub(crate) trait Step<K, V, A>: Send + Sync {
     /// The last argument says whether an old value is wanted.
     fn step(&self, key: &K, value: V, stored: Option<A>, send_old: bool) -> (A, Option<A>);
 }
@@ -63,8 +63,8 @@ where
 /// aggregate that is null deletes the row.
 #[inline]
 pub(crate) fn advance<K, V, A: Clone>(
-    step: &impl Step<K, V, A>,
-    is_null: impl Fn(&A) -> bool,
+    step: &dyn Step<K, V, A>,
+    is_null: &dyn Fn(&A) -> bool,
     send_old: bool,
     (key, value, timestamp_ms): (&K, V, i64),
     stored: Option<ValueAndTimestamp<A>>,
@@ -105,9 +105,9 @@ pub(crate) fn advance<K, V, A: Clone>(
     )
 }
 
-pub(crate) struct Aggregate<K, V, A, S> {
+pub(crate) struct Aggregate<K, V, A> {
     pub(crate) node: String,
-    pub(crate) step: Arc<S>,
+    pub(crate) step: Arc<dyn Step<K, V, A>>,
     pub(crate) key_serde: Arc<dyn Serde<K>>,
     pub(crate) value_serde: Arc<dyn Serde<V>>,
     pub(crate) result_serde: Arc<dyn Serde<A>>,
@@ -116,7 +116,7 @@ pub(crate) struct Aggregate<K, V, A, S> {
     pub(crate) next: Edge<K, Change<A>>,
 }
 
-impl<K, V, A: Clone, S: Step<K, V, A>> Process<K, V> for Aggregate<K, V, A, S> {
+impl<K, V, A: Clone> Process<K, V> for Aggregate<K, V, A> {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.key_serde.is_null(&record.key) {
             task.count_dropped(DropReason::NullKey);
@@ -136,7 +136,7 @@ impl<K, V, A: Clone, S: Step<K, V, A>> Process<K, V> for Aggregate<K, V, A, S> {
         let updated = self.store.update(&key, timestamp_ms, |stored| {
             advance(
                 &*self.step,
-                is_null,
+                &is_null,
                 self.send_old,
                 (&key, value, timestamp_ms),
                 stored,

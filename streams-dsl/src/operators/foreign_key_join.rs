@@ -21,6 +21,7 @@ use streams_core::store::{Direction, KeyValueStore, StoreResult};
 use streams_core::{Headers, Record, TaskContext};
 
 use super::place;
+use super::table_join::Join;
 use crate::change::Change;
 use crate::foreign_key_serde::{
     CombinedKey, CombinedKeySerde, Instruction, Response, Subscription, ValueHash, hash,
@@ -289,24 +290,25 @@ impl<K: Clone, F: Clone, W> ForeignTableJoin<K, F, W> {
             .prefix(&self.changelog, foreign_key)
             .map_err(|error| failed(&self.changelog, error))?;
         let rows = self.store.prefix_scan(&prefix, Direction::Forward)?;
-        rows.map(|row| row.map(|(_, row)| row.value)).collect()
+        let mut subscriptions = Vec::new();
+        for row in rows {
+            subscriptions.push(row?.1.value);
+        }
+        Ok(subscriptions)
     }
 }
 
 /// Joins an answer with the left row, if that is still the one that asked.
-pub(crate) struct ResponseJoin<K, V, W, R, J> {
+pub(crate) struct ResponseJoin<K, V, W, R> {
     pub(crate) node: String,
     pub(crate) left: Box<dyn TableView<K, V>>,
     pub(crate) value: HashedBy<V>,
     /// Of the left row and what was found.
-    pub(crate) join: J,
+    pub(crate) join: Join<V, W, R>,
     pub(crate) next: Edge<K, Option<R>>,
-    pub(crate) right: std::marker::PhantomData<fn(W)>,
 }
 
-impl<K, V, W, R, J: Fn(Option<&V>, Option<&W>) -> Option<R>> Process<K, Response<W>>
-    for ResponseJoin<K, V, W, R, J>
-{
+impl<K, V, W, R> Process<K, Response<W>> for ResponseJoin<K, V, W, R> {
     fn process(&mut self, record: Record<K, Response<W>>, task: &mut TaskContext<'_>) -> ProcessResult {
         let Record {
             key,
@@ -335,7 +337,7 @@ impl<K, V, W, R, J: Fn(Option<&V>, Option<&W>) -> Option<R>> Process<K, Response
     }
 }
 
-impl<K, V, W, R, J> ResponseJoin<K, V, W, R, J> {
+impl<K, V, W, R> ResponseJoin<K, V, W, R> {
     fn send(
         &mut self,
         key: K,

@@ -11,12 +11,16 @@ use streams_core::{Record, TaskContext};
 
 use super::place;
 
-pub(crate) struct GlobalTableJoin<K, V, GK, GV, R, S, F> {
+/// Of key and value: the key of the row.
+pub(crate) type Select<K, V, GK> = Arc<dyn Fn(&K, &V) -> Option<GK> + Send + Sync>;
+/// Of key, chosen key, value and row: the result; `None` sends nothing.
+pub(crate) type Join<K, V, GK, GV, R> =
+    Arc<dyn Fn(&K, Option<&GK>, V, Option<GV>) -> Option<R> + Send + Sync>;
+
+pub(crate) struct GlobalTableJoin<K, V, GK, GV, R> {
     pub(crate) node: String,
-    /// Chooses the row.
-    pub(crate) select: Arc<S>,
-    /// Makes the result; `None` sends nothing.
-    pub(crate) join: Arc<F>,
+    pub(crate) select: Select<K, V, GK>,
+    pub(crate) join: Join<K, V, GK, GV, R>,
     /// A record that chooses no row is not dropped.
     pub(crate) left: bool,
     pub(crate) value_serde: Arc<dyn Serde<V>>,
@@ -25,11 +29,7 @@ pub(crate) struct GlobalTableJoin<K, V, GK, GV, R, S, F> {
     pub(crate) next: Edge<K, R>,
 }
 
-impl<K, V, GK, GV, R, S, F> Process<K, V> for GlobalTableJoin<K, V, GK, GV, R, S, F>
-where
-    S: Fn(&K, &V) -> Option<GK>,
-    F: Fn(&K, Option<&GK>, V, Option<GV>) -> Option<R>,
-{
+impl<K, V, GK, GV, R> Process<K, V> for GlobalTableJoin<K, V, GK, GV, R> {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.value_serde.is_null(&record.value) {
             task.count_dropped(DropReason::NullValue);

@@ -14,13 +14,14 @@ use streams_core::store::{Direction, WindowStore};
 use streams_core::{Record, TaskContext};
 
 use super::place;
+use super::stream_join::Join;
 use crate::join_windows::JoinWindows;
 
 /// `V` is the value, and `W` the same type, seen as the right side's.
-pub(crate) struct SelfJoin<K, V, W, R, J> {
+pub(crate) struct SelfJoin<K, V, W, R> {
     pub(crate) node: String,
     /// Of the key, the left and the right value.
-    pub(crate) join: J,
+    pub(crate) join: Join<K, V, W, R>,
     pub(crate) as_right: for<'a> fn(&'a V) -> Option<&'a W>,
     pub(crate) windows: JoinWindows,
     pub(crate) key_serde: Arc<dyn Serde<K>>,
@@ -31,11 +32,10 @@ pub(crate) struct SelfJoin<K, V, W, R, J> {
     pub(crate) next: Edge<K, R>,
 }
 
-impl<K, V, W, R, J> Process<K, V> for SelfJoin<K, V, W, R, J>
+impl<K, V, W, R> Process<K, V> for SelfJoin<K, V, W, R>
 where
     K: Clone,
     V: Clone,
-    J: Fn(&K, Option<&V>, Option<&W>) -> Option<R>,
 {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.key_serde.is_null(&record.key) {
@@ -55,10 +55,10 @@ where
         let (before_ms, after_ms) = (self.windows.before_ms(), self.windows.after_ms());
         let is_near_itself = before_ms >= 0 && after_ms >= 0;
         let mut joins_itself = at_ms > kept_from_ms && is_near_itself;
-        for (_, other_ms, other) in self.around(&record, before_ms, after_ms, task)? {
+        for (other_ms, other) in self.around(&record, before_ms, after_ms, task)? {
             self.send(&record, &record.value, &other, at_ms.max(other_ms), task)?;
         }
-        for (_, other_ms, other) in self.around(&record, after_ms, before_ms, task)? {
+        for (other_ms, other) in self.around(&record, after_ms, before_ms, task)? {
             if joins_itself && other_ms > at_ms {
                 joins_itself = false;
                 self.send(&record, &record.value, &record.value, at_ms, task)?;
@@ -72,11 +72,10 @@ where
     }
 }
 
-impl<K, V, W, R, J> SelfJoin<K, V, W, R, J>
+impl<K, V, W, R> SelfJoin<K, V, W, R>
 where
     K: Clone,
     V: Clone,
-    J: Fn(&K, Option<&V>, Option<&W>) -> Option<R>,
 {
     fn around(
         &self,
@@ -84,17 +83,19 @@ where
         before_ms: i64,
         after_ms: i64,
         task: &TaskContext<'_>,
-    ) -> Result<Vec<(K, i64, V)>, Box<ProcessError>> {
+    ) -> Result<Vec<(i64, V)>, Box<ProcessError>> {
         let from_ms = record.timestamp_ms.saturating_sub(before_ms).max(0);
         let to_ms = record.timestamp_ms.saturating_add(after_ms).max(0);
         let rows = self
             .store
             .fetch_range(&record.key, from_ms..=to_ms, Direction::Forward);
-        let rows = rows.and_then(|rows| {
-            rows.map(|row| row.map(|(key, at_ms, row)| (key, at_ms, row.value)))
-                .collect()
-        });
-        rows.map_err(|cause| place(cause, &self.node, task))
+        let failed = |cause| place(cause, &self.node, task);
+        let mut around = Vec::new();
+        for row in rows.map_err(failed)? {
+            let (_, at_ms, row) = row.map_err(failed)?;
+            around.push((at_ms, row.value));
+        }
+        Ok(around)
     }
 
     fn send(

@@ -20,8 +20,8 @@ use crate::session::SessionWindows;
 use crate::windows::{Window, Windowed};
 
 /// The aggregate of a session that a value joins, from those of the sessions it brings together.
-pub(crate) trait SessionStep<K, V, A>: Send + Sync + 'static {
-    fn step(&self, key: &K, joined: impl Iterator<Item = A>, value: V) -> A;
+pub(crate) trait SessionStep<K, V, A>: Send + Sync {
+    fn step(&self, key: &K, joined: &mut dyn Iterator<Item = A>, value: V) -> A;
 }
 
 /// `aggregate`.
@@ -37,7 +37,7 @@ where
     F: Fn(&K, V, A) -> A + Send + Sync + 'static,
     M: Fn(&K, A, A) -> A + Send + Sync + 'static,
 {
-    fn step(&self, key: &K, joined: impl Iterator<Item = A>, value: V) -> A {
+    fn step(&self, key: &K, joined: &mut dyn Iterator<Item = A>, value: V) -> A {
         let so_far = joined.fold((self.initial)(), |so_far, session| {
             (self.merge)(key, so_far, session)
         });
@@ -49,7 +49,7 @@ where
 pub(crate) struct SessionReducer<F>(pub(crate) F);
 
 impl<K, V, F: Fn(V, V) -> V + Send + Sync + 'static> SessionStep<K, V, V> for SessionReducer<F> {
-    fn step(&self, _key: &K, joined: impl Iterator<Item = V>, value: V) -> V {
+    fn step(&self, _key: &K, joined: &mut dyn Iterator<Item = V>, value: V) -> V {
         match joined.reduce(&self.0) {
             Some(so_far) => (self.0)(so_far, value),
             None => value,
@@ -57,9 +57,9 @@ impl<K, V, F: Fn(V, V) -> V + Send + Sync + 'static> SessionStep<K, V, V> for Se
     }
 }
 
-pub(crate) struct SessionAggregate<K, A, S> {
+pub(crate) struct SessionAggregate<K, V, A> {
     pub(crate) node: String,
-    pub(crate) step: Arc<S>,
+    pub(crate) step: Arc<dyn SessionStep<K, V, A>>,
     pub(crate) windows: SessionWindows,
     pub(crate) key_serde: Arc<dyn Serde<K>>,
     pub(crate) result_serde: Arc<dyn Serde<A>>,
@@ -72,7 +72,7 @@ pub(crate) struct SessionAggregate<K, A, S> {
     pub(crate) next: Edge<Windowed<K>, Change<A>>,
 }
 
-impl<K: Clone, V, A: Clone, S: SessionStep<K, V, A>> Process<K, V> for SessionAggregate<K, A, S> {
+impl<K: Clone, V, A: Clone> Process<K, V> for SessionAggregate<K, V, A> {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.key_serde.is_null(&record.key) {
             task.count_dropped(DropReason::NullKey);
@@ -93,17 +93,14 @@ impl<K: Clone, V, A: Clone, S: SessionStep<K, V, A>> Process<K, V> for SessionAg
     }
 }
 
-impl<K: Clone, A: Clone, S> SessionAggregate<K, A, S> {
+impl<K: Clone, V, A: Clone> SessionAggregate<K, V, A> {
     /// One session of all that the record brings together.
-    fn join_sessions<V>(
+    fn join_sessions(
         &mut self,
         record: Record<K, V>,
         close_time_ms: i64,
         task: &mut TaskContext<'_>,
-    ) -> ProcessResult
-    where
-        S: SessionStep<K, V, A>,
-    {
+    ) -> ProcessResult {
         let Record {
             key,
             value,
@@ -119,26 +116,29 @@ impl<K: Clone, A: Clone, S> SessionAggregate<K, A, S> {
         let found = self
             .store
             .find_sessions(&key, ends_ms, starts_ms, Direction::Forward);
-        let found: Result<Vec<Session<K, A>>, _> = found.and_then(Iterator::collect);
-        let joined = found.map_err(|cause| place(cause, &self.node, task))?;
         let mut window = Window {
             start_ms: timestamp_ms,
             end_ms: timestamp_ms,
         };
-        for session in &joined {
+        let (mut joined, mut aggregates) = (Vec::new(), Vec::new());
+        for session in found.map_err(|cause| place(cause, &self.node, task))? {
+            let session = session.map_err(|cause| place(cause, &self.node, task))?;
             window.start_ms = window.start_ms.min(session.start_ms);
             window.end_ms = window.end_ms.max(session.end_ms);
+            aggregates.push(session.value.clone());
+            joined.push(session);
         }
         if window.end_ms < close_time_ms {
             task.count_dropped(DropReason::Late);
             return Ok(());
         }
-        let aggregates: Vec<A> = joined.iter().map(|session| session.value.clone()).collect();
         let grows = window.start_ms < timestamp_ms || window.end_ms > timestamp_ms;
-        for session in joined.into_iter().filter(|_| grows) {
-            self.remove(session, timestamp_ms, headers.clone(), task)?;
+        if grows {
+            for session in joined {
+                self.remove(session, timestamp_ms, headers.clone(), task)?;
+            }
         }
-        let aggregate = self.step.step(&key, aggregates.into_iter(), value);
+        let aggregate = self.step.step(&key, &mut aggregates.into_iter(), value);
         let aggregate = (!self.result_serde.is_null(&aggregate)).then_some(aggregate);
         self.store
             .put(
@@ -162,7 +162,8 @@ impl<K: Clone, A: Clone, S> SessionAggregate<K, A, S> {
             return Ok(());
         };
         let loaded = finals.load(task, || {
-            let rows = store.all()?.map(|session| {
+            let mut sessions = Vec::new();
+            for session in store.all()? {
                 let Session {
                     key,
                     start_ms,
@@ -171,9 +172,9 @@ impl<K: Clone, A: Clone, S> SessionAggregate<K, A, S> {
                 } = session?;
                 let bytes = store.key_bytes(&key)?;
                 let window = Window { start_ms, end_ms };
-                Ok(((end_ms, start_ms, bytes), Windowed { key, window }))
-            });
-            rows.collect()
+                sessions.push(((end_ms, start_ms, bytes), Windowed { key, window }));
+            }
+            Ok(sessions)
         });
         loaded.map_err(|cause| place(cause, &self.node, task))
     }
@@ -216,7 +217,7 @@ impl<K: Clone, A: Clone, S> SessionAggregate<K, A, S> {
     }
 }
 
-impl<K, A, S> SessionAggregate<K, A, S> {
+impl<K, V, A> SessionAggregate<K, V, A> {
     fn remove(
         &mut self,
         session: Session<K, A>,

@@ -22,8 +22,8 @@ use super::window_rows::WindowRows;
 use crate::change::Change;
 use crate::windows::{SlidingWindows, Window, Windowed};
 
-pub(crate) struct SlidingAggregate<K, V, A, S> {
-    pub(crate) step: Arc<S>,
+pub(crate) struct SlidingAggregate<K, V, A> {
+    pub(crate) step: Arc<dyn Step<K, V, A>>,
     pub(crate) windows: SlidingWindows,
     pub(crate) value_serde: Arc<dyn Serde<V>>,
     pub(crate) rows: WindowRows<K, A>,
@@ -47,7 +47,7 @@ struct Around<A> {
     previous_ms: Option<i64>,
 }
 
-impl<K: Clone, V: Clone, A: Clone, S: Step<K, V, A>> Process<K, V> for SlidingAggregate<K, V, A, S> {
+impl<K: Clone, V: Clone, A: Clone> Process<K, V> for SlidingAggregate<K, V, A> {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.rows.key_serde.is_null(&record.key) {
             task.count_dropped(DropReason::NullKey);
@@ -80,7 +80,7 @@ impl<K: Clone, V: Clone, A: Clone, S: Step<K, V, A>> Process<K, V> for SlidingAg
     }
 }
 
-impl<K: Clone, V: Clone, A: Clone, S: Step<K, V, A>> SlidingAggregate<K, V, A, S> {
+impl<K: Clone, V: Clone, A: Clone> SlidingAggregate<K, V, A> {
     /// The windows of a record's key that start from `from_ms` to just after the record: its right window is the last one.
     fn found(
         &self,
@@ -90,12 +90,14 @@ impl<K: Clone, V: Clone, A: Clone, S: Step<K, V, A>> SlidingAggregate<K, V, A, S
     ) -> Result<Vec<Found<A>>, Box<streams_core::error::ProcessError>> {
         let to_ms = record.timestamp_ms.saturating_add(1);
         let store = &self.rows.store;
+        let failed = |cause| place(cause, &self.rows.node, task);
         let rows = store.fetch_range(&record.key, from_ms..=to_ms, Direction::Forward);
-        let rows = rows.and_then(|rows| {
-            rows.map(|row| row.map(|(_, start_ms, row)| (start_ms, row)))
-                .collect()
-        });
-        rows.map_err(|cause| place(cause, &self.rows.node, task))
+        let mut found = Vec::new();
+        for row in rows.map_err(failed)? {
+            let (_, start_ms, row) = row.map_err(failed)?;
+            found.push((start_ms, row));
+        }
+        Ok(found)
     }
 
     /// Updates the windows that a record falls into, latest first. `None` if its left window ends with another record at the

@@ -83,11 +83,13 @@ pub(crate) struct Waiting<K, T, A, B, R> {
     pub(crate) alone: Alone<K, A, B, R>,
 }
 
-/// One side's records, looking for the other's. `join` gets the key, this side's value and the other's, and
-/// answers `None` where there is no result.
-pub(crate) struct StreamJoinSide<K, T, O, A, B, R, J> {
+/// Of the key and two values: the result, if there is one.
+pub(crate) type Join<K, T, O, R> = Arc<dyn Fn(&K, Option<&T>, Option<&O>) -> Option<R> + Send + Sync>;
+
+/// One side's records, looking for the other's. `join` gets this side's value first.
+pub(crate) struct StreamJoinSide<K, T, O, A, B, R> {
     pub(crate) node: String,
-    pub(crate) join: J,
+    pub(crate) join: Join<K, T, O, R>,
     /// How much earlier and later than its own the other's time may be.
     pub(crate) before_ms: i64,
     pub(crate) after_ms: i64,
@@ -101,14 +103,13 @@ pub(crate) struct StreamJoinSide<K, T, O, A, B, R, J> {
     pub(crate) next: Edge<K, R>,
 }
 
-impl<K, T, O, A, B, R, J> Process<K, T> for StreamJoinSide<K, T, O, A, B, R, J>
+impl<K, T, O, A, B, R> Process<K, T> for StreamJoinSide<K, T, O, A, B, R>
 where
     K: Clone,
     T: Clone,
     O: Clone,
     A: Clone,
     B: Clone,
-    J: Fn(&K, Option<&T>, Option<&O>) -> Option<R>,
 {
     fn process(&mut self, record: Record<K, T>, task: &mut TaskContext<'_>) -> ProcessResult {
         let at_ms = record.timestamp_ms;
@@ -145,14 +146,13 @@ where
     }
 }
 
-impl<K, T, O, A, B, R, J> StreamJoinSide<K, T, O, A, B, R, J>
+impl<K, T, O, A, B, R> StreamJoinSide<K, T, O, A, B, R>
 where
     K: Clone,
     T: Clone,
     O: Clone,
     A: Clone,
     B: Clone,
-    J: Fn(&K, Option<&T>, Option<&O>) -> Option<R>,
 {
     fn send_alone(&mut self, record: Record<K, T>, task: &mut TaskContext<'_>) -> ProcessResult {
         match (self.join)(&record.key, Some(&record.value), None) {
@@ -223,10 +223,10 @@ where
                 }
                 continue;
             }
-            let results = values
-                .iter()
-                .filter_map(|value| (waiting.alone)(&unmatched.key, value));
-            for value in results {
+            for value in &values {
+                let Some(value) = (waiting.alone)(&unmatched.key, value) else {
+                    continue;
+                };
                 let result = Record {
                     key: unmatched.key.clone(),
                     value,

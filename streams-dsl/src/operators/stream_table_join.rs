@@ -13,10 +13,12 @@ use super::place;
 use crate::view::TableView;
 use crate::waiting_serde::{TIME_FIRST, WaitingKey, WaitingValue};
 
-pub(crate) struct StreamTableJoin<K, V, T, R, F> {
+/// Of key, value and row: the result; `None` sends nothing.
+pub(crate) type Join<K, V, T, R> = Arc<dyn Fn(&K, V, Option<&T>) -> Option<R> + Send + Sync>;
+
+pub(crate) struct StreamTableJoin<K, V, T, R> {
     pub(crate) node: String,
-    /// Makes the result; `None` sends nothing.
-    pub(crate) join: Arc<F>,
+    pub(crate) join: Join<K, V, T, R>,
     /// A record without a key finds nothing, and is not dropped.
     pub(crate) left: bool,
     pub(crate) key_serde: Arc<dyn Serde<K>>,
@@ -112,9 +114,7 @@ impl<K: Clone, V: Clone> Waiting<K, V> {
 /// Kafka's numbers are positive, and start again after this one.
 const LAST_NUMBER: u32 = i32::MAX as u32;
 
-impl<K: Clone, V: Clone, T, R, F: Fn(&K, V, Option<&T>) -> Option<R>> Process<K, V>
-    for StreamTableJoin<K, V, T, R, F>
-{
+impl<K: Clone, V: Clone, T, R> Process<K, V> for StreamTableJoin<K, V, T, R> {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.value_serde.is_null(&record.value) {
             task.count_dropped(DropReason::NullValue);
@@ -157,7 +157,7 @@ impl<K: Clone, V: Clone, T, R, F: Fn(&K, V, Option<&T>) -> Option<R>> Process<K,
     }
 }
 
-impl<K, V, T, R, F: Fn(&K, V, Option<&T>) -> Option<R>> StreamTableJoin<K, V, T, R, F> {
+impl<K, V, T, R> StreamTableJoin<K, V, T, R> {
     /// Joins a record with the row of its key, of its time if the table knows of times.
     fn look_up(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
         let Record {

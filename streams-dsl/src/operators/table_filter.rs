@@ -13,9 +13,12 @@ use super::place;
 use super::table_store::TableStore;
 use crate::change::Change;
 
-pub(crate) struct TableFilter<K, V, F> {
+/// Of key and value: whether the row is kept.
+pub(crate) type Keep<K, V> = Arc<dyn Fn(&K, &V) -> bool + Send + Sync>;
+
+pub(crate) struct TableFilter<K, V> {
     pub(crate) node: String,
-    pub(crate) keep: Arc<F>,
+    pub(crate) keep: Keep<K, V>,
     pub(crate) store: Option<TableStore<K, V>>,
     pub(crate) send_old: bool,
     /// Of a versioned table also what changes nothing is sent, since it changes what was.
@@ -23,7 +26,7 @@ pub(crate) struct TableFilter<K, V, F> {
     pub(crate) next: Edge<K, Change<V>>,
 }
 
-impl<K, V: Clone, F: Fn(&K, &V) -> bool> Process<K, Change<V>> for TableFilter<K, V, F> {
+impl<K, V: Clone> Process<K, Change<V>> for TableFilter<K, V> {
     fn process(&mut self, record: Record<K, Change<V>>, task: &mut TaskContext<'_>) -> ProcessResult {
         let Record {
             key,

@@ -12,12 +12,15 @@ use super::place;
 use super::table_store::TableStore;
 use crate::change::Change;
 
+/// Of key and value of a row: those of its group.
+pub(crate) type Select<K, V, KO, VO> = Arc<dyn Fn(&K, &V) -> (KO, VO) + Send + Sync>;
+
 /// Finds the groups of the old row and of the new one. A row whose new key or value is null belongs to no group.
-pub(crate) struct TableSelect<KO, VO, F> {
+pub(crate) struct TableSelect<K, V, KO, VO> {
     pub(crate) node: String,
     /// What serdes are told where keys are compared: several topics may follow.
     pub(crate) topic: String,
-    pub(crate) select: Arc<F>,
+    pub(crate) select: Select<K, V, KO, VO>,
     pub(crate) key_serde: Arc<dyn Serde<KO>>,
     pub(crate) value_serde: Arc<dyn Serde<VO>>,
     /// Rows of a versioned table that are not the latest are in no group.
@@ -25,11 +28,8 @@ pub(crate) struct TableSelect<KO, VO, F> {
     pub(crate) next: Edge<KO, Change<VO>>,
 }
 
-impl<KO, VO, F> TableSelect<KO, VO, F> {
-    fn selected<K, V>(&self, key: &K, value: Option<&V>, task: &mut TaskContext<'_>) -> Option<(KO, VO)>
-    where
-        F: Fn(&K, &V) -> (KO, VO),
-    {
+impl<K, V, KO, VO> TableSelect<K, V, KO, VO> {
+    fn selected(&self, key: &K, value: Option<&V>, task: &mut TaskContext<'_>) -> Option<(KO, VO)> {
         let (key, value) = (self.select)(key, value?);
         let dropped = if self.key_serde.is_null(&key) {
             DropReason::NullKey
@@ -62,7 +62,7 @@ impl<KO, VO, F> TableSelect<KO, VO, F> {
     }
 }
 
-impl<K, V, KO, VO, F: Fn(&K, &V) -> (KO, VO)> Process<K, Change<V>> for TableSelect<KO, VO, F> {
+impl<K, V, KO, VO> Process<K, Change<V>> for TableSelect<K, V, KO, VO> {
     fn process(&mut self, record: Record<K, Change<V>>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.uses_versions && !record.value.is_latest {
             return Ok(());
@@ -100,7 +100,7 @@ impl<K, V, KO, VO, F: Fn(&K, &V) -> (KO, VO)> Process<K, Change<V>> for TableSel
 }
 
 /// How a group's aggregate changes: what it was, if anything, and what leaves or enters it.
-pub(crate) trait Regroup<K, V, A>: Send + Sync + 'static {
+pub(crate) trait Regroup<K, V, A>: Send + Sync {
     fn remove(&self, key: &K, value: V, from: A) -> A;
     fn add(&self, key: &K, value: V, to: Option<A>) -> A;
 }
@@ -152,10 +152,10 @@ where
 
 /// Keeps the aggregates of the groups: first the old value is taken out, then the new one put in. A value is not taken out
 /// of a group that has no aggregate. A null key is an error, as in Kafka: the groups' keys were checked before their topic.
-pub(crate) struct TableAggregate<K, A, S> {
+pub(crate) struct TableAggregate<K, V, A> {
     pub(crate) node: String,
     pub(crate) store_name: String,
-    pub(crate) step: Arc<S>,
+    pub(crate) step: Arc<dyn Regroup<K, V, A>>,
     pub(crate) key_serde: Arc<dyn Serde<K>>,
     pub(crate) result_serde: Arc<dyn Serde<A>>,
     pub(crate) store: TableStore<K, A>,
@@ -163,7 +163,7 @@ pub(crate) struct TableAggregate<K, A, S> {
     pub(crate) next: Edge<K, Change<A>>,
 }
 
-impl<K, V, A: Clone, S: Regroup<K, V, A>> Process<K, Change<V>> for TableAggregate<K, A, S> {
+impl<K, V, A: Clone> Process<K, Change<V>> for TableAggregate<K, V, A> {
     fn process(&mut self, record: Record<K, Change<V>>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.key_serde.is_null(&record.key) {
             let error = format!(
@@ -215,7 +215,7 @@ impl<K, V, A: Clone, S: Regroup<K, V, A>> Process<K, Change<V>> for TableAggrega
     }
 }
 
-impl<K, A, S> TableAggregate<K, A, S> {
+impl<K, V, A> TableAggregate<K, V, A> {
     fn not_null(&self, aggregate: A) -> Option<A> {
         (!self.result_serde.is_null(&aggregate)).then_some(aggregate)
     }

@@ -13,10 +13,13 @@ use super::table_store::TableStore;
 use crate::change::Change;
 use crate::view::TableView;
 
-/// The updates of one side. `join` gets this side's value and the other's, and answers `None` if that is no row.
-pub(crate) struct TableJoinSide<K, A, B, R, J> {
+/// Of two values: the row, if there is one.
+pub(crate) type Join<A, B, R> = Arc<dyn Fn(Option<&A>, Option<&B>) -> Option<R> + Send + Sync>;
+
+/// The updates of one side. `join` gets this side's value first.
+pub(crate) struct TableJoinSide<K, A, B, R> {
     pub(crate) node: String,
-    pub(crate) join: J,
+    pub(crate) join: Join<A, B, R>,
     /// Without a row on the other side nothing can come of an update.
     pub(crate) needs_other: bool,
     pub(crate) key_serde: Arc<dyn Serde<K>>,
@@ -25,12 +28,9 @@ pub(crate) struct TableJoinSide<K, A, B, R, J> {
     /// Rows of a versioned table that are not the latest are not joined.
     pub(crate) uses_versions: bool,
     pub(crate) next: Edge<K, Change<R>>,
-    pub(crate) this: std::marker::PhantomData<fn(A)>,
 }
 
-impl<K, A, B, R, J: Fn(Option<&A>, Option<&B>) -> Option<R>> Process<K, Change<A>>
-    for TableJoinSide<K, A, B, R, J>
-{
+impl<K, A, B, R> Process<K, Change<A>> for TableJoinSide<K, A, B, R> {
     fn process(&mut self, record: Record<K, Change<A>>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.key_serde.is_null(&record.key) {
             task.count_dropped(DropReason::NullKey);

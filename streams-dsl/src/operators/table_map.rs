@@ -11,16 +11,18 @@ use super::place;
 use super::table_store::TableStore;
 use crate::change::Change;
 
-pub(crate) struct TableMap<K, W, F> {
+/// Of key and value: the value to be; `None` deletes.
+pub(crate) type Map<K, V, W> = Arc<dyn Fn(&K, V) -> Option<W> + Send + Sync>;
+
+pub(crate) struct TableMap<K, V, W> {
     pub(crate) node: String,
-    /// The value to be, of key and value; `None` deletes.
-    pub(crate) map: Arc<F>,
+    pub(crate) map: Map<K, V, W>,
     pub(crate) store: Option<TableStore<K, W>>,
     pub(crate) send_old: bool,
     pub(crate) next: Edge<K, Change<W>>,
 }
 
-impl<K, V, W: Clone, F: Fn(&K, V) -> Option<W>> Process<K, Change<V>> for TableMap<K, W, F> {
+impl<K, V, W: Clone> Process<K, Change<V>> for TableMap<K, V, W> {
     fn process(&mut self, record: Record<K, Change<V>>, task: &mut TaskContext<'_>) -> ProcessResult {
         let Record {
             key,

@@ -15,17 +15,19 @@ use streams_core::{Record, TaskContext};
 use super::place;
 use crate::change::Change;
 
-pub(crate) struct TableSource<K, V, F> {
+/// The table's value of a record's; `None` deletes.
+pub(crate) type ValueOf<U, V> = Arc<dyn Fn(U) -> Option<V> + Send + Sync>;
+
+pub(crate) struct TableSource<K, U, V> {
     pub(crate) node: String,
     pub(crate) key_serde: Arc<dyn Serde<K>>,
-    /// The table's value of a record's; `None` deletes.
-    pub(crate) value: F,
+    pub(crate) value: ValueOf<U, V>,
     pub(crate) store: Option<KeyValueStore<K, V>>,
     pub(crate) send_old: bool,
     pub(crate) next: Edge<K, Change<V>>,
 }
 
-impl<K, U, V: Clone, F: Fn(U) -> Option<V>> Process<K, U> for TableSource<K, V, F> {
+impl<K, U, V: Clone> Process<K, U> for TableSource<K, U, V> {
     fn process(&mut self, record: Record<K, U>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.key_serde.is_null(&record.key) {
             task.count_dropped(DropReason::NullKey);
@@ -60,17 +62,16 @@ impl<K, U, V: Clone, F: Fn(U) -> Option<V>> Process<K, U> for TableSource<K, V, 
 }
 
 /// The beginning of a table in a versioned store: what is too old for it goes no further.
-pub(crate) struct VersionedTableSource<K, V, F> {
+pub(crate) struct VersionedTableSource<K, U, V> {
     pub(crate) node: String,
     pub(crate) key_serde: Arc<dyn Serde<K>>,
-    /// The table's value of a record's; `None` deletes.
-    pub(crate) value: F,
+    pub(crate) value: ValueOf<U, V>,
     pub(crate) store: VersionedKeyValueStore<K, V>,
     pub(crate) send_old: bool,
     pub(crate) next: Edge<K, Change<V>>,
 }
 
-impl<K, U, V: Clone, F: Fn(U) -> Option<V>> Process<K, U> for VersionedTableSource<K, V, F> {
+impl<K, U, V: Clone> Process<K, U> for VersionedTableSource<K, U, V> {
     fn process(&mut self, record: Record<K, U>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.key_serde.is_null(&record.key) {
             task.count_dropped(DropReason::NullKey);

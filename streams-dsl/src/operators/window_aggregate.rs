@@ -16,8 +16,8 @@ use super::window_rows::WindowRows;
 use crate::change::Change;
 use crate::windows::{TimeWindows, Window, Windowed};
 
-pub(crate) struct WindowAggregate<K, A, S> {
-    pub(crate) step: Arc<S>,
+pub(crate) struct WindowAggregate<K, V, A> {
+    pub(crate) step: Arc<dyn Step<K, V, A>>,
     pub(crate) windows: TimeWindows,
     pub(crate) rows: WindowRows<K, A>,
     /// Largest timestamp seen; -1 before the first record.
@@ -25,7 +25,7 @@ pub(crate) struct WindowAggregate<K, A, S> {
     pub(crate) next: Edge<Windowed<K>, Change<A>>,
 }
 
-impl<K: Clone, V: Clone, A: Clone, S: Step<K, V, A>> Process<K, V> for WindowAggregate<K, A, S> {
+impl<K: Clone, V: Clone, A: Clone> Process<K, V> for WindowAggregate<K, V, A> {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.rows.key_serde.is_null(&record.key) {
             task.count_dropped(DropReason::NullKey);
@@ -55,17 +55,14 @@ impl<K: Clone, V: Clone, A: Clone, S: Step<K, V, A>> Process<K, V> for WindowAgg
     }
 }
 
-impl<K: Clone, A: Clone, S> WindowAggregate<K, A, S> {
-    fn update<V>(
+impl<K: Clone, V, A: Clone> WindowAggregate<K, V, A> {
+    fn update(
         &mut self,
         window: Window,
         close_time_ms: i64,
         record: Record<K, V>,
         task: &mut TaskContext<'_>,
-    ) -> ProcessResult
-    where
-        S: Step<K, V, A>,
-    {
+    ) -> ProcessResult {
         if window.end_ms <= close_time_ms {
             task.count_dropped(DropReason::Late);
             return Ok(());

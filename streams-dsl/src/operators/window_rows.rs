@@ -39,16 +39,17 @@ impl<K: Clone, A: Clone> WindowRows<K, A> {
             return Ok(());
         };
         let loaded = finals.load(task, || {
-            let rows = store.all()?.map(|row| {
+            let mut windows = Vec::new();
+            for row in store.all()? {
                 let (key, start_ms, _) = row?;
                 let bytes = store.key_bytes(&key)?;
                 let window = Window {
                     start_ms,
                     end_ms: start_ms.saturating_add(size_ms),
                 };
-                Ok(((start_ms, 0, bytes), Windowed { key, window }))
-            });
-            rows.collect()
+                windows.push(((start_ms, 0, bytes), Windowed { key, window }));
+            }
+            Ok(windows)
         });
         loaded.map_err(|cause| place(cause, &self.node, task))
     }
@@ -60,9 +61,9 @@ impl<K: Clone, A: Clone> WindowRows<K, A> {
     }
 
     /// Advances the row of a record's key in a window by the record.
-    pub(crate) fn update<V, S: Step<K, V, A>>(
+    pub(crate) fn update<V>(
         &mut self,
-        step: &S,
+        step: &dyn Step<K, V, A>,
         window: Window,
         record: Record<K, V>,
         next: &mut Next<K, A>,
@@ -72,9 +73,9 @@ impl<K: Clone, A: Clone> WindowRows<K, A> {
     }
 
     /// As [`update`](Self::update), but from what `base` makes of the row on.
-    pub(crate) fn replace<V, S: Step<K, V, A>>(
+    pub(crate) fn replace<V>(
         &mut self,
-        step: &S,
+        step: &dyn Step<K, V, A>,
         window: Window,
         record: Record<K, V>,
         base: impl FnOnce(Option<ValueAndTimestamp<A>>) -> Option<ValueAndTimestamp<A>>,
@@ -90,7 +91,7 @@ impl<K: Clone, A: Clone> WindowRows<K, A> {
         let is_null = |aggregate: &A| self.result_serde.is_null(aggregate);
         let updated = self.store.update(&key, window.start_ms, timestamp_ms, |stored| {
             let from = (&key, value, timestamp_ms);
-            advance(step, is_null, self.send_old, from, base(stored))
+            advance(step, &is_null, self.send_old, from, base(stored))
         });
         let (change, timestamp_ms) = updated.map_err(|cause| place(cause, &self.node, task))?;
         self.written(
