@@ -1,44 +1,16 @@
 //! Twenty-five operators of a shop, sources, sinks and `to_stream` not counted. The bench compiles several copies of this
-//! file in one crate, each with its own closures and types; its test runs it on the test driver.
+//! file in one crate, each with its own closures; its test runs it on the test driver.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use streams_dsl::prelude::*;
 use streams_dsl::processor::{BoxError, Processor, ProcessorContext};
 use streams_dsl::store::{KeyValueStore, KeyValueStoreBuilder};
 
+use super::types::{Basket, Customer, Delivery, Order};
+
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Order {
-    pub(crate) customer: i64,
-    pub(crate) items: Vec<String>,
-    pub(crate) cents: i64,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Customer {
-    pub(crate) name: String,
-    pub(crate) city: String,
-    pub(crate) referred_by: Option<i64>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Delivery {
-    pub(crate) order: Order,
-    pub(crate) name: String,
-    pub(crate) city: String,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Basket {
-    pub(crate) items: Vec<String>,
-    pub(crate) cents: i64,
-}
-
-json_serde!(Order, Customer, Delivery, Basket);
 
 /// Declares the operators of one shop, whose topics and stores begin with its name.
 pub(crate) fn declare(builder: &StreamsBuilder, shop: &str) {

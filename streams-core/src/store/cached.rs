@@ -166,6 +166,24 @@ impl<V> Cached<V> {
         Ok(self.index.insert(&self.rows, hash))
     }
 
+    /// A row without a value, of a key that is neither here nor in the byte store.
+    pub(crate) fn add(&mut self, key: &[u8]) -> Slot {
+        let head = self.index.head(key, None, size_of::<V>());
+        self.rows.rows.push(Row { head, value: None });
+        let hash = self.index.hash(key);
+        self.index.insert(&self.rows, hash)
+    }
+
+    /// Up to which offset of the changelog the byte store has its records, if it has any.
+    pub(crate) fn changelog_offset(&self) -> StoreResult<Option<i64>> {
+        Ok(self.index.store.changelog_offset()?)
+    }
+
+    /// Whether there is no row at all, here or in the byte store.
+    pub(crate) fn is_empty(&self) -> StoreResult<bool> {
+        self.index.is_empty(&self.rows)
+    }
+
     /// Whether there was a row of `key` at the last commit.
     pub(crate) fn was_committed(&mut self, key: &[u8]) -> StoreResult<bool> {
         let slot = self.find(key)?;

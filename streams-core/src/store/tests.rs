@@ -3,13 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
 use std::time::Duration;
 
 use state_store::key_schema::{SessionKey, WindowKey};
+use state_store::{KeySchema, Layout, MemoryEngine, StoreEngine, StoreIdentity, WriteBatch};
 
+use super::task::TaskStore;
 use super::{
-    Direction, KeyValueStoreBuilder, SessionStoreBuilder, Validity, VersionedKeyValueStoreBuilder,
-    WindowStoreBuilder,
+    Direction, KeyValueStoreBuilder, OpenStore, OpenedStore, SessionStoreBuilder, StoreBuilder, Validity,
+    VersionedKeyValueStoreBuilder, WindowStore, WindowStoreBuilder,
 };
 use crate::processor::{BoxError, Processor, ProcessorContext};
 use crate::record::Record;
@@ -256,4 +259,44 @@ fn a_version_that_is_too_old_is_not_deleted() {
     assert_eq!(store.delete(&tea, 450).unwrap().unwrap().timestamp_ms, 20);
     assert_eq!(store.get(&tea).unwrap(), None);
     assert_eq!(store.put(&tea, Some(3), 420).unwrap(), Validity::Until(450));
+}
+
+/// A store that retains duplicates, as a task has it that finds these rows.
+fn life(bytes: &Arc<dyn state_store::KeyValueStore>) -> (Box<dyn TaskStore>, WindowStore<String, i64>) {
+    let store = WindowStoreBuilder::<String, i64>::new("records", RETENTION_MS).retain_duplicates();
+    let spec = store.into_spec();
+    let open = OpenStore {
+        bytes: Arc::clone(bytes),
+        topic: Arc::from("records-changelog"),
+        changelog: None,
+        cache_bytes: 1 << 20,
+        logs_every_put: false,
+    };
+    let OpenedStore { store, handle } = (spec.open)(&spec.name, open);
+    (store, handle.typed().unwrap())
+}
+
+#[test]
+fn duplicates_of_an_earlier_life_are_kept() {
+    for has_changelog in [false, true] {
+        let identity = StoreIdentity::new("app", "0_0", "records");
+        let spec = state_store::StoreSpec::new(identity, Layout::segmented(RETENTION_MS, KeySchema::Window));
+        let bytes = MemoryEngine.open(&spec, None).unwrap();
+        let key = "a".to_owned();
+        for lived in 0..3 {
+            let (store, records) = life(&bytes);
+            for value in [0, 1] {
+                records.put(&key, 5, Some(2 * lived + value), 5).unwrap();
+            }
+            store.flush().unwrap();
+            if has_changelog {
+                let mut restored = WriteBatch::new();
+                restored.set_changelog_offset(2 * lived + 2);
+                bytes.write(&restored).unwrap();
+            }
+            let rows = records.fetch_range(&key, .., Direction::Forward).unwrap();
+            let values: Vec<i64> = rows.map(|row| row.unwrap().2.value).collect();
+            assert_eq!(values, (0..2 * lived + 2).collect::<Vec<_>>());
+        }
+    }
 }

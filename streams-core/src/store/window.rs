@@ -57,14 +57,52 @@ struct Inner<V> {
     row_key: Vec<u8>,
     /// Largest window start written.
     observed_ms: i64,
-    /// Number of the last value put, if duplicates are retained.
-    duplicate: Option<u32>,
+    retains_duplicates: bool,
+    /// If duplicates are retained, from the first one on.
+    duplicates: Option<Duplicates>,
     /// Rows exactly as old as the retention are still found.
     time_ordered: bool,
 }
 
 /// Kafka's numbers of duplicates are positive, and start again after this one.
 const LAST_DUPLICATE: u32 = i32::MAX as u32;
+
+/// The numbers that tell the values of one key and time apart. They start again with each life of the task, where Kafka's
+/// may then overwrite what an earlier life put. Here they start with the changelog's offset: there is a record in the
+/// changelog for each number that was ever taken, so that those from there on are free.
+#[derive(Clone, Copy)]
+struct Duplicates {
+    /// The last that was taken.
+    last: u32,
+    /// How many are free for sure. Behind them each is looked up.
+    free: u32,
+}
+
+impl Duplicates {
+    /// For a store whose rows are in the changelog up to this offset; `None` if it has none, or nothing in it.
+    fn new(changelog_offset: Option<i64>, is_empty: bool) -> Self {
+        let offset = changelog_offset
+            .unwrap_or_default()
+            .rem_euclid(i64::from(LAST_DUPLICATE));
+        let all_known = changelog_offset.is_some() || is_empty;
+        Self {
+            last: u32::try_from(offset).unwrap_or_default(),
+            free: if all_known { LAST_DUPLICATE } else { 0 },
+        }
+    }
+
+    /// The next number, and whether it is free for sure.
+    fn next(&mut self) -> (u32, bool) {
+        self.last = if self.last == LAST_DUPLICATE {
+            0
+        } else {
+            self.last + 1
+        };
+        let is_free = self.free > 0;
+        self.free = self.free.saturating_sub(1);
+        (self.last, is_free)
+    }
+}
 
 impl<K, V> Clone for WindowStore<K, V> {
     fn clone(&self) -> Self {
@@ -88,7 +126,8 @@ impl<K, V> WindowStore<K, V> {
             cached,
             row_key: Vec::new(),
             observed_ms: i64::MIN,
-            duplicate: retain_duplicates.then_some(0),
+            retains_duplicates: retain_duplicates,
+            duplicates: None,
             time_ordered,
         };
         Self {
@@ -126,7 +165,7 @@ impl<K, V> WindowStore<K, V> {
         timestamp_ms: i64,
     ) -> StoreResult<Option<ValueAndTimestamp<V>>> {
         let value = value.map(|value| ValueAndTimestamp { value, timestamp_ms });
-        if self.inner.borrow().duplicate.is_some() {
+        if self.inner.borrow().retains_duplicates {
             if value.as_ref().is_some_and(|row| !self.is_null(&row.value)) {
                 self.observe(start_ms);
                 let is_expired = start_ms < self.first_kept_ms();
@@ -156,18 +195,30 @@ impl<K, V> WindowStore<K, V> {
         timestamp_ms: i64,
     ) -> StoreResult<()> {
         let mut inner = self.inner.borrow_mut();
-        let inner = &mut *inner;
-        let mut cached = inner.cached.borrow_mut();
+        let Inner {
+            cached,
+            row_key,
+            duplicates,
+            ..
+        } = &mut *inner;
+        let mut cached = cached.borrow_mut();
+        let duplicates = match duplicates {
+            Some(duplicates) => duplicates,
+            None => duplicates.insert(Duplicates::new(cached.changelog_offset()?, cached.is_empty()?)),
+        };
+        row_key.clear();
+        self.keys.write(key, row_key)?;
+        row_key.extend_from_slice(&start_ms.to_be_bytes());
+        let numberless = row_key.len();
         loop {
-            let last = inner.duplicate.unwrap_or_default();
-            let number = if last == LAST_DUPLICATE { 0 } else { last + 1 };
-            inner.duplicate = Some(number);
-            inner.row_key.clear();
-            self.keys.write(key, &mut inner.row_key)?;
-            inner.row_key.extend_from_slice(&start_ms.to_be_bytes());
-            inner.row_key.extend_from_slice(&number.to_be_bytes());
-            let slot = cached.find(&inner.row_key)?;
-            // Numbers start again with the task. What an earlier life put is kept.
+            let (number, is_free) = duplicates.next();
+            row_key.truncate(numberless);
+            row_key.extend_from_slice(&number.to_be_bytes());
+            let slot = if is_free {
+                cached.add(row_key)
+            } else {
+                cached.find(row_key)?
+            };
             if cached.value(slot).is_none() {
                 cached.set(slot, value, timestamp_ms);
                 return Ok(());

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -319,6 +320,15 @@ impl RowIndex {
             }
         }
         Ok(())
+    }
+
+    /// Whether there is no row at all, here or in the byte store.
+    pub(super) fn is_empty(&self, rows: &dyn Rows) -> StoreResult<bool> {
+        let first = self
+            .store
+            .range(Bound::Unbounded, Bound::Unbounded, Direction::Forward)?
+            .next();
+        Ok(rows.count() == 0 && first.transpose()?.is_none())
     }
 
     /// About how many rows there are: the byte store's guess, and exactly what is not flushed yet.
