@@ -2,7 +2,7 @@
 //!
 //! A processor owns what comes after it as `Box<dyn Process<K, V>>`. Passing a record on is one virtual call with the
 //! record moved by value: no allocation, no downcast, no lock. Processing is depth-first: `process` returns when all
-//! downstream work is done. Only where several parents meet is a node shared ([`share`]); the graph has no cycles, so a
+//! downstream work is done. Only where several parents meet is a node shared; the graph has no cycles, so a
 //! shared node is never entered twice.
 
 use std::cell::RefCell;
@@ -53,27 +53,13 @@ impl<K, V, P: Process<K, V> + ?Sized> Process<K, V> for Box<P> {
 /// One edge from any number: none drops records, one is passed through, several get a clone each, in order, the last the
 /// original.
 pub fn fan_out<K: Clone + 'static, V: Clone + 'static>(mut edges: Vec<Edge<K, V>>) -> Edge<K, V> {
-    match edges.len() {
-        0 => Box::new(End),
-        1 => edges.remove(0),
-        _ => {
-            let last = edges.pop().expect("there are at least two");
-            Box::new(FanOut { others: edges, last })
-        }
+    let Some(last) = edges.pop() else {
+        return Box::new(End);
+    };
+    if edges.is_empty() {
+        return last;
     }
-}
-
-/// As many edges to the same node as asked for.
-pub fn share<K: 'static, V: 'static>(edge: Edge<K, V>, count: usize) -> Vec<Edge<K, V>> {
-    if count == 1 {
-        return vec![edge];
-    }
-    let shared = Rc::new(RefCell::new(edge));
-    let mut edges: Vec<Edge<K, V>> = Vec::with_capacity(count);
-    for _ in 0..count {
-        edges.push(Box::new(Shared(Rc::clone(&shared))));
-    }
-    edges
+    Box::new(FanOut { others: edges, last })
 }
 
 /// The end of a chain that leads nowhere.

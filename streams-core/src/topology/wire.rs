@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::{NodeKind, SourceNode, Subtopology, TopicName, Topology};
 use crate::assignment::TaskId;
 use crate::context::made_state_dir;
-use crate::edge::{AtCommit, Edge, Process, Shared, fan_out, share};
+use crate::edge::{AtCommit, Edge, Process, Shared, fan_out};
 use crate::error::{Result, StreamsError};
 use crate::global::GlobalStores;
 use crate::log::{Producer, TopicHandle};
@@ -105,8 +105,10 @@ impl ErasedEdge {
                 let edge = edge
                     .downcast::<Edge<K, V>>()
                     .expect("made from this type four lines above");
+                let node = Rc::new(RefCell::new(*edge));
                 let mut edges: Vec<Box<dyn Any>> = Vec::with_capacity(count);
-                for edge in share(*edge, count) {
+                for _ in 0..count {
+                    let edge: Edge<K, V> = Box::new(Shared(Rc::clone(&node)));
                     edges.push(Box::new(edge));
                 }
                 edges
@@ -123,6 +125,9 @@ impl ErasedEdge {
 
     /// One edge for each of several parents.
     fn shared(self, count: usize) -> Vec<ErasedEdge> {
+        if count == 1 {
+            return vec![self];
+        }
         let share = self.share;
         share(self.edge, count)
             .into_iter()
