@@ -252,15 +252,7 @@ impl<K: Data, V: Data> KStream<K, V> {
                 .resolve(other.value_serde.as_ref()),
         };
         let mut plan = self.plan.borrow_mut();
-        if windows.is_empty() {
-            let problem = format!(
-                "join after {}: no record can be at most {} ms earlier and at most {} ms later",
-                plan.node(self.node).name,
-                windows.before_ms(),
-                windows.after_ms()
-            );
-            plan.problems.push(problem);
-        }
+        check_windows(&mut plan, self.node, windows);
         let name = joined.name.as_deref();
         let this = partitioned(&mut plan, self.node, name, "-left", &left);
         let that = partitioned(&mut plan, other_node, name, "-right", &right);
@@ -274,7 +266,51 @@ impl<K: Data, V: Data> KStream<K, V> {
             &names.other_store,
             &right,
         );
+        let join = StreamJoin {
+            kind,
+            join,
+            windows,
+            left,
+            right,
+            names,
+        };
+        let node = join.add(&mut plan, this, that);
+        KStream::new(Rc::clone(&self.plan), node, Some(key), None)
+    }
+}
 
+fn check_windows(plan: &mut Plan, stream: PlanId, windows: JoinWindows) {
+    if windows.is_empty() {
+        plan.problems.push(format!(
+            "join after {}: no record can be at most {} ms earlier and at most {} ms later",
+            plan.node(stream).name,
+            windows.before_ms(),
+            windows.after_ms()
+        ));
+    }
+}
+
+/// A join whose streams are partitioned alike and kept in their stores.
+struct StreamJoin<K, V, W, R> {
+    kind: JoinKind,
+    join: Join<K, V, W, R>,
+    windows: JoinWindows,
+    left: Serdes<K, V>,
+    right: Serdes<K, W>,
+    names: JoinNames,
+}
+
+impl<K: Data, V: Data, W: Data, R: Data> StreamJoin<K, V, W, R> {
+    /// Adds the two sides after what keeps their records, and what brings them together.
+    fn add(self, plan: &mut Plan, this: PlanId, that: PlanId) -> PlanId {
+        let Self {
+            kind,
+            join,
+            windows,
+            left,
+            right,
+            names,
+        } = self;
         let self_join = lower_self_join(Arc::clone(&join), windows, &left, &names.this_store);
         let (straight, alone) = (Arc::clone(&join), Arc::clone(&join));
         let reversed: Join<K, W, V, R> = Arc::new(move |key, right, left| join(key, left, right));
@@ -297,21 +333,21 @@ impl<K: Data, V: Data> KStream<K, V> {
             windows,
             is_outer: kind == JoinKind::Outer,
             serdes: right,
-            other_store: names.this_store.clone(),
-            waiting_store: names.waiting_store.clone(),
+            other_store: names.this_store,
+            waiting_store: names.waiting_store,
             either: Either::Right,
             alone,
         };
-        let this = this_side.add(&mut plan, (&names.join_this, this), straight);
-        let that = that_side.add(&mut plan, (&names.join_other, that), reversed);
+        let this = this_side.add(plan, (&names.join_this, this), straight);
+        let that = that_side.add(plan, (&names.join_other, that), reversed);
         let merge = operator::<K, R, K, R>(|_, next| Ok(next));
         let mut node = PlanNode::new(names.merge, vec![this, that], merge);
+        // KIP-962: outer joins take null keys.
         node.takes_null_keys = kind != JoinKind::Inner;
         node.kind = Kind::StreamJoin {
             self_join: Some(self_join),
         };
-        let node = plan.add(node);
-        KStream::new(Rc::clone(&self.plan), node, Some(key), None)
+        plan.add(node)
     }
 }
 

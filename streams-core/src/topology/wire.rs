@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{NodeKind, SourceNode, Subtopology, TopicName, Topology};
+use super::{NodeId, NodeKind, SourceNode, Subtopology, TopicName, Topology};
 use crate::assignment::TaskId;
 use crate::context::made_state_dir;
 use crate::edge::{AtCommit, Edge, Process, Shared, fan_out};
@@ -418,21 +418,9 @@ pub(crate) fn wire(
     // Children are always added after their parents, so the reverse order meets children first.
     for id in subtopology.nodes.iter().rev() {
         let node = &graph.nodes[id.0];
-        let children: Vec<ErasedEdge> = node
-            .children
-            .iter()
-            .map(|child| {
-                edges
-                    .get_mut(&child.0)
-                    .and_then(Vec::pop)
-                    .expect("one edge was made for every parent")
-            })
-            .collect();
-        let names = node
-            .children
-            .iter()
-            .map(|child| graph.nodes[child.0].name.clone());
-        let names: Vec<String> = names.collect();
+        let children = take_edges(&mut edges, &node.children);
+        let name_of = |child: &NodeId| graph.nodes[child.0].name.clone();
+        let names: Vec<String> = node.children.iter().map(name_of).collect();
         let mut wiring = Wiring {
             node: &node.name,
             children: &names,
@@ -468,6 +456,14 @@ pub(crate) fn wire(
         state_dir: place.state_dir.clone(),
         handles,
     })
+}
+
+fn take_edges(edges: &mut BTreeMap<usize, Vec<ErasedEdge>>, children: &[NodeId]) -> Vec<ErasedEdge> {
+    let take = |child: &NodeId| {
+        let left = edges.get_mut(&child.0).and_then(Vec::pop);
+        left.expect("one edge was made for every parent")
+    };
+    children.iter().map(take).collect()
 }
 
 /// Readers of all global stores.
