@@ -142,6 +142,7 @@ impl Streams {
         persistent: Box<dyn StoreEngine>,
     ) -> Result<Self> {
         config.check()?;
+        topology.late_changes().check()?;
         let mut admin = log.admin()?;
         let layout = internal_topics::lay_out(topology, &config, &mut *admin)?;
         internal_topics::make_all(&layout, &mut *admin)?;

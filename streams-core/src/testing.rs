@@ -187,6 +187,7 @@ impl TopologyTestDriver {
     /// # Errors
     /// If the topology cannot be made live, or topics that are joined have unlike partition counts.
     pub fn with_options(topology: &Topology, options: TestDriverOptions) -> Result<Self> {
+        topology.late_changes().check()?;
         Ok(Self {
             inner: Rc::new(RefCell::new(Driven::new(topology, options)?)),
             partition: None,

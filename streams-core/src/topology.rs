@@ -9,6 +9,7 @@ mod describe;
 mod description;
 mod graph;
 mod internal_topics;
+mod late_changes;
 mod offset_reset;
 mod partitions;
 mod pattern;
@@ -28,6 +29,7 @@ pub(crate) use graph::{Graph, NodeKind, NodeSpec, RepartitionTopic};
 pub use graph::{NodeId, TopicName};
 pub(crate) use internal_topics::ChangelogConfigs;
 pub use internal_topics::InternalTopics;
+pub use late_changes::LateChanges;
 pub use offset_reset::AutoOffsetReset;
 pub use partitions::{Partitioner, Partitions, partitioner};
 pub use pattern::TopicPattern;
@@ -47,7 +49,8 @@ use crate::processor::{BoxError, FixedKey, FixedKeyProcessor, Processor, Process
 use crate::record::Record;
 use crate::store::{GlobalStoreBuilder, GlobalStoreWriter, StoreBuilder, StoreKind, StoreSpec};
 
-/// A node of the topology being built that gives out records of `K` and `V`.
+/// A node of the topology being built that gives out records of `K` and `V`. It is good for its own builder: given to another
+/// one, it is an error of [that one's topology](TopologyBuilder::build).
 pub struct Node<K, V> {
     id: NodeId,
     types: PhantomData<fn() -> (K, V)>,
@@ -346,6 +349,11 @@ impl TopologyBuilder {
 
     /// Connects a store that was added to a processor that was added.
     pub fn connect_store<K, V>(&mut self, node: Node<K, V>, store: &str) {
+        if !self.is_own(node.id, || {
+            format!("the processor that store {store} is connected to")
+        }) {
+            return;
+        }
         let stores = &mut self.graph.nodes[node.id.0].stores;
         if !stores.iter().any(|name| name == store) {
             stores.push(store.to_owned());
@@ -372,14 +380,26 @@ impl TopologyBuilder {
 
     /// Requires these sources to read topics with equal partition counts, since an operator joins what they read.
     pub fn copartition(&mut self, sources: &[NodeId]) {
-        self.graph.copartitioned.push(sources.to_vec());
+        let mut own = sources.to_vec();
+        own.retain(|&source| self.is_own(source, || "a source of copartitioned topics".to_owned()));
+        self.graph.copartitioned.push(own);
+    }
+
+    /// True if a node is one of this builder's; otherwise that is a problem.
+    fn is_own(&mut self, node: NodeId, what: impl FnOnce() -> String) -> bool {
+        let is_own = node.1 == self.graph.builder;
+        if !is_own {
+            self.problems
+                .push(format!("{} is a node of another TopologyBuilder", what()));
+        }
+        is_own
     }
 
     /// Checks and finishes the topology.
     ///
     /// # Errors
     /// [`StreamsError::Topology`] with all that is wrong: names used twice or not valid, sources of the same topic,
-    /// processors without parents, stores that do not exist, internal topics nobody writes or reads.
+    /// processors without parents, nodes of other builders, stores that do not exist, internal topics nobody writes or reads.
     pub fn build(self) -> Result<Topology> {
         let Self { graph, mut problems } = self;
         problems.extend(graph.problems());
@@ -388,7 +408,11 @@ impl TopologyBuilder {
         }
         let subtopologies = subtopology::split(&graph);
         Ok(Topology {
-            inner: Arc::new(Inner { graph, subtopologies }),
+            inner: Arc::new(Inner {
+                graph,
+                subtopologies,
+                late_changes: LateChanges::default(),
+            }),
         })
     }
 
@@ -406,14 +430,16 @@ impl TopologyBuilder {
     }
 
     fn add_untyped(&mut self, name: String, kind: NodeKind, parents: &[NodeId], stores: &[&str]) -> NodeId {
-        let id = NodeId(self.graph.nodes.len());
-        for parent in parents {
+        let id = self.graph.id(self.graph.nodes.len());
+        let mut parents = parents.to_vec();
+        parents.retain(|&parent| self.is_own(parent, || format!("a parent of {name}")));
+        for parent in &parents {
             self.graph.nodes[parent.0].children.push(id);
         }
         self.graph.nodes.push(NodeSpec {
             name,
             kind,
-            parents: parents.to_vec(),
+            parents,
             children: Vec::new(),
             stores: stores.iter().map(|store| (*store).to_owned()).collect(),
         });
@@ -447,6 +473,7 @@ pub struct Topology {
 struct Inner {
     graph: Graph,
     subtopologies: Vec<Subtopology>,
+    late_changes: LateChanges,
 }
 
 impl Topology {
@@ -531,6 +558,13 @@ impl Topology {
             .filter(|store| store.source_topic.is_none());
         repartitions.any(|of| TopicName::Internal(Arc::clone(&of.name)).is(topic, application_id))
             || stores.any(|store| store.changelog_topic(application_id) == topic)
+    }
+
+    /// Where a builder whose handles outlive it says that one of them was used after all.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn late_changes(&self) -> &LateChanges {
+        &self.inner.late_changes
     }
 
     pub(crate) fn graph(&self) -> &Graph {

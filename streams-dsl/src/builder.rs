@@ -1,7 +1,6 @@
 //! Where a topology begins: streams and tables from topics, and stores for processors.
 
 use std::any::{TypeId, type_name};
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ use crate::operators::table_source::{TableSource, VersionedTableSource};
 use crate::operators::update_cache::{self, Cache, cached};
 use crate::optimize::Optimization;
 use crate::options::{Consumed, Materialized};
-use crate::plan::{KeyEffect, Kind, Plan, PlanNode, PlanStore, SharedPlan, TableState};
+use crate::plan::{KeyEffect, Kind, PlanNode, PlanStore, SharedPlan, TableState};
 use crate::{Change, Data, KStream, KTable, stores, view};
 
 /// Builds a topology from streams and tables (Kafka's `StreamsBuilder`).
@@ -351,7 +350,8 @@ impl StreamsBuilder {
         self.plan.borrow_mut().default_store_kind = Some(kind);
     }
 
-    /// Checks and finishes the topology. Streams and tables made by this builder cannot be used afterwards.
+    /// Checks and finishes the topology. Streams and tables made by this builder are of no use afterwards: a topology that an
+    /// operator was declared for too late is an error where it is to be run.
     ///
     /// ```
     /// use streams_dsl::prelude::*;
@@ -394,8 +394,11 @@ impl StreamsBuilder {
     /// # Errors
     /// As for [`build`](Self::build).
     pub fn build_with(self, optimization: Optimization) -> Result<Topology> {
-        let plan: Plan = RefCell::take(&self.plan);
-        lower(plan, optimization)
+        let mut plan = self.plan.borrow_mut();
+        let topology = lower(&mut plan, optimization);
+        let late_changes = topology.as_ref().map(|topology| topology.late_changes().clone());
+        plan.late_changes = Some(late_changes.unwrap_or_default());
+        topology
     }
 }
 

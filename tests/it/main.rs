@@ -9,6 +9,7 @@ mod errors;
 mod examples;
 mod extremes;
 mod global_stores;
+mod handles;
 mod joins;
 mod listeners;
 mod nulls;
