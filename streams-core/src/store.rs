@@ -18,6 +18,7 @@
 mod buffer;
 mod builder;
 mod cached;
+mod connected;
 mod global;
 mod key_value;
 mod keys;
@@ -35,6 +36,7 @@ pub use builder::{
 };
 pub(crate) use builder::{OpenStore, OpenedStore, StoreSpec, open_bytes};
 pub(crate) use cached::{Changelog, RestoredRow, TaskStore};
+pub use connected::{ConnectedStores, StoreConnections};
 pub use global::{GlobalIter, GlobalKeyValueStore, GlobalStoreBuilder, GlobalStoreWriter};
 pub(crate) use global::{
     GlobalProblem, GlobalRows, GlobalStoreSpec, GlobalUpdate, PendingRows, position as global_position,

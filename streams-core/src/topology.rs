@@ -47,7 +47,10 @@ use crate::edge::{Edge, fan_out};
 use crate::error::{Result, StreamsError};
 use crate::processor::{BoxError, FixedKey, FixedKeyProcessor, Processor, ProcessorInit, live_processor};
 use crate::record::Record;
-use crate::store::{GlobalStoreBuilder, GlobalStoreWriter, StoreBuilder, StoreKind, StoreSpec};
+use crate::store::{
+    ConnectedStores, GlobalStoreBuilder, GlobalStoreWriter, StoreBuilder, StoreConnections, StoreKind,
+    StoreSpec,
+};
 
 /// A node of the topology being built that gives out records of `K` and `V`. It is good for its own builder: given to another
 /// one, it is an error of [that one's topology](TopologyBuilder::build).
@@ -133,13 +136,13 @@ impl TopologyBuilder {
         self.add_node(name.into(), kind, &[], &[])
     }
 
-    /// Adds a processor of the user's (Kafka's Processor API). `supplier` makes one for each task; it takes stores and
-    /// schedules from its argument.
+    /// Adds a processor of the user's (Kafka's Processor API). `supplier` makes one for each task; it takes schedules and the
+    /// stores that are [connected](ConnectedStores) here, by their names or with all they are, from its argument.
     pub fn add_processor<KI, VI, KO, VO, P>(
         &mut self,
         name: impl Into<String>,
         parents: &[Node<KI, VI>],
-        stores: &[&str],
+        stores: impl ConnectedStores,
         supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
     ) -> Node<KO, VO>
     where
@@ -149,7 +152,9 @@ impl TopologyBuilder {
         VO: Clone + 'static,
         P: Processor<KI, VI, KO, VO>,
     {
-        self.add_operator(name, parents, stores, move |wiring, next| {
+        let stores = self.add_connected(stores);
+        let stores: Vec<&str> = stores.iter().map(String::as_str).collect();
+        self.add_operator(name, parents, &stores, move |wiring, next| {
             live_processor(wiring, &supplier, next)
         })
     }
@@ -159,7 +164,7 @@ impl TopologyBuilder {
         &mut self,
         name: impl Into<String>,
         parents: &[Node<K, VI>],
-        stores: &[&str],
+        stores: impl ConnectedStores,
         supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
     ) -> Node<K, VO>
     where
@@ -257,9 +262,23 @@ impl TopologyBuilder {
 
     /// Adds a store. It becomes part of the topology where a processor names it.
     pub fn add_store(&mut self, store: impl StoreBuilder) {
-        let spec: StoreSpec = store.into_spec();
+        self.add_store_spec(store.into_spec());
+    }
+
+    /// Adds a store that a processor brings.
+    #[doc(hidden)]
+    pub fn add_store_spec(&mut self, spec: StoreSpec) {
         self.check_store_is_new(&spec.name);
         self.graph.stores.push(spec);
+    }
+
+    /// Adds the stores that are brought. Returns the names of all.
+    fn add_connected(&mut self, stores: impl ConnectedStores) -> Vec<String> {
+        let StoreConnections { names, brought } = StoreConnections::of(stores);
+        for spec in brought {
+            self.add_store_spec(spec);
+        }
+        names
     }
 
     /// Adds a store that is filled from all partitions of a topic and that all processors of all tasks can read, without being
@@ -315,7 +334,9 @@ impl TopologyBuilder {
         let stores = self.graph.stores.iter().map(|store| &store.name);
         let globals = self.graph.global_stores.iter().map(|store| &store.name);
         if stores.chain(globals).any(|other| other == name) {
-            self.problems.push(format!("store {name} is added twice"));
+            self.problems.push(format!(
+                "store {name} is added twice: add or bring it once, and name it where else it is used"
+            ));
         }
     }
 

@@ -293,14 +293,15 @@ impl StreamsBuilder {
         KTable::new(Rc::clone(&self.plan), node, key_serde, Some(stored_serde), view)
     }
 
-    /// Declares a store for [`KStream::process`], which connects it by its name.
+    /// Declares a store for several processors, which connect it by its name: see [`KStream::process`]. One that a single processor
+    /// uses need not be declared: it is brought along there.
     ///
     /// ```
     /// use streams_dsl::prelude::*;
     /// use streams_dsl::processor::{BoxError, Processor, ProcessorContext};
     /// use streams_dsl::store::{KeyValueStore, KeyValueStoreBuilder};
     ///
-    /// /// Numbers the records of each key.
+    /// /// Numbers the records of each key, whichever topic they come from.
     /// struct Number(KeyValueStore<String, i64>);
     ///
     /// impl Processor<String, String, String, i64> for Number {
@@ -317,11 +318,14 @@ impl StreamsBuilder {
     ///
     /// let builder = StreamsBuilder::new();
     /// builder.add_state_store("numbers", KeyValueStoreBuilder::<String, i64>::new("numbers"));
-    /// let input = builder.stream::<String, String>("in");
-    /// input.process(&["numbers"], |init| Ok(Number(init.key_value_store("numbers")?))).to("out");
+    /// for topic in ["in", "more"] {
+    ///     let input = builder.stream::<String, String>(topic);
+    ///     input.process(&["numbers"], |init| Ok(Number(init.key_value_store("numbers")?))).to("out");
+    /// }
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("in").pipe("a".to_string(), "hello".to_string())?;
-    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("a".into(), 1)]);
+    /// driver.input("more").pipe("a".to_string(), "again".to_string())?;
+    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("a".into(), 1), ("a".into(), 2)]);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     pub fn add_state_store(&self, name: &str, store: impl StoreBuilder + 'static) {

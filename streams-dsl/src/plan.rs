@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt::{self, Debug};
 use std::rc::Rc;
 
-use streams_core::store::StoreKind;
+use streams_core::store::{ConnectedStores, StoreConnections, StoreKind};
 use streams_core::topology::{AutoOffsetReset, LateChanges, TopicName, TopologyBuilder};
 
 use crate::lower::Lower;
@@ -209,6 +209,17 @@ impl Plan {
                 .iter()
                 .any(|&parent| self.repartition_required(parent)),
         }
+    }
+
+    /// Adds the stores that a processor brings. Returns the names of all that it is connected to.
+    pub(crate) fn connected(&mut self, stores: impl ConnectedStores) -> Vec<String> {
+        let StoreConnections { names, brought } = StoreConnections::of(stores);
+        self.stores.extend(brought.into_iter().map(|spec| PlanStore {
+            name: spec.name().to_owned(),
+            source_topic: None,
+            add: Box::new(move |builder| builder.add_store_spec(spec)),
+        }));
+        names
     }
 
     /// The repartition of this topic that hangs on a node already, to be shared.

@@ -3,6 +3,7 @@
 
 mod caching;
 mod compile_fail;
+mod connected_stores;
 mod driver;
 mod drops;
 mod errors;
