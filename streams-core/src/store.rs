@@ -20,6 +20,7 @@ mod builder;
 mod cached;
 mod connected;
 mod global;
+mod global_processor;
 mod key_value;
 mod keys;
 mod lru;
@@ -37,10 +38,10 @@ pub use builder::{
 pub(crate) use builder::{OpenStore, OpenedStore, StoreSpec, open_bytes};
 pub(crate) use cached::{Changelog, RestoredRow, TaskStore};
 pub use connected::{ConnectedStores, StoreConnections};
-pub use global::{GlobalIter, GlobalKeyValueStore, GlobalStoreBuilder, GlobalStoreWriter};
-pub(crate) use global::{
-    GlobalProblem, GlobalRows, GlobalStoreSpec, GlobalUpdate, PendingRows, position as global_position,
-};
+pub use global::{GlobalIter, GlobalKeyValueStore, GlobalStoreBuilder};
+pub(crate) use global::{GlobalRows, GlobalStoreSpec, PendingRows, position as global_position};
+pub(crate) use global_processor::{GlobalProblem, GlobalUpdate, UpdateFunction};
+pub use global_processor::{GlobalProcessor, GlobalStoreWriter};
 pub use key_value::{KeyValueIter, KeyValueStore};
 pub use session::{Session, SessionIter, SessionStore};
 /// Byte stores, and the engines that open them: what typed stores are built on.

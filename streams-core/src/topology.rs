@@ -48,8 +48,8 @@ use crate::error::{Result, StreamsError};
 use crate::processor::{BoxError, FixedKey, FixedKeyProcessor, Processor, ProcessorInit, live_processor};
 use crate::record::Record;
 use crate::store::{
-    ConnectedStores, GlobalStoreBuilder, GlobalStoreWriter, StoreBuilder, StoreConnections, StoreKind,
-    StoreSpec,
+    ConnectedStores, GlobalProcessor, GlobalStoreBuilder, GlobalStoreWriter, StoreBuilder, StoreConnections,
+    StoreKind, StoreSpec, UpdateFunction,
 };
 
 /// A node of the topology being built that gives out records of `K` and `V`. It is good for its own builder: given to another
@@ -286,7 +286,8 @@ impl TopologyBuilder {
     ///
     /// `update` turns each record of the topic into rows; what it returns as an error stops the application. It runs for the
     /// topic's records from the first on, before any task does, and then for each new one as it comes; a restart goes on where
-    /// the store is. Nothing is sent on from here, and nothing but the topic and the store may decide what it writes.
+    /// the store is. Nothing is sent on from here, and nothing but the topic and the store may decide what it writes. What has
+    /// a state of its own is a [processor](Self::add_global_store_processor).
     ///
     /// ```
     /// use streams_core::Record;
@@ -319,7 +320,24 @@ impl TopologyBuilder {
         + Sync
         + 'static,
     ) {
-        let spec = store.into_spec(topic, processor, options, update);
+        let update = Arc::new(update);
+        let supplier = move || UpdateFunction(Arc::clone(&update));
+        self.add_global_store_processor(store, (source, topic), processor, options, supplier);
+    }
+
+    /// As [`add_global_store`](Self::add_global_store), with a processor, which `supplier` makes at each start: see
+    /// [`GlobalProcessor`], also for an example.
+    pub fn add_global_store_processor<KI: 'static, VI: 'static, K: 'static, V: 'static, P>(
+        &mut self,
+        store: GlobalStoreBuilder<K, V>,
+        (source, topic): (&str, &str),
+        processor: &str,
+        options: SourceOptions<KI, VI>,
+        supplier: impl Fn() -> P + Send + Sync + 'static,
+    ) where
+        P: GlobalProcessor<KI, VI, K, V>,
+    {
+        let spec = store.into_spec(topic, processor, options, supplier);
         self.check_store_is_new(&spec.name);
         let kind = NodeKind::GlobalSource {
             topic: TopicName::external(topic),
