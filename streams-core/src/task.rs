@@ -80,9 +80,11 @@ impl StreamTask {
             punctuations,
             at_commit,
             state_dir,
+            metrics,
             ..
         } = live;
         state.state_dir = state_dir;
+        state.metrics = metrics;
         Self {
             state,
             queues,

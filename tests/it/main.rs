@@ -13,6 +13,7 @@ mod global_stores;
 mod handles;
 mod joins;
 mod listeners;
+mod metrics;
 mod nulls;
 mod offset_reset;
 mod operators;
