@@ -116,7 +116,7 @@ impl<'a, 'w> ProcessorInit<'a, 'w> {
         self.scheduler().schedule(every, kind)
     }
 
-    /// For a processor that makes schedules later.
+    /// For a processor that makes schedules later, or such as [begin at a certain time](Scheduler::schedule_at).
     pub fn scheduler(&mut self) -> Scheduler {
         self.scheduler.get_or_insert_default().clone()
     }

@@ -85,6 +85,9 @@ impl StreamTask {
         } = live;
         state.state_dir = state_dir;
         state.metrics = metrics;
+        for LivePunctuation { scheduler, .. } in &punctuations {
+            scheduler.begin(state.stream_time_ms);
+        }
         Self {
             state,
             queues,
