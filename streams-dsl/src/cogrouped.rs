@@ -10,7 +10,7 @@ use streams_core::topology::Wiring;
 use crate::grouped::LiveAggregate;
 use crate::lower::{Lower, operator_of, table_operator_of};
 use crate::names::prefix;
-use crate::operators::aggregate::Aggregator;
+use crate::operators::aggregate::{Aggregator, InPlace};
 use crate::operators::session_aggregate::SessionAggregator;
 use crate::operators::update_cache::{self, Cache, OpenRows};
 use crate::options::Materialized;
@@ -108,10 +108,10 @@ impl<K: Data, V: Data, A: Data> Member<K, A> for Grouped<K, V, A> {
     fn plain(&self, aggregation: &Aggregation<A>) -> Lower {
         let add = Arc::clone(&self.add);
         let live = LiveAggregate {
-            step: Arc::new(Aggregator {
+            step: Arc::new(InPlace(Aggregator {
                 initial: aggregation.initial(),
                 add: move |key: &K, value: V, aggregate: A| add(key, value, aggregate),
-            }),
+            })),
             serdes: self.grouped.serdes.clone(),
             result_serde: Arc::clone(&aggregation.result_serde),
             store: aggregation.store.clone(),
@@ -127,10 +127,10 @@ impl<K: Data, V: Data, A: Data> Member<K, A> for Grouped<K, V, A> {
         let live = LiveWindows {
             windows,
             emit_final: false,
-            step: Arc::new(Aggregator {
+            step: Arc::new(InPlace(Aggregator {
                 initial: aggregation.initial(),
                 add: move |key: &K, value: V, aggregate: A| add(key, value, aggregate),
-            }),
+            })),
             serdes: self.grouped.serdes.clone(),
             result_serde: Arc::clone(&aggregation.result_serde),
             store: aggregation.store.clone(),

@@ -10,7 +10,7 @@ use streams_core::topology::Wiring;
 
 use crate::lower::table_operator_of;
 use crate::names::prefix;
-use crate::operators::aggregate::{Aggregate, Aggregator, Reducer, Step};
+use crate::operators::aggregate::{AdvanceRow, Aggregate, Aggregator, InPlace, Reducer};
 use crate::operators::table_store::TableStore;
 use crate::operators::update_cache;
 use crate::options::Materialized;
@@ -113,7 +113,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         let mut materialized = materialized;
         let serde = materialized.value_serde.resolve(Some(&self.serdes.value));
         materialized.value_serde = crate::options::SerdeOf::Given(serde);
-        self.stepped(prefix::REDUCE, Reducer(reduce), materialized)
+        self.stepped(prefix::REDUCE, InPlace(Reducer(reduce)), materialized)
     }
 
     /// All values of a key folded into one of another type, from `initial()` on. A null result deletes the row.
@@ -140,7 +140,8 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         add: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
         materialized: Materialized<A>,
     ) -> KTable<K, A> {
-        self.stepped(prefix::AGGREGATE, Aggregator { initial, add }, materialized)
+        let step = InPlace(Aggregator { initial, add });
+        self.stepped(prefix::AGGREGATE, step, materialized)
     }
 
     /// Groups by windows too: [`TimeWindows`](crate::TimeWindows) make a
@@ -168,10 +169,10 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         windows.group(self.clone())
     }
 
-    fn stepped<A: Data>(
+    pub(crate) fn stepped<A: Data>(
         &self,
         prefix: &str,
-        step: impl Step<K, V, A>,
+        step: impl AdvanceRow<K, V, A>,
         materialized: Materialized<A>,
     ) -> KTable<K, A> {
         let mut plan = self.plan.borrow_mut();
@@ -238,7 +239,7 @@ pub(crate) struct LiveAggregate<K, V, A, S> {
     pub(crate) store: String,
 }
 
-impl<K: Data, V: Data, A: Data, S: Step<K, V, A>> LiveAggregate<K, V, A, S> {
+impl<K: Data, V: Data, A: Data, S: AdvanceRow<K, V, A>> LiveAggregate<K, V, A, S> {
     pub(crate) fn build(
         &self,
         node: &str,

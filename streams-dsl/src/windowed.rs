@@ -11,7 +11,7 @@ use streams_core::topology::Wiring;
 use crate::grouped::aggregation;
 use crate::lower::table_operator_of;
 use crate::names::prefix;
-use crate::operators::aggregate::{Aggregator, Reducer, Step};
+use crate::operators::aggregate::{AdvanceRow, Aggregator, InPlace, Reducer};
 use crate::operators::final_results::FinalResults;
 use crate::operators::sliding_aggregate::SlidingAggregate;
 use crate::operators::update_cache;
@@ -49,7 +49,7 @@ use crate::{Change, Data, KGroupedStream, KTable, stores, view};
 /// ```
 #[derive(Clone, Debug)]
 pub struct TimeWindowedKStream<K, V> {
-    grouped: KGroupedStream<K, V>,
+    pub(crate) grouped: KGroupedStream<K, V>,
     windows: FixedWindows,
     emit_final: bool,
 }
@@ -147,7 +147,7 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
         let mut materialized = materialized;
         let serde = materialized.value_serde.resolve(Some(&self.grouped.serdes.value));
         materialized.value_serde = SerdeOf::Given(serde);
-        self.stepped(prefix::REDUCE, Reducer(reduce), materialized)
+        self.stepped(prefix::REDUCE, InPlace(Reducer(reduce)), materialized)
     }
 
     /// All values of a key in a window folded into one of another type, from `initial()` on. A null result deletes the row.
@@ -175,13 +175,14 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
         add: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
         materialized: Materialized<A>,
     ) -> KTable<Windowed<K>, A> {
-        self.stepped(prefix::AGGREGATE, Aggregator { initial, add }, materialized)
+        let step = InPlace(Aggregator { initial, add });
+        self.stepped(prefix::AGGREGATE, step, materialized)
     }
 
-    fn stepped<A: Data>(
+    pub(crate) fn stepped<A: Data>(
         &self,
         prefix: &str,
-        step: impl Step<K, V, A>,
+        step: impl AdvanceRow<K, V, A>,
         materialized: Materialized<A>,
     ) -> KTable<Windowed<K>, A> {
         let mut plan = self.grouped.plan.borrow_mut();
@@ -238,7 +239,7 @@ pub(crate) struct LiveWindows<K, V, A, S> {
     pub(crate) store: String,
 }
 
-impl<K: Data, V: Data, A: Data, S: Step<K, V, A>> LiveWindows<K, V, A, S> {
+impl<K: Data, V: Data, A: Data, S: AdvanceRow<K, V, A>> LiveWindows<K, V, A, S> {
     pub(crate) fn build(
         &self,
         node: &str,

@@ -9,6 +9,7 @@ mod drops;
 mod errors;
 mod examples;
 mod extremes;
+mod fallible;
 mod global_stores;
 mod handles;
 mod joins;

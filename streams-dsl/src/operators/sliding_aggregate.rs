@@ -16,9 +16,9 @@ use streams_core::serde::Serde;
 use streams_core::store::{Direction, ValueAndTimestamp};
 use streams_core::{Record, TaskContext};
 
-use super::aggregate::Step;
-use super::place;
+use super::aggregate::AdvanceRow;
 use super::window_rows::WindowRows;
+use super::{decided, place};
 use crate::change::Change;
 use crate::windows::{SlidingWindows, Window, Windowed};
 
@@ -47,8 +47,16 @@ struct Around<A> {
     previous_ms: Option<i64>,
 }
 
-impl<K: Clone, V: Clone, A: Clone, S: Step<K, V, A>> Process<K, V> for SlidingAggregate<K, V, A, S> {
+impl<K: Clone, V: Clone, A: Clone, S: AdvanceRow<K, V, A>> Process<K, V> for SlidingAggregate<K, V, A, S> {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
+        let updated = self.update_all(record, task);
+        decided(updated, &self.rows.node, task)
+    }
+}
+
+impl<K: Clone, V: Clone, A: Clone, S: AdvanceRow<K, V, A>> SlidingAggregate<K, V, A, S> {
+    /// Updates the windows of a record, up to one that fails.
+    fn update_all(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.rows.key_serde.is_null(&record.key) {
             task.count_dropped(DropReason::NullKey);
             return Ok(());
@@ -78,9 +86,7 @@ impl<K: Clone, V: Clone, A: Clone, S: Step<K, V, A>> Process<K, V> for SlidingAg
         }
         self.send_final(&record, close_time_ms, task)
     }
-}
 
-impl<K: Clone, V: Clone, A: Clone, S: Step<K, V, A>> SlidingAggregate<K, V, A, S> {
     /// The windows of a record's key that start from `from_ms` to just after the record: its right window is the last one.
     fn found(
         &self,

@@ -11,7 +11,8 @@ use streams_core::error::ProcessResult;
 use streams_core::metrics::DropReason;
 use streams_core::{Record, TaskContext};
 
-use super::aggregate::Step;
+use super::aggregate::AdvanceRow;
+use super::decided;
 use super::window_rows::WindowRows;
 use crate::change::Change;
 use crate::windows::{TimeWindows, Window, Windowed};
@@ -25,8 +26,19 @@ pub(crate) struct WindowAggregate<K, A, S> {
     pub(crate) next: Edge<Windowed<K>, Change<A>>,
 }
 
-impl<K: Clone, V: Clone, A: Clone, S: Step<K, V, A>> Process<K, V> for WindowAggregate<K, A, S> {
+impl<K: Clone, V: Clone, A: Clone, S: AdvanceRow<K, V, A>> Process<K, V> for WindowAggregate<K, A, S> {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
+        let updated = self.update_all(record, task);
+        decided(updated, &self.rows.node, task)
+    }
+}
+
+impl<K: Clone, A: Clone, S> WindowAggregate<K, A, S> {
+    /// Updates the windows of a record, up to one that fails.
+    fn update_all<V: Clone>(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult
+    where
+        S: AdvanceRow<K, V, A>,
+    {
         if self.rows.key_serde.is_null(&record.key) {
             task.count_dropped(DropReason::NullKey);
             return Ok(());
@@ -53,9 +65,7 @@ impl<K: Clone, V: Clone, A: Clone, S: Step<K, V, A>> Process<K, V> for WindowAgg
             None => Ok(()),
         }
     }
-}
 
-impl<K: Clone, A: Clone, S> WindowAggregate<K, A, S> {
     fn update<V>(
         &mut self,
         window: Window,
@@ -64,7 +74,7 @@ impl<K: Clone, A: Clone, S> WindowAggregate<K, A, S> {
         task: &mut TaskContext<'_>,
     ) -> ProcessResult
     where
-        S: Step<K, V, A>,
+        S: AdvanceRow<K, V, A>,
     {
         if window.end_ms <= close_time_ms {
             task.count_dropped(DropReason::Late);

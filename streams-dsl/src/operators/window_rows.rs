@@ -9,9 +9,9 @@ use streams_core::serde::Serde;
 use streams_core::store::{StoreResult, ValueAndTimestamp, WindowStore};
 use streams_core::{Headers, Record, TaskContext};
 
-use super::aggregate::{Step, advance};
+use super::aggregate::{Advance, AdvanceRow};
 use super::final_results::FinalResults;
-use super::place;
+use super::{place, place_step};
 use crate::change::Change;
 use crate::windows::{Window, Windowed};
 
@@ -60,7 +60,7 @@ impl<K: Clone, A: Clone> WindowRows<K, A> {
     }
 
     /// Advances the row of a record's key in a window by the record.
-    pub(crate) fn update<V, S: Step<K, V, A>>(
+    pub(crate) fn update<V, S: AdvanceRow<K, V, A>>(
         &mut self,
         step: &S,
         window: Window,
@@ -72,7 +72,7 @@ impl<K: Clone, A: Clone> WindowRows<K, A> {
     }
 
     /// As [`update`](Self::update), but from what `base` makes of the row on.
-    pub(crate) fn replace<V, S: Step<K, V, A>>(
+    pub(crate) fn replace<V, S: AdvanceRow<K, V, A>>(
         &mut self,
         step: &S,
         window: Window,
@@ -88,11 +88,15 @@ impl<K: Clone, A: Clone> WindowRows<K, A> {
             headers,
         } = record;
         let is_null = |aggregate: &A| self.result_serde.is_null(aggregate);
-        let updated = self.store.update(&key, window.start_ms, timestamp_ms, |stored| {
-            let from = (&key, value, timestamp_ms);
-            advance(step, is_null, self.send_old, from, base(stored))
-        });
-        let (change, timestamp_ms) = updated.map_err(|cause| place(cause, &self.node, task))?;
+        let by = Advance {
+            key: &key,
+            value,
+            timestamp_ms,
+            is_null,
+            send_old: self.send_old,
+        };
+        let advanced = step.in_window(&self.store, window.start_ms, by, base);
+        let (change, timestamp_ms) = advanced.map_err(|cause| place_step(cause, &self.node, task))?;
         self.written(
             Windowed { key, window },
             change,
