@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use streams_dsl::CogroupedKStream;
 use streams_dsl::prelude::*;
 
 type Out = Vec<Record<String, String>>;
@@ -99,6 +100,46 @@ fn what_does_not_fail_is_as_without() {
         send(&windowed.try_reduce(|sum, n| sure(sum + n), Materialized::default()));
     });
     assert_eq!(plain, fallible, "sessions");
+}
+
+/// Odd numbers less even ones.
+fn cogrouped(numbers: &KStream<String, i64>, is_fallible: bool) -> CogroupedKStream<String, i64> {
+    let odd = numbers.filter(|_, n| n % 2 == 1).group_by_key();
+    let even = numbers.filter(|_, n| n % 2 == 0).group_by_key();
+    match is_fallible {
+        true => odd
+            .try_cogroup(|_, n, sum| sure(sum + n))
+            .try_cogroup(&even, |_, n, sum| sure(sum - n)),
+        false => odd
+            .cogroup(|_, n, sum: i64| sum + n)
+            .cogroup(&even, |_, n, sum| sum - n),
+    }
+}
+
+#[test]
+fn what_does_not_fail_of_several_streams_is_as_without() {
+    let (size, grace) = (Duration::from_millis(20), Duration::from_millis(100));
+    for windows in ["none", "sliding", "sessions"] {
+        let [plain, fallible] = [false, true].map(|is_fallible| {
+            results(|numbers| {
+                let both = cogrouped(&numbers, is_fallible);
+                let unnamed = Materialized::default;
+                match windows {
+                    "none" => send(&both.aggregate(|| 0, unnamed())),
+                    "sliding" => {
+                        let windows = SlidingWindows::of_time_difference_and_grace(size, grace);
+                        send(&both.windowed_by(windows).aggregate(|| 0, unnamed()));
+                    }
+                    _ => {
+                        let windows = SessionWindows::of_inactivity_gap_and_grace(size, grace);
+                        let sessions = both.windowed_by(windows);
+                        send(&sessions.aggregate(|| 0, |_, a, b| a + b, unnamed()));
+                    }
+                }
+            })
+        });
+        assert_eq!(plain, fallible, "{windows}");
+    }
 }
 
 /// Adds up numbers to no more than 9.
