@@ -21,6 +21,7 @@ mod summary;
 mod wire;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -279,6 +280,89 @@ impl TopologyBuilder {
             self.add_store_spec(spec);
         }
         names
+    }
+
+    /// Adds a store that is filled from a topic by a processor, in each task from its own partitions, and restored from that topic:
+    /// there is no changelog (Kafka's `Topology.addReadOnlyStateStore`, KIP-813). Other processors connect it by its name, and
+    /// should only read it: what they write is not restored.
+    ///
+    /// The store gets bytes of the topic as they are when it is restored, without the processor. So of each record it must keep the
+    /// value under the key, as they were read, with the record's timestamp, or delete the row.
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    /// use streams_core::Record;
+    /// use streams_core::processor::{BoxError, Processor, ProcessorContext};
+    /// use streams_core::store::{KeyValueStore, KeyValueStoreBuilder};
+    /// use streams_core::testing::TopologyTestDriver;
+    /// use streams_core::topology::{SinkOptions, SourceOptions, TopicName, TopologyBuilder};
+    ///
+    /// struct KeepNames(KeyValueStore<i64, String>);
+    ///
+    /// impl Processor<i64, Option<String>, Infallible, Infallible> for KeepNames {
+    ///     fn process(
+    ///         &mut self,
+    ///         name: Record<i64, Option<String>>,
+    ///         _: &mut ProcessorContext<'_, '_, Infallible, Infallible>,
+    ///     ) -> Result<(), BoxError> {
+    ///         self.0.put(&name.key, name.value, name.timestamp_ms)?;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// struct Greet(KeyValueStore<i64, String>);
+    ///
+    /// impl Processor<i64, String, i64, String> for Greet {
+    ///     fn process(
+    ///         &mut self,
+    ///         greeting: Record<i64, String>,
+    ///         context: &mut ProcessorContext<'_, '_, i64, String>,
+    ///     ) -> Result<(), BoxError> {
+    ///         let name = self.0.get(&greeting.key)?.map_or_else(|| "stranger".to_string(), |row| row.value);
+    ///         context.forward(greeting.map_value(|greeting| format!("{greeting}, {name}!")))
+    ///     }
+    /// }
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// builder.add_read_only_store(
+    ///     KeyValueStoreBuilder::<i64, String>::new("names"),
+    ///     ("read-names", "names"),
+    ///     "keep-names",
+    ///     SourceOptions::<i64, Option<String>>::default(),
+    ///     |init| Ok(KeepNames(init.key_value_store("names")?)),
+    /// );
+    /// let topics = [TopicName::external("greetings")];
+    /// let greetings = builder.add_source::<i64, String>("read-greetings", topics, SourceOptions::default());
+    /// let greeted = builder.add_processor("greet", &[greetings], "names", |init| Ok(Greet(init.key_value_store("names")?)));
+    /// builder.add_sink("write", TopicName::external("out"), &[greeted], SinkOptions::default());
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("names").pipe(7_i64, "Ada".to_string())?;
+    /// for to in [7_i64, 8] {
+    ///     driver.input("greetings").pipe(to, "Hello".to_string())?;
+    /// }
+    /// assert_eq!(driver.output::<i64, String>("out").read_values(), ["Hello, Ada!", "Hello, stranger!"]);
+    /// assert_eq!(driver.produced_topic_names(), ["out".to_string()].into());
+    /// # Ok::<(), streams_core::error::StreamsError>(())
+    /// ```
+    pub fn add_read_only_store<K: Clone + 'static, V: Clone + 'static, P>(
+        &mut self,
+        store: impl StoreBuilder,
+        (source, topic): (&str, &str),
+        processor: &str,
+        options: SourceOptions<K, V>,
+        supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
+    ) where
+        P: Processor<K, V, Infallible, Infallible>,
+    {
+        let topic = TopicName::external(topic);
+        let mut spec = store.into_spec();
+        let name = spec.name.clone();
+        // Its log is the topic, whatever was said of a changelog.
+        spec.logged = true;
+        self.add_store_spec(spec);
+        self.restore_from(&name, topic.clone());
+        let source = self.add_source(source, [topic], options);
+        let _ = self.add_processor(processor, &[source], name.as_str(), supplier);
     }
 
     /// Adds a store that is filled from all partitions of a topic and that all processors of all tasks can read, without being

@@ -1,8 +1,14 @@
-//! Processors that bring their stores, and those that share them.
+//! Processors that bring their stores, those that share them, and those that fill them from a topic.
+
+use std::convert::Infallible;
+use std::sync::Arc;
 
 use streams_dsl::prelude::*;
 use streams_dsl::processor::{BoxError, Processor, ProcessorContext, ProcessorInit};
 use streams_dsl::store::{KeyValueStore, KeyValueStoreBuilder, SessionStoreBuilder, WindowStoreBuilder};
+use streams_dsl::topology::{SinkOptions, SourceOptions, TopicName, TopologyBuilder};
+
+use crate::support::{create_topics, embedded, read, send, wait};
 
 /// Sends the sum of a key's values so far.
 struct Sum(KeyValueStore<String, i64>);
@@ -92,4 +98,106 @@ fn stores_of_all_kinds_and_names_come_together() {
     let driver = TopologyTestDriver::new(&topology).unwrap();
     driver.input("in").pipe("k".to_owned(), 7_i64).unwrap();
     assert_eq!(driver.output::<String, i64>("out").read_values(), [7]);
+}
+
+/// Keeps what the topic has.
+struct Keep(KeyValueStore<String, String>);
+
+impl Processor<String, Option<String>, Infallible, Infallible> for Keep {
+    fn process(
+        &mut self,
+        record: Record<String, Option<String>>,
+        _: &mut ProcessorContext<'_, '_, Infallible, Infallible>,
+    ) -> Result<(), BoxError> {
+        self.0.put(&record.key, record.value, record.timestamp_ms)?;
+        Ok(())
+    }
+}
+
+/// Sends what is kept of a key, and since when.
+struct LookUp(KeyValueStore<String, String>);
+
+impl Processor<String, String, String, String> for LookUp {
+    fn process(
+        &mut self,
+        record: Record<String, String>,
+        context: &mut ProcessorContext<'_, '_, String, String>,
+    ) -> Result<(), BoxError> {
+        let kept = self.0.get(&record.key)?;
+        let kept = kept.map_or_else(
+            || "none".to_owned(),
+            |row| format!("{} of {}", row.value, row.timestamp_ms),
+        );
+        context.forward(record.with_value(kept))
+    }
+}
+
+fn looked_up(kind: StoreKind) -> Topology {
+    let mut builder = TopologyBuilder::new();
+    builder.add_read_only_store(
+        KeyValueStoreBuilder::<String, String>::new("kept").kind(kind),
+        ("read-kept", "kept"),
+        "keep",
+        SourceOptions::<String, Option<String>>::default(),
+        |init| Ok(Keep(init.key_value_store("kept")?)),
+    );
+    let asked = [TopicName::external("asked")];
+    let asked = builder.add_source::<String, String>("read-asked", asked, SourceOptions::default());
+    let found = builder.add_processor("look-up", &[asked], "kept", |init| {
+        Ok(LookUp(init.key_value_store("kept")?))
+    });
+    builder.add_sink(
+        "out",
+        TopicName::external("out"),
+        &[found],
+        SinkOptions::default(),
+    );
+    builder.build().unwrap()
+}
+
+#[test]
+fn a_read_only_store_is_restored_from_its_topic() {
+    for kind in [StoreKind::Persistent, StoreKind::InMemory] {
+        let (log, dir) = embedded();
+        create_topics(&*log, &[("kept", 1), ("asked", 1), ("out", 1)]);
+        let topology = looked_up(kind);
+        let run = |state: &str| {
+            let config = StreamsConfig::new("app").state_dir(dir.path().join(state));
+            Streams::start(&topology, config, Arc::clone(&log)).unwrap()
+        };
+        let ask = |streams: &Streams| {
+            for key in [b"a", b"b", b"c"] {
+                send(&*log, [("asked", 0, key.as_slice(), Some(b"?".as_slice()), 9)]);
+            }
+            wait(&[streams]);
+            let found = read(&*log, "out", 0).into_iter().rev().take(3);
+            let found = found.map(|(_, value, _)| String::from_utf8(value.unwrap()).unwrap());
+            found.collect::<Vec<String>>()
+        };
+        let first = run("state");
+        for (key, value, at_ms) in [
+            ("a", Some("1"), 5),
+            ("b", Some("2"), 6),
+            ("a", Some("3"), 7),
+            ("b", None, 8),
+        ] {
+            send(
+                &*log,
+                [("kept", 0, key.as_bytes(), value.map(str::as_bytes), at_ms)],
+            );
+        }
+        wait(&[&first]);
+        let expected = ["none", "none", "3 of 7"];
+        assert_eq!(ask(&first), expected);
+        first.close().unwrap();
+        // With its state and without.
+        for state in ["state", "other-state"] {
+            let again = run(state);
+            assert_eq!(ask(&again), expected, "{state}");
+            again.close().unwrap();
+        }
+        let topics = log.admin().unwrap().topics().unwrap();
+        let own: Vec<&String> = topics.keys().filter(|topic| !topic.starts_with("__")).collect();
+        assert_eq!(own, ["asked", "kept", "out"]);
+    }
 }
