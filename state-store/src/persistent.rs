@@ -46,6 +46,8 @@ const SEGMENT_COLUMN_FAMILY_PREFIX: &str = "segment.";
 const PROBE_ATTEMPTS: u32 = 3;
 
 /// The limits of a [`RocksDbEngine`]. Sizes in bytes; cache and total write buffers are shared by all its stores.
+///
+/// Files are not compressed, as by default in Kafka Streams; there is no setting for it, since RocksDB is built without any codec.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct RocksDbOptions {

@@ -10,7 +10,7 @@ use crate::assignment::TaskId;
 use crate::error::{ProcessError, ProcessResult, Result, StreamsError};
 use crate::handlers::{ErrorHandlers, ErrorResponse, Stage};
 use crate::log::{Producer, RecordView, TopicHandle, TopicPartition};
-use crate::metrics::{DropReason, TaskMetrics};
+use crate::metrics::{DropReason, Sensor, TaskMetrics};
 use crate::record::RecordMetadata;
 
 /// The task a record is processed in (what Kafka's `ProcessorContext` offers beside `forward`).
@@ -184,6 +184,12 @@ impl TaskContext<'_> {
     /// Counts a record that is dropped here.
     pub fn count_dropped(&mut self, reason: DropReason) {
         self.state.metrics.count_dropped(reason);
+    }
+
+    /// Records a value with a sensor of the task's, as of its [wall-clock time](Self::wall_clock_ms). See
+    /// [`ProcessorInit::add_sensor`](crate::processor::ProcessorInit::add_sensor).
+    pub fn record(&self, sensor: &Sensor, value: f64) {
+        sensor.record(value, self.state.wall_clock_ms);
     }
 
     /// Decides about a record that failed.

@@ -105,7 +105,10 @@ impl LiveGlobalStore {
             headers: records.headers(index),
         };
         let time_ms = self.partition_times_ms.entry(partition.partition).or_insert(-1);
-        let updated = self.update.update(input, *time_ms, &mut self.pending, metrics);
+        let at = (partition, span.offset);
+        let updated = self
+            .update
+            .update(input, at, *time_ms, &mut self.pending, metrics);
         let place = |cause: ProcessCause| {
             Box::new(ProcessError {
                 cause,

@@ -1,9 +1,17 @@
-//! What a task counts. Plain atomics, one set a task, read at any time by anyone.
+//! What a task counts. Plain atomics, one set a task, read at any time by anyone; and the sensors of its processors.
 //!
 //! Names follow Kafka Streams' task metrics (`process`, `dropped-records`); a drop carries its reason.
 
+mod sensor;
+
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use sensor::Sensors;
+pub use sensor::{RecordingLevel, SENSORS_MAX, Sensor, Stat};
+
+use crate::assignment::TaskId;
 
 /// Why a record was dropped rather than processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,15 +81,67 @@ impl Display for DropReason {
     }
 }
 
+/// One thing that is known of a running application (Kafka's `Metric`, with its `MetricName`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metric {
+    /// What it is, such as `process-total`.
+    pub name: String,
+    /// What kind of thing it is of, such as `stream-task-metrics`.
+    pub group: String,
+    /// Which of them it is of: for one task, `task-id` is.
+    pub tags: BTreeMap<String, String>,
+    /// As of now.
+    pub value: f64,
+}
+
 /// Counters of one task since it was created.
 #[derive(Debug, Default)]
 pub struct TaskMetrics {
     processed: AtomicU64,
     sent: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
+    sensors: Sensors,
 }
 
+/// The group of what every task counts.
+const TASK_GROUP: &str = "stream-task-metrics";
+
 impl TaskMetrics {
+    /// Nothing yet. Sensors record if their level is not finer than this one.
+    pub(crate) fn new(level: RecordingLevel) -> Self {
+        Self {
+            sensors: Sensors::new(level),
+            ..Self::default()
+        }
+    }
+
+    /// All that is counted and measured, of a task of this id.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "metrics are floating point, as in Kafka"
+    )]
+    pub(crate) fn read(&self, task: TaskId, now_ms: i64) -> Vec<Metric> {
+        let count = |name: &str, value: u64, tags: BTreeMap<String, String>| Metric {
+            name: name.to_owned(),
+            group: TASK_GROUP.to_owned(),
+            tags,
+            value: value as f64,
+        };
+        let mut metrics = vec![
+            count("process-total", self.processed(), BTreeMap::new()),
+            count("records-produced-total", self.sent(), BTreeMap::new()),
+        ];
+        for reason in DropReason::ALL {
+            let tags = BTreeMap::from([("reason".to_owned(), reason.to_string())]);
+            metrics.push(count("dropped-records-total", self.dropped(reason), tags));
+        }
+        self.sensors.read(now_ms, &mut metrics);
+        for metric in &mut metrics {
+            metric.tags.insert("task-id".to_owned(), task.to_string());
+        }
+        metrics
+    }
+
     /// Input records processed.
     #[must_use]
     pub fn processed(&self) -> u64 {

@@ -35,7 +35,7 @@ use crate::assignment::{Assignor, TaskId, Tasks};
 use crate::error::{Result, StreamsError};
 use crate::global::{self, GlobalState, GlobalStores};
 use crate::log::{Admin, Log, OffsetSpec, TopicPartition};
-use crate::metrics::{DropReason, TaskMetrics};
+use crate::metrics::{DropReason, Metric, TaskMetrics};
 use crate::topology::{Subtopology, Topology};
 
 /// A running application (Kafka's `KafkaStreams`).
@@ -142,6 +142,7 @@ impl Streams {
         persistent: Box<dyn StoreEngine>,
     ) -> Result<Self> {
         config.check()?;
+        topology.late_changes().check()?;
         let mut admin = log.admin()?;
         let layout = internal_topics::lay_out(topology, &config, &mut *admin)?;
         internal_topics::make_all(&layout, &mut *admin)?;
@@ -300,6 +301,18 @@ impl Streams {
             .values()
             .map(|metrics| metrics.dropped(reason))
             .sum()
+    }
+
+    /// All that is counted and measured of the tasks that this instance ran, by sensors of processors too (Kafka's
+    /// `KafkaStreams.metrics`). Each has the tag `task-id`.
+    #[must_use]
+    pub fn read_metrics(&self) -> Vec<Metric> {
+        let now_ms = self.shared.config.clock.now_ms();
+        let status = self.shared.status();
+        let tasks = status.metrics.iter();
+        tasks
+            .flat_map(|(task, metrics)| metrics.read(*task, now_ms))
+            .collect()
     }
 
     /// Commits, closes all tasks and stores, leaves the group, and waits for that.

@@ -18,7 +18,9 @@
 mod buffer;
 mod builder;
 mod cached;
+mod connected;
 mod global;
+mod global_processor;
 mod key_value;
 mod keys;
 mod lru;
@@ -35,11 +37,11 @@ pub use builder::{
     VersionedKeyValueStoreBuilder, WindowStoreBuilder,
 };
 pub(crate) use builder::{OpenStore, OpenedStore, StoreSpec, open_bytes};
-
-pub use global::{GlobalIter, GlobalKeyValueStore, GlobalStoreBuilder, GlobalStoreWriter};
-pub(crate) use global::{
-    GlobalProblem, GlobalRows, GlobalStoreSpec, GlobalUpdate, PendingRows, position as global_position,
-};
+pub use connected::{ConnectedStores, StoreConnections};
+pub use global::{GlobalIter, GlobalKeyValueStore, GlobalStoreBuilder};
+pub(crate) use global::{GlobalRows, GlobalStoreSpec, PendingRows, position as global_position};
+pub(crate) use global_processor::{GlobalProblem, GlobalUpdate, UpdateFunction};
+pub use global_processor::{GlobalProcessor, GlobalStoreWriter};
 pub use key_value::{KeyValueIter, KeyValueStore};
 pub use session::{Session, SessionIter, SessionStore};
 /// Byte stores, and the engines that open them: what typed stores are built on.

@@ -80,9 +80,14 @@ impl StreamTask {
             punctuations,
             at_commit,
             state_dir,
+            metrics,
             ..
         } = live;
         state.state_dir = state_dir;
+        state.metrics = metrics;
+        for LivePunctuation { scheduler, .. } in &punctuations {
+            scheduler.begin(state.stream_time_ms);
+        }
         Self {
             state,
             queues,

@@ -31,7 +31,7 @@ use crate::assignment::TaskId;
 use crate::error::{Result, StreamsError};
 use crate::handlers::ErrorHandlers;
 use crate::log::TopicPartition;
-use crate::metrics::DropReason;
+use crate::metrics::{DropReason, Metric, RecordingLevel};
 use crate::record::Headers;
 use crate::serde::{DefaultSerde, Serde};
 use crate::store::{GlobalKeyValueStore, KeyValueStore, SessionStore, VersionedKeyValueStore, WindowStore};
@@ -88,6 +88,7 @@ pub struct TestDriverOptions {
     wall_clock_ms: i64,
     state_dir: Option<PathBuf>,
     errors: ErrorHandlers,
+    metrics_recording_level: RecordingLevel,
     partitions: BTreeMap<String, u32>,
 }
 
@@ -98,6 +99,7 @@ impl Default for TestDriverOptions {
             wall_clock_ms: 0,
             state_dir: None,
             errors: ErrorHandlers::default(),
+            metrics_recording_level: RecordingLevel::default(),
             partitions: BTreeMap::new(),
         }
     }
@@ -130,6 +132,13 @@ impl TestDriverOptions {
     #[must_use]
     pub fn errors(mut self, handlers: ErrorHandlers) -> Self {
         self.errors = handlers;
+        self
+    }
+
+    /// How much [sensors](crate::processor::ProcessorInit::add_sensor) record. Default: info.
+    #[must_use]
+    pub fn metrics_recording_level(mut self, level: RecordingLevel) -> Self {
+        self.metrics_recording_level = level;
         self
     }
 
@@ -187,6 +196,7 @@ impl TopologyTestDriver {
     /// # Errors
     /// If the topology cannot be made live, or topics that are joined have unlike partition counts.
     pub fn with_options(topology: &Topology, options: TestDriverOptions) -> Result<Self> {
+        topology.late_changes().check()?;
         Ok(Self {
             inner: Rc::new(RefCell::new(Driven::new(topology, options)?)),
             partition: None,
@@ -390,6 +400,19 @@ impl TopologyTestDriver {
         let inner = self.inner.borrow();
         let by_tasks = inner.tasks.iter().map(|task| task.task.metrics().dropped(reason));
         by_tasks.sum::<u64>() + inner.global.metrics().dropped(reason)
+    }
+
+    /// All that is counted and measured of all tasks, by sensors of processors too; each has the tag `task-id`. See
+    /// [`ProcessorInit::add_sensor`](crate::processor::ProcessorInit::add_sensor) for an example.
+    #[must_use]
+    pub fn read_metrics(&self) -> Vec<Metric> {
+        let inner = self.inner.borrow();
+        let asked = |id: TaskId| self.partition.is_none_or(|partition| id.partition == partition);
+        let tasks = inner.tasks.iter().map(|task| &task.task);
+        let tasks = tasks.filter(|task| asked(task.id()));
+        tasks
+            .flat_map(|task| task.metrics().read(task.id(), inner.now_ms))
+            .collect()
     }
 
     fn store<T: Clone + 'static>(&self, name: &str) -> Result<T> {

@@ -9,6 +9,7 @@ mod describe;
 mod description;
 mod graph;
 mod internal_topics;
+mod late_changes;
 mod offset_reset;
 mod partitions;
 mod pattern;
@@ -20,6 +21,7 @@ mod summary;
 mod wire;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -28,6 +30,7 @@ pub(crate) use graph::{Graph, NodeKind, NodeSpec, RepartitionTopic};
 pub use graph::{NodeId, TopicName};
 pub(crate) use internal_topics::ChangelogConfigs;
 pub use internal_topics::InternalTopics;
+pub use late_changes::LateChanges;
 pub use offset_reset::AutoOffsetReset;
 pub use partitions::{Partitioner, Partitions, partitioner};
 pub use pattern::TopicPattern;
@@ -44,9 +47,13 @@ use crate::edge::Edge;
 use crate::error::{Result, StreamsError};
 use crate::processor::{BoxError, FixedKeyProcessor, Processor, ProcessorInit};
 use crate::record::Record;
-use crate::store::{GlobalStoreBuilder, GlobalStoreWriter, StoreBuilder, StoreKind, StoreSpec};
+use crate::store::{
+    ConnectedStores, GlobalProcessor, GlobalStoreBuilder, GlobalStoreWriter, StoreBuilder, StoreConnections,
+    StoreKind, StoreSpec, UpdateFunction,
+};
 
-/// A node of the topology being built that gives out records of `K` and `V`.
+/// A node of the topology being built that gives out records of `K` and `V`. It is good for its own builder: given to another
+/// one, it is an error of [that one's topology](TopologyBuilder::build).
 pub struct Node<K, V> {
     id: NodeId,
     types: PhantomData<fn() -> (K, V)>,
@@ -126,13 +133,13 @@ impl TopologyBuilder {
         self.node(id)
     }
 
-    /// Adds a processor of the user's (Kafka's Processor API). `supplier` makes one for each task; it takes stores and
-    /// schedules from its argument.
+    /// Adds a processor of the user's (Kafka's Processor API). `supplier` makes one for each task; it takes schedules and the
+    /// stores that are [connected](ConnectedStores) here, by their names or with all they are, from its argument.
     pub fn add_processor<KI, VI, KO, VO, P>(
         &mut self,
         name: impl Into<String>,
         parents: &[Node<KI, VI>],
-        stores: &[&str],
+        stores: impl ConnectedStores,
         supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
     ) -> Node<KO, VO>
     where
@@ -142,8 +149,10 @@ impl TopologyBuilder {
         VO: Clone + 'static,
         P: Processor<KI, VI, KO, VO>,
     {
+        let stores = self.add_connected(stores);
+        let stores: Vec<&str> = stores.iter().map(String::as_str).collect();
         let operator = OperatorSupplier::processor::<KI, VI, KO, VO, P>(supplier);
-        let id = self.add_operator_of(&name.into(), operator, &ids(parents), stores);
+        let id = self.add_operator_of(&name.into(), operator, &ids(parents), &stores);
         self.node(id)
     }
 
@@ -152,7 +161,7 @@ impl TopologyBuilder {
         &mut self,
         name: impl Into<String>,
         parents: &[Node<K, VI>],
-        stores: &[&str],
+        stores: impl ConnectedStores,
         supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
     ) -> Node<K, VO>
     where
@@ -161,8 +170,10 @@ impl TopologyBuilder {
         VO: Clone + 'static,
         P: FixedKeyProcessor<K, VI, VO>,
     {
+        let stores = self.add_connected(stores);
+        let stores: Vec<&str> = stores.iter().map(String::as_str).collect();
         let operator = OperatorSupplier::fixed_key_processor::<K, VI, VO, P>(supplier);
-        let id = self.add_operator_of(&name.into(), operator, &ids(parents), stores);
+        let id = self.add_operator_of(&name.into(), operator, &ids(parents), &stores);
         self.node(id)
     }
 
@@ -249,9 +260,106 @@ impl TopologyBuilder {
 
     /// Adds a store. It becomes part of the topology where a processor names it.
     pub fn add_store(&mut self, store: impl StoreBuilder) {
-        let spec: StoreSpec = store.into_spec();
+        self.add_store_spec(store.into_spec());
+    }
+
+    /// Adds a store that a processor brings.
+    #[doc(hidden)]
+    pub fn add_store_spec(&mut self, spec: StoreSpec) {
         self.check_store_is_new(&spec.name);
         self.graph.stores.push(spec);
+    }
+
+    /// Adds the stores that are brought. Returns the names of all.
+    fn add_connected(&mut self, stores: impl ConnectedStores) -> Vec<String> {
+        let StoreConnections { names, brought } = StoreConnections::of(stores);
+        for spec in brought {
+            self.add_store_spec(spec);
+        }
+        names
+    }
+
+    /// Adds a store that is filled from a topic by a processor, in each task from its own partitions, and restored from that topic:
+    /// there is no changelog (Kafka's `Topology.addReadOnlyStateStore`, KIP-813). Other processors connect it by its name, and
+    /// should only read it: what they write is not restored.
+    ///
+    /// The store gets bytes of the topic as they are when it is restored, without the processor. So of each record it must keep the
+    /// value under the key, as they were read, with the record's timestamp, or delete the row.
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    /// use streams_core::Record;
+    /// use streams_core::processor::{BoxError, Processor, ProcessorContext};
+    /// use streams_core::store::{KeyValueStore, KeyValueStoreBuilder};
+    /// use streams_core::testing::TopologyTestDriver;
+    /// use streams_core::topology::{SinkOptions, SourceOptions, TopicName, TopologyBuilder};
+    ///
+    /// struct KeepNames(KeyValueStore<i64, String>);
+    ///
+    /// impl Processor<i64, Option<String>, Infallible, Infallible> for KeepNames {
+    ///     fn process(
+    ///         &mut self,
+    ///         name: Record<i64, Option<String>>,
+    ///         _: &mut ProcessorContext<'_, '_, Infallible, Infallible>,
+    ///     ) -> Result<(), BoxError> {
+    ///         self.0.put(&name.key, name.value, name.timestamp_ms)?;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// struct Greet(KeyValueStore<i64, String>);
+    ///
+    /// impl Processor<i64, String, i64, String> for Greet {
+    ///     fn process(
+    ///         &mut self,
+    ///         greeting: Record<i64, String>,
+    ///         context: &mut ProcessorContext<'_, '_, i64, String>,
+    ///     ) -> Result<(), BoxError> {
+    ///         let name = self.0.get(&greeting.key)?.map_or_else(|| "stranger".to_string(), |row| row.value);
+    ///         context.forward(greeting.map_value(|greeting| format!("{greeting}, {name}!")))
+    ///     }
+    /// }
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// builder.add_read_only_store(
+    ///     KeyValueStoreBuilder::<i64, String>::new("names"),
+    ///     ("read-names", "names"),
+    ///     "keep-names",
+    ///     SourceOptions::<i64, Option<String>>::default(),
+    ///     |init| Ok(KeepNames(init.key_value_store("names")?)),
+    /// );
+    /// let topics = [TopicName::external("greetings")];
+    /// let greetings = builder.add_source::<i64, String>("read-greetings", topics, SourceOptions::default());
+    /// let greeted = builder.add_processor("greet", &[greetings], "names", |init| Ok(Greet(init.key_value_store("names")?)));
+    /// builder.add_sink("write", TopicName::external("out"), &[greeted], SinkOptions::default());
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("names").pipe(7_i64, "Ada".to_string())?;
+    /// for to in [7_i64, 8] {
+    ///     driver.input("greetings").pipe(to, "Hello".to_string())?;
+    /// }
+    /// assert_eq!(driver.output::<i64, String>("out").read_values(), ["Hello, Ada!", "Hello, stranger!"]);
+    /// assert_eq!(driver.produced_topic_names(), ["out".to_string()].into());
+    /// # Ok::<(), streams_core::error::StreamsError>(())
+    /// ```
+    pub fn add_read_only_store<K: Clone + 'static, V: Clone + 'static, P>(
+        &mut self,
+        store: impl StoreBuilder,
+        (source, topic): (&str, &str),
+        processor: &str,
+        options: SourceOptions<K, V>,
+        supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
+    ) where
+        P: Processor<K, V, Infallible, Infallible>,
+    {
+        let topic = TopicName::external(topic);
+        let mut spec = store.into_spec();
+        let name = spec.name.clone();
+        // Its log is the topic, whatever was said of a changelog.
+        spec.logged = true;
+        self.add_store_spec(spec);
+        self.restore_from(&name, topic.clone());
+        let source = self.add_source(source, [topic], options);
+        let _ = self.add_processor(processor, &[source], name.as_str(), supplier);
     }
 
     /// Adds a store that is filled from all partitions of a topic and that all processors of all tasks can read, without being
@@ -259,7 +367,8 @@ impl TopologyBuilder {
     ///
     /// `update` turns each record of the topic into rows; what it returns as an error stops the application. It runs for the
     /// topic's records from the first on, before any task does, and then for each new one as it comes; a restart goes on where
-    /// the store is. Nothing is sent on from here, and nothing but the topic and the store may decide what it writes.
+    /// the store is. Nothing is sent on from here, and nothing but the topic and the store may decide what it writes. What has
+    /// a state of its own is a [processor](Self::add_global_store_processor).
     ///
     /// ```
     /// use streams_core::Record;
@@ -292,7 +401,24 @@ impl TopologyBuilder {
         + Sync
         + 'static,
     ) {
-        let spec = store.into_spec(topic, processor, options, update);
+        let update = Arc::new(update);
+        let supplier = move || UpdateFunction(Arc::clone(&update));
+        self.add_global_store_processor(store, (source, topic), processor, options, supplier);
+    }
+
+    /// As [`add_global_store`](Self::add_global_store), with a processor, which `supplier` makes at each start: see
+    /// [`GlobalProcessor`], also for an example.
+    pub fn add_global_store_processor<KI: 'static, VI: 'static, K: 'static, V: 'static, P>(
+        &mut self,
+        store: GlobalStoreBuilder<K, V>,
+        (source, topic): (&str, &str),
+        processor: &str,
+        options: SourceOptions<KI, VI>,
+        supplier: impl Fn() -> P + Send + Sync + 'static,
+    ) where
+        P: GlobalProcessor<KI, VI, K, V>,
+    {
+        let spec = store.into_spec(topic, processor, options, supplier);
         self.check_store_is_new(&spec.name);
         let kind = NodeKind::GlobalSource {
             topic: TopicName::external(topic),
@@ -306,7 +432,9 @@ impl TopologyBuilder {
         let stores = self.graph.stores.iter().map(|store| &store.name);
         let globals = self.graph.global_stores.iter().map(|store| &store.name);
         if stores.chain(globals).any(|other| other == name) {
-            self.problems.push(format!("store {name} is added twice"));
+            self.problems.push(format!(
+                "store {name} is added twice: add or bring it once, and name it where else it is used"
+            ));
         }
     }
 
@@ -340,6 +468,11 @@ impl TopologyBuilder {
 
     /// Connects a store that was added to a processor that was added.
     pub fn connect_store<K, V>(&mut self, node: Node<K, V>, store: &str) {
+        if !self.is_own(node.id, || {
+            format!("the processor that store {store} is connected to")
+        }) {
+            return;
+        }
         let stores = &mut self.graph.nodes[node.id.0].stores;
         if !stores.iter().any(|name| name == store) {
             stores.push(store.to_owned());
@@ -366,14 +499,26 @@ impl TopologyBuilder {
 
     /// Requires these sources to read topics with equal partition counts, since an operator joins what they read.
     pub fn copartition(&mut self, sources: &[NodeId]) {
-        self.graph.copartitioned.push(sources.to_vec());
+        let mut own = sources.to_vec();
+        own.retain(|&source| self.is_own(source, || "a source of copartitioned topics".to_owned()));
+        self.graph.copartitioned.push(own);
+    }
+
+    /// True if a node is one of this builder's; otherwise that is a problem.
+    fn is_own(&mut self, node: NodeId, what: impl FnOnce() -> String) -> bool {
+        let is_own = node.1 == self.graph.builder;
+        if !is_own {
+            self.problems
+                .push(format!("{} is a node of another TopologyBuilder", what()));
+        }
+        is_own
     }
 
     /// Checks and finishes the topology.
     ///
     /// # Errors
     /// [`StreamsError::Topology`] with all that is wrong: names used twice or not valid, sources of the same topic,
-    /// processors without parents, stores that do not exist, internal topics nobody writes or reads.
+    /// processors without parents, nodes of other builders, stores that do not exist, internal topics nobody writes or reads.
     pub fn build(self) -> Result<Topology> {
         let Self { graph, mut problems } = self;
         problems.extend(graph.problems());
@@ -382,7 +527,11 @@ impl TopologyBuilder {
         }
         let subtopologies = subtopology::split(&graph);
         Ok(Topology {
-            inner: Arc::new(Inner { graph, subtopologies }),
+            inner: Arc::new(Inner {
+                graph,
+                subtopologies,
+                late_changes: LateChanges::default(),
+            }),
         })
     }
 
@@ -417,14 +566,16 @@ impl TopologyBuilder {
     }
 
     fn add_node(&mut self, name: &str, kind: NodeKind, parents: &[NodeId], stores: &[&str]) -> NodeId {
-        let id = NodeId(self.graph.nodes.len());
-        for parent in parents {
+        let id = self.graph.id(self.graph.nodes.len());
+        let mut parents = parents.to_vec();
+        parents.retain(|&parent| self.is_own(parent, || format!("a parent of {name}")));
+        for parent in &parents {
             self.graph.nodes[parent.0].children.push(id);
         }
         self.graph.nodes.push(NodeSpec {
             name: name.to_owned(),
             kind,
-            parents: parents.to_vec(),
+            parents,
             children: Vec::new(),
             stores: stores.iter().map(|store| (*store).to_owned()).collect(),
         });
@@ -458,6 +609,7 @@ pub struct Topology {
 struct Inner {
     graph: Graph,
     subtopologies: Vec<Subtopology>,
+    late_changes: LateChanges,
 }
 
 impl Topology {
@@ -542,6 +694,13 @@ impl Topology {
             .filter(|store| store.source_topic.is_none());
         repartitions.any(|of| TopicName::Internal(Arc::clone(&of.name)).is(topic, application_id))
             || stores.any(|store| store.changelog_topic(application_id) == topic)
+    }
+
+    /// Where a builder whose handles outlive it says that one of them was used after all.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn late_changes(&self) -> &LateChanges {
+        &self.inner.late_changes
     }
 
     pub(crate) fn graph(&self) -> &Graph {

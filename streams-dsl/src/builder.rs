@@ -1,7 +1,6 @@
 //! Where a topology begins: streams and tables from topics, and stores for processors.
 
 use std::any::{TypeId, type_name};
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ use crate::operators::table_source::{TableSource, ValueOf, VersionedTableSource}
 use crate::operators::update_cache::{self, Cache, cached};
 use crate::optimize::Optimization;
 use crate::options::{Consumed, Materialized};
-use crate::plan::{KeyEffect, Kind, Plan, PlanNode, PlanStore, SharedPlan, TableState};
+use crate::plan::{KeyEffect, Kind, PlanNode, PlanStore, SharedPlan, TableState};
 use crate::{Change, Data, KStream, KTable, stores, view};
 
 /// Builds a topology from streams and tables (Kafka's `StreamsBuilder`).
@@ -298,14 +297,15 @@ impl StreamsBuilder {
         KTable::new(Rc::clone(&self.plan), node, key_serde, Some(stored_serde), view)
     }
 
-    /// Declares a store for [`KStream::process`], which connects it by its name.
+    /// Declares a store for several processors, which connect it by its name: see [`KStream::process`]. One that a single processor
+    /// uses need not be declared: it is brought along there.
     ///
     /// ```
     /// use streams_dsl::prelude::*;
     /// use streams_dsl::processor::{BoxError, Processor, ProcessorContext};
     /// use streams_dsl::store::{KeyValueStore, KeyValueStoreBuilder};
     ///
-    /// /// Numbers the records of each key.
+    /// /// Numbers the records of each key, whichever topic they come from.
     /// struct Number(KeyValueStore<String, i64>);
     ///
     /// impl Processor<String, String, String, i64> for Number {
@@ -322,11 +322,14 @@ impl StreamsBuilder {
     ///
     /// let builder = StreamsBuilder::new();
     /// builder.add_state_store("numbers", KeyValueStoreBuilder::<String, i64>::new("numbers"));
-    /// let input = builder.stream::<String, String>("in");
-    /// input.process(&["numbers"], |init| Ok(Number(init.key_value_store("numbers")?))).to("out");
+    /// for topic in ["in", "more"] {
+    ///     let input = builder.stream::<String, String>(topic);
+    ///     input.process(&["numbers"], |init| Ok(Number(init.key_value_store("numbers")?))).to("out");
+    /// }
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("in").pipe("a".to_string(), "hello".to_string())?;
-    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("a".into(), 1)]);
+    /// driver.input("more").pipe("a".to_string(), "again".to_string())?;
+    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("a".into(), 1), ("a".into(), 2)]);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     pub fn add_state_store(&self, name: &str, store: impl StoreBuilder + 'static) {
@@ -355,7 +358,8 @@ impl StreamsBuilder {
         self.plan.borrow_mut().default_store_kind = Some(kind);
     }
 
-    /// Checks and finishes the topology. Streams and tables made by this builder cannot be used afterwards.
+    /// Checks and finishes the topology. Streams and tables made by this builder are of no use afterwards: a topology that an
+    /// operator was declared for too late is an error where it is to be run.
     ///
     /// ```
     /// use streams_dsl::prelude::*;
@@ -398,8 +402,11 @@ impl StreamsBuilder {
     /// # Errors
     /// As for [`build`](Self::build).
     pub fn build_with(self, optimization: Optimization) -> Result<Topology> {
-        let plan: Plan = RefCell::take(&self.plan);
-        lower(plan, optimization)
+        let mut plan = self.plan.borrow_mut();
+        let topology = lower(&mut plan, optimization);
+        let late_changes = topology.as_ref().map(|topology| topology.late_changes().clone());
+        plan.late_changes = Some(late_changes.unwrap_or_default());
+        topology
     }
 }
 

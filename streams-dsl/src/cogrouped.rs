@@ -1,24 +1,24 @@
 //! `CogroupedKStream`: several grouped streams aggregated into one table.
 
+mod members;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
 use streams_core::edge::Edge;
+use streams_core::processor::BoxError;
 use streams_core::serde::Serde;
 use streams_core::topology::Wiring;
 
-use crate::grouped::LiveAggregate;
-use crate::lower::{Lower, operator_of, table_operator_of};
+use self::members::{Aggregation, Grouped, Member, Merge};
+use crate::lower::{Lower, table_operator_of};
 use crate::names::prefix;
-use crate::operators::aggregate::Aggregator;
-use crate::operators::session_aggregate::SessionAggregator;
 use crate::operators::update_cache::{self, Cache, OpenRows};
 use crate::options::Materialized;
-use crate::plan::{KeyEffect, Kind, Plan, PlanId, PlanNode, SharedPlan, TableState};
-use crate::session::{LiveSessions, SessionWindowedSerde, SessionWindows};
+use crate::plan::{KeyEffect, Kind, PlanId, PlanNode, SharedPlan, TableState};
+use crate::session::{SessionWindowedSerde, SessionWindows};
 use crate::stores::{self, WindowStoreShape};
 use crate::view::{self, OpenView};
-use crate::windowed::LiveWindows;
 use crate::windows::{FixedWindows, TimeWindowedSerde, Windowed, Windows};
 use crate::{Change, Data, KGroupedStream, KTable};
 
@@ -64,104 +64,6 @@ pub struct SessionWindowedCogroupedKStream<K, A> {
     windows: SessionWindows,
 }
 
-type Initial<A> = Arc<dyn Fn() -> A + Send + Sync>;
-type Merge<K, A> = Arc<dyn Fn(&K, A, A) -> A + Send + Sync>;
-
-/// One of the streams, whatever its values.
-trait Member<K, A> {
-    fn partitioned(&self, plan: &mut Plan, store: &str) -> PlanId;
-    fn plain(&self, aggregation: &Aggregation<A>) -> Lower;
-    fn windowed(&self, windows: FixedWindows, aggregation: &Aggregation<A>) -> Lower;
-    fn sessions(&self, windows: SessionWindows, merge: Merge<K, A>, aggregation: &Aggregation<A>) -> Lower;
-}
-
-/// What the streams have in common.
-struct Aggregation<A> {
-    initial: Initial<A>,
-    result_serde: Arc<dyn Serde<A>>,
-    store: String,
-    /// Updates wait for the next commit.
-    caching: bool,
-    is_versioned: bool,
-}
-
-/// Adds a value to the aggregate of its key.
-type Add<K, V, A> = dyn Fn(&K, V, A) -> A + Send + Sync;
-
-struct Grouped<K, V, A> {
-    grouped: KGroupedStream<K, V>,
-    add: Arc<Add<K, V, A>>,
-}
-
-impl<A: 'static> Aggregation<A> {
-    fn initial(&self) -> impl Fn() -> A + Send + Sync + use<A> {
-        let initial = Arc::clone(&self.initial);
-        move || initial()
-    }
-}
-
-impl<K: Data, V: Data, A: Data> Member<K, A> for Grouped<K, V, A> {
-    fn partitioned(&self, plan: &mut Plan, store: &str) -> PlanId {
-        self.grouped.partitioned(plan, store)
-    }
-
-    fn plain(&self, aggregation: &Aggregation<A>) -> Lower {
-        let add = Arc::clone(&self.add);
-        let live = LiveAggregate {
-            step: Arc::new(Aggregator {
-                initial: aggregation.initial(),
-                add: move |key: &K, value: V, aggregate: A| add(key, value, aggregate),
-            }),
-            serdes: self.grouped.serdes.clone(),
-            result_serde: Arc::clone(&aggregation.result_serde),
-            store: aggregation.store.clone(),
-        };
-        operator_of(move |node| {
-            let (node, send_old) = (node.name.clone(), node.send_old_values);
-            move |wiring: &mut Wiring<'_>, next: Edge<K, Change<A>>| live.build(&node, send_old, wiring, next)
-        })
-    }
-
-    fn windowed(&self, windows: FixedWindows, aggregation: &Aggregation<A>) -> Lower {
-        let add = Arc::clone(&self.add);
-        let live = LiveWindows {
-            windows,
-            emit_final: false,
-            step: Arc::new(Aggregator {
-                initial: aggregation.initial(),
-                add: move |key: &K, value: V, aggregate: A| add(key, value, aggregate),
-            }),
-            serdes: self.grouped.serdes.clone(),
-            result_serde: Arc::clone(&aggregation.result_serde),
-            store: aggregation.store.clone(),
-        };
-        operator_of(move |node| {
-            let (node, send_old) = (node.name.clone(), node.send_old_values);
-            move |wiring: &mut Wiring<'_>, next| live.build(&node, send_old, wiring, next)
-        })
-    }
-
-    fn sessions(&self, windows: SessionWindows, merge: Merge<K, A>, aggregation: &Aggregation<A>) -> Lower {
-        let add = Arc::clone(&self.add);
-        let live = LiveSessions {
-            windows,
-            emit_final: false,
-            step: Arc::new(SessionAggregator {
-                initial: aggregation.initial(),
-                add: move |key: &K, value: V, aggregate: A| add(key, value, aggregate),
-                merge: move |key: &K, one: A, other: A| merge(key, one, other),
-            }),
-            serdes: self.grouped.serdes.clone(),
-            result_serde: Arc::clone(&aggregation.result_serde),
-            store: aggregation.store.clone(),
-        };
-        operator_of(move |node| {
-            let (node, send_old) = (node.name.clone(), node.send_old_values);
-            move |wiring: &mut Wiring<'_>, next| live.build(&node, send_old, wiring, next)
-        })
-    }
-}
-
 impl<K: Data, V: Data> KGroupedStream<K, V> {
     /// Begins an aggregation of several streams, with how a value of this one is added.
     ///
@@ -185,12 +87,44 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         &self,
         add: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
     ) -> CogroupedKStream<K, A> {
-        let none = CogroupedKStream {
+        self.cogroup_of_none().cogroup(self, add)
+    }
+
+    /// As [`cogroup`](Self::cogroup), with a function that may fail. What it returns as an error goes to the
+    /// [processing handler](streams_core::handlers::ErrorHandlers::processing), which stops the application or drops the record.
+    ///
+    /// ```
+    /// use std::num::ParseIntError;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let texts = builder.stream::<String, String>("texts").group_by_key();
+    /// let add = |_: &String, text: String, sum: i64| Ok::<_, ParseIntError>(sum + text.parse::<i64>()?);
+    /// texts.try_cogroup(add).aggregate(|| 0, Materialized::named("sums"));
+    /// let handlers = ErrorHandlers::default().processing(LogAndContinue);
+    /// let driver = TopologyTestDriver::with_options(&builder.build()?, TestDriverOptions::default().errors(handlers))?;
+    /// for text in ["7", "seven", "1"] {
+    ///     driver.input("texts").pipe("ada".to_string(), text.to_string())?;
+    /// }
+    /// let sums = driver.key_value_store::<String, i64>("sums")?;
+    /// assert_eq!(sums.get(&"ada".into()).unwrap().unwrap().value, 8);
+    /// assert_eq!(driver.dropped(DropReason::Processing), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn try_cogroup<A: Data, E: Into<BoxError> + 'static>(
+        &self,
+        add: impl Fn(&K, V, A) -> Result<A, E> + Send + Sync + 'static,
+    ) -> CogroupedKStream<K, A> {
+        self.cogroup_of_none().try_cogroup(self, add)
+    }
+
+    fn cogroup_of_none<A>(&self) -> CogroupedKStream<K, A> {
+        CogroupedKStream {
             plan: Rc::clone(&self.plan),
             key_serde: Arc::clone(&self.serdes.key),
             members: Vec::new(),
-        };
-        none.cogroup(self, add)
+        }
     }
 }
 
@@ -214,19 +148,53 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
     /// ```
     #[must_use]
     pub fn cogroup<V: Data>(
-        mut self,
+        self,
         grouped: &KGroupedStream<K, V>,
         add: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
     ) -> Self {
-        if !Rc::ptr_eq(&self.plan, &grouped.plan) {
+        let is_own = Rc::ptr_eq(&self.plan, &grouped.plan);
+        self.with(Rc::new(Grouped::sure(grouped, add)), is_own)
+    }
+
+    /// As [`cogroup`](Self::cogroup), with a function that may fail: see
+    /// [`try_cogroup` of one stream](KGroupedStream::try_cogroup).
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let bought = builder.stream::<String, i64>("bought").group_by_key();
+    /// let sold = builder.stream::<String, i64>("sold").group_by_key();
+    /// let stock = bought.cogroup(|_, n, stock: i64| stock + n);
+    /// let stock = stock.try_cogroup(&sold, |_, n, stock| if n > stock { Err("not there") } else { Ok(stock - n) });
+    /// stock.aggregate(|| 0, Materialized::named("stock"));
+    /// let handlers = ErrorHandlers::default().processing(LogAndContinue);
+    /// let driver = TopologyTestDriver::with_options(&builder.build()?, TestDriverOptions::default().errors(handlers))?;
+    /// driver.input("bought").pipe("tea".to_string(), 9_i64)?;
+    /// for n in [5_i64, 7, 3] {
+    ///     driver.input("sold").pipe("tea".to_string(), n)?;
+    /// }
+    /// let stock = driver.key_value_store::<String, i64>("stock")?;
+    /// assert_eq!(stock.get(&"tea".into()).unwrap().unwrap().value, 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn try_cogroup<V: Data, E: Into<BoxError> + 'static>(
+        self,
+        grouped: &KGroupedStream<K, V>,
+        add: impl Fn(&K, V, A) -> Result<A, E> + Send + Sync + 'static,
+    ) -> Self {
+        let is_own = Rc::ptr_eq(&self.plan, &grouped.plan);
+        self.with(Rc::new(Grouped::unsure(grouped, add)), is_own)
+    }
+
+    fn with(mut self, member: Rc<dyn Member<K, A>>, is_own: bool) -> Self {
+        if is_own {
+            self.members.push(member);
+        } else {
             let problem = "a stream cannot be grouped with one of another builder".to_owned();
             self.plan.borrow_mut().problems.push(problem);
-            return self;
         }
-        self.members.push(Rc::new(Grouped {
-            grouped: grouped.clone(),
-            add: Arc::new(add),
-        }));
         self
     }
 

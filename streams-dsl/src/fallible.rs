@@ -1,5 +1,7 @@
 //! Operators of streams whose functions may fail.
 
+mod aggregates;
+
 use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;

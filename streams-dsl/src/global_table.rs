@@ -9,8 +9,8 @@ use streams_core::edge::Edge;
 use streams_core::error::Result;
 use streams_core::processor::BoxError;
 use streams_core::serde::{DefaultSerde, NullableSerde, Serde};
-use streams_core::store::{GlobalStoreBuilder, GlobalStoreWriter};
-use streams_core::topology::{SourceOptions, Wiring};
+use streams_core::store::{GlobalProcessor, GlobalStoreBuilder, GlobalStoreWriter};
+use streams_core::topology::{SourceOptions, TopologyBuilder, Wiring};
 
 use crate::builder::of_values;
 use crate::lower::{Lower, Lowered, operator_of};
@@ -172,7 +172,9 @@ impl StreamsBuilder {
             store.put(&record.key, record.value.as_ref(), record.timestamp_ms)?;
             Ok(())
         };
-        let node = self.add_global(builder, topic, options, update);
+        let node = self.add_global(topic, move |topology, source, processor| {
+            topology.add_global_store(builder, source, processor, options, update);
+        });
         GlobalKTable {
             plan: Rc::clone(&self.plan),
             node,
@@ -220,23 +222,75 @@ impl StreamsBuilder {
         + Sync
         + 'static,
     ) {
-        let mut options = SourceOptions::new(
-            consumed.key_serde.resolve(None),
-            consumed.value_serde.resolve(None),
-        );
-        options.timestamp_extractor = consumed.timestamp_extractor;
-        self.add_global(store, topic, options, update);
+        let options = global_options(consumed);
+        self.add_global(topic, move |builder, source, processor| {
+            builder.add_global_store(store, source, processor, options, update);
+        });
     }
 
-    fn add_global<KI: Data, VI: Data, K: Data, V: Data>(
+    /// As [`add_global_store`](Self::add_global_store), with a processor, which may have a state of its own: `supplier` makes one
+    /// when an instance of the application starts. What is restored goes through it too: see [`GlobalProcessor`].
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    /// use streams_dsl::processor::BoxError;
+    /// use streams_dsl::store::{GlobalProcessor, GlobalStoreBuilder, GlobalStoreWriter};
+    ///
+    /// /// Takes prices from one clock: what is older than the last record it took is of another.
+    /// #[derive(Default)]
+    /// struct InOrder { last_ms: i64 }
+    ///
+    /// impl GlobalProcessor<String, i64, String, i64> for InOrder {
+    ///     fn process(
+    ///         &mut self,
+    ///         price: Record<String, i64>,
+    ///         store: &mut GlobalStoreWriter<'_, String, i64>,
+    ///     ) -> Result<(), BoxError> {
+    ///         if price.timestamp_ms < self.last_ms {
+    ///             store.count_dropped(DropReason::OutOfOrder);
+    ///             return Ok(());
+    ///         }
+    ///         self.last_ms = price.timestamp_ms;
+    ///         Ok(store.put(&price.key, Some(&price.value), price.timestamp_ms)?)
+    ///     }
+    /// }
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let prices = GlobalStoreBuilder::<String, i64>::new("prices");
+    /// builder.add_global_store_processor(prices, "prices", Consumed::<String, i64>::default(), InOrder::default);
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for (price, at_ms) in [(3_i64, 2_000), (4, 1_000)] {
+    ///     driver.input("prices").pipe_at("tea".to_string(), price, at_ms)?;
+    /// }
+    /// let prices = driver.global_store::<String, i64>("prices")?;
+    /// assert_eq!(prices.get(&"tea".into()).unwrap().unwrap().value, 3);
+    /// assert_eq!(driver.dropped(DropReason::OutOfOrder), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    pub fn add_global_store_processor<
+        KI: Data,
+        VI: Data,
+        K: Data,
+        V: Data,
+        P: GlobalProcessor<KI, VI, K, V>,
+    >(
         &self,
         store: GlobalStoreBuilder<K, V>,
         topic: &str,
-        options: SourceOptions<KI, VI>,
-        update: impl Fn(Record<KI, VI>, &mut GlobalStoreWriter<'_, K, V>) -> Result<(), BoxError>
-        + Send
-        + Sync
-        + 'static,
+        consumed: Consumed<KI, VI>,
+        supplier: impl Fn() -> P + Send + Sync + 'static,
+    ) {
+        let options = global_options(consumed);
+        self.add_global(topic, move |builder, source, processor| {
+            builder.add_global_store_processor(store, source, processor, options, supplier);
+        });
+    }
+
+    /// Adds the two nodes of a global store. `add` gets the names of the source and its topic, and of the processor.
+    fn add_global(
+        &self,
+        topic: &str,
+        add: impl FnOnce(&mut TopologyBuilder, (&str, &str), &str) + 'static,
     ) -> PlanId {
         let topic = topic.to_owned();
         let lower = Lower::nodes(move |lowering| {
@@ -245,7 +299,7 @@ impl StreamsBuilder {
             };
             let source = (source_name.as_str(), topic.as_str());
             let builder = &mut *lowering.builder;
-            builder.add_global_store(store, source, &lowering.node.name, options, update);
+            add(builder, source, &lowering.node.name);
             Lowered::default()
         });
         let mut plan = self.plan.borrow_mut();
@@ -255,6 +309,16 @@ impl StreamsBuilder {
         node.kind = Kind::GlobalSource { source_name };
         plan.add(node)
     }
+}
+
+/// How the topic of a global store is read.
+fn global_options<K: Data, V: Data>(consumed: Consumed<K, V>) -> SourceOptions<K, V> {
+    let mut options = SourceOptions::new(
+        consumed.key_serde.resolve(None),
+        consumed.value_serde.resolve(None),
+    );
+    options.timestamp_extractor = consumed.timestamp_extractor;
+    options
 }
 
 /// Joins with a global table.

@@ -10,7 +10,7 @@ use streams_core::topology::Wiring;
 
 use crate::lower::table_operator_of;
 use crate::names::prefix;
-use crate::operators::aggregate::{Aggregate, Aggregator, Reducer, Step};
+use crate::operators::aggregate::{Aggregate, Aggregator, Reducer, Steps};
 use crate::operators::table_store::TableStore;
 use crate::operators::update_cache;
 use crate::options::Materialized;
@@ -113,7 +113,8 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         let mut materialized = materialized;
         let serde = materialized.value_serde.resolve(Some(&self.serdes.value));
         materialized.value_serde = crate::options::SerdeOf::Given(serde);
-        self.stepped(prefix::REDUCE, Arc::new(Reducer(reduce)), materialized)
+        let step = Steps::InPlace(Arc::new(Reducer(reduce)));
+        self.stepped(prefix::REDUCE, step, materialized)
     }
 
     /// All values of a key folded into one of another type, from `initial()` on. A null result deletes the row.
@@ -140,7 +141,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         add: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
         materialized: Materialized<A>,
     ) -> KTable<K, A> {
-        let step = Arc::new(Aggregator { initial, add });
+        let step = Steps::InPlace(Arc::new(Aggregator { initial, add }));
         self.stepped(prefix::AGGREGATE, step, materialized)
     }
 
@@ -169,10 +170,10 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         windows.group(self.clone())
     }
 
-    fn stepped<A: Data>(
+    pub(crate) fn stepped<A: Data>(
         &self,
         prefix: &str,
-        step: Arc<dyn Step<K, V, A>>,
+        step: Steps<K, V, A>,
         materialized: Materialized<A>,
     ) -> KTable<K, A> {
         let mut plan = self.plan.borrow_mut();
@@ -233,7 +234,7 @@ pub(crate) fn aggregation(name: String, parent: PlanId, store: &str, lower: crat
 
 /// What makes an aggregation live.
 pub(crate) struct LiveAggregate<K, V, A> {
-    pub(crate) step: Arc<dyn Step<K, V, A>>,
+    pub(crate) step: Steps<K, V, A>,
     pub(crate) serdes: Serdes<K, V>,
     pub(crate) result_serde: Arc<dyn Serde<A>>,
     pub(crate) store: String,
@@ -249,7 +250,7 @@ impl<K: Data, V: Data, A: Data> LiveAggregate<K, V, A> {
     ) -> Result<Edge<K, V>> {
         Ok(Box::new(Aggregate {
             node: node.to_owned(),
-            step: Arc::clone(&self.step),
+            step: self.step.clone(),
             key_serde: Arc::clone(&self.serdes.key),
             value_serde: Arc::clone(&self.serdes.value),
             result_serde: Arc::clone(&self.result_serde),

@@ -27,7 +27,7 @@ use crate::{Change, Data, KTable, stores, view};
 pub struct KGroupedTable<K, V> {
     plan: SharedPlan,
     node: PlanId,
-    serdes: Serdes<K, V>,
+    pub(crate) serdes: Serdes<K, V>,
     /// Names the repartition topic.
     name: Option<String>,
 }
@@ -234,7 +234,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         self.stepped(prefix::TABLE_AGGREGATE, step, materialized)
     }
 
-    fn stepped<A: Data>(
+    pub(crate) fn stepped<A: Data>(
         &self,
         prefix: &str,
         step: Arc<dyn Regroup<K, V, A>>,

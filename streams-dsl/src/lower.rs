@@ -143,17 +143,17 @@ where
     })
 }
 
-/// Turns the plan into a checked topology.
-pub(crate) fn lower(mut plan: Plan, optimization: Optimization) -> Result<Topology> {
-    merge_sources(&mut plan);
-    let order = optimize(&mut plan, optimization);
+/// Turns the plan into a checked topology. What is left of the plan is for handles that are still there.
+pub(crate) fn lower(plan: &mut Plan, optimization: Optimization) -> Result<Topology> {
+    merge_sources(plan);
+    let order = optimize(plan, optimization);
     plan.spread_versions();
-    let keep_null_keys = repartitions_that_keep_null_keys(&plan);
+    let keep_null_keys = repartitions_that_keep_null_keys(plan);
     if !plan.problems.is_empty() {
         return Err(StreamsError::Topology(plan.problems.join("; ")));
     }
     let mut builder = TopologyBuilder::new();
-    add_stores(&mut plan, &mut builder);
+    add_stores(plan, &mut builder);
     let mut lowered = vec![Lowered::default(); plan.nodes.len()];
     for id in order {
         let index = id.0;
@@ -179,7 +179,7 @@ pub(crate) fn lower(mut plan: Plan, optimization: Optimization) -> Result<Topolo
         let sources: BTreeSet<NodeId> = group.iter().filter_map(|id| lowered[id.0].source).collect();
         builder.copartition(&sources.into_iter().collect::<Vec<_>>());
     }
-    if let Some(kind) = plan.default_store_kind {
+    if let Some(kind) = plan.default_store_kind.clone() {
         builder.default_store_kind(kind);
     }
     builder.build()

@@ -30,7 +30,7 @@ pub(crate) mod window_aggregate;
 pub(crate) mod window_rows;
 
 use streams_core::TaskContext;
-use streams_core::error::{ProcessCause, ProcessError};
+use streams_core::error::{ProcessCause, ProcessError, ProcessResult};
 use streams_core::log::TopicPartition;
 
 /// Says where a store or a serde failed.
@@ -44,4 +44,32 @@ pub(crate) fn place(cause: ProcessCause, processor: &str, task: &TaskContext<'_>
             .record_metadata()
             .map(|at| (TopicPartition::new(at.topic, at.partition), at.offset)),
     })
+}
+
+/// Says where a step of an aggregation failed. If it was a function of the user's, that is [still to be decided](decided) about,
+/// once nothing more is done about the record.
+#[cold]
+pub(crate) fn place_step(cause: ProcessCause, processor: &str, task: &TaskContext<'_>) -> Box<ProcessError> {
+    match cause {
+        ProcessCause::User(_) => Box::from(cause),
+        cause => place(cause, processor, task),
+    }
+}
+
+/// What is done about a record whose processing ended so: the application's processing handler decides about errors of this
+/// operator's functions. Those of others say where they were.
+#[inline]
+pub(crate) fn decided(result: ProcessResult, processor: &str, task: &mut TaskContext<'_>) -> ProcessResult {
+    match result {
+        Err(error) if error.processor.is_none() => decided_error(error, processor, task),
+        result => result,
+    }
+}
+
+#[cold]
+fn decided_error(error: Box<ProcessError>, processor: &str, task: &mut TaskContext<'_>) -> ProcessResult {
+    match error.cause {
+        ProcessCause::User(error) => task.processing_failed(error, processor),
+        _ => Err(error),
+    }
 }

@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use std::fmt::{self, Debug};
 use std::rc::Rc;
 
-use streams_core::store::StoreKind;
-use streams_core::topology::{AutoOffsetReset, TopicName, TopologyBuilder};
+use streams_core::store::{ConnectedStores, StoreConnections, StoreKind};
+use streams_core::topology::{AutoOffsetReset, LateChanges, TopicName, TopologyBuilder};
 
 use crate::lower::Lower;
 use crate::names::{Names, RepartitionNames};
@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) default_store_kind: Option<StoreKind>,
     /// What is wrong, to be reported by `build`.
     pub(crate) problems: Vec<String>,
+    /// Once the topology is built: where it is said that something came too late for it.
+    pub(crate) late_changes: Option<LateChanges>,
 }
 
 pub(crate) struct PlanNode {
@@ -176,8 +178,16 @@ impl PlanNode {
 
 impl Plan {
     pub(crate) fn add(&mut self, node: PlanNode) -> PlanId {
+        self.check_time(&node.name);
         self.nodes.push(node);
         PlanId(self.nodes.len() - 1)
+    }
+
+    /// Nothing changes a topology that is built.
+    fn check_time(&self, declared: &str) {
+        if let Some(late_changes) = &self.late_changes {
+            late_changes.report(declared);
+        }
     }
 
     pub(crate) fn node(&self, id: PlanId) -> &PlanNode {
@@ -201,6 +211,17 @@ impl Plan {
         }
     }
 
+    /// Adds the stores that a processor brings. Returns the names of all that it is connected to.
+    pub(crate) fn connected(&mut self, stores: impl ConnectedStores) -> Vec<String> {
+        let StoreConnections { names, brought } = StoreConnections::of(stores);
+        self.stores.extend(brought.into_iter().map(|spec| PlanStore {
+            name: spec.name().to_owned(),
+            source_topic: None,
+            add: Box::new(move |builder| builder.add_store_spec(spec)),
+        }));
+        names
+    }
+
     /// The repartition of this topic that hangs on a node already, to be shared.
     pub(crate) fn repartition_below(&self, parent: PlanId, topic: &str) -> Option<PlanId> {
         let found = self.nodes.iter().position(|node| {
@@ -212,6 +233,7 @@ impl Plan {
 
     /// Gives a node the user's name. Its number is taken already, as in Kafka.
     pub(crate) fn rename(&mut self, id: PlanId, name: &str) {
+        self.check_time(name);
         let node = self.node_mut(id);
         name.clone_into(&mut node.name);
         match &mut node.kind {

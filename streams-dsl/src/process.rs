@@ -9,6 +9,7 @@ use streams_core::error::Result;
 use streams_core::processor::{
     BoxError, FixedKeyProcessor, FixedKeyProcessorContext, FixedKeyRecord, Processor, ProcessorInit,
 };
+use streams_core::store::ConnectedStores;
 use streams_core::topology::OperatorSupplier;
 
 use crate::lower::Lower;
@@ -19,7 +20,8 @@ use crate::{Data, KStream};
 /// Processors of your own.
 impl<K: Data, V: Data> KStream<K, V> {
     /// A processor of your own (Kafka's Processor API): see [`Processor`]. `supplier` makes one for each task; it takes the
-    /// stores named here, and schedules, from its argument.
+    /// stores, and schedules, from its argument. `stores` are [brought along](ConnectedStores), in a tuple if there are several,
+    /// as those of Kafka's `ProcessorSupplier.stores()`; or they are named, if others use them too.
     ///
     /// ```
     /// use streams_dsl::prelude::*;
@@ -44,9 +46,9 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// }
     ///
     /// let builder = StreamsBuilder::new();
-    /// builder.add_state_store("last", KeyValueStoreBuilder::<String, i64>::new("last"));
+    /// let last = KeyValueStoreBuilder::<String, i64>::new("last");
     /// let input = builder.stream::<String, i64>("in");
-    /// input.process(&["last"], |init| Ok(Distinct(init.key_value_store("last")?))).to("out");
+    /// input.process(last, |init| Ok(Distinct(init.key_value_store("last")?))).to("out");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// for n in [1_i64, 1, 2] {
     ///     driver.input("in").pipe("a".to_string(), n)?;
@@ -58,15 +60,16 @@ impl<K: Data, V: Data> KStream<K, V> {
     #[must_use]
     pub fn process<KO: Data, VO: Data, P: Processor<K, V, KO, VO>>(
         &self,
-        stores: &[&str],
+        stores: impl ConnectedStores,
         supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
     ) -> KStream<KO, VO> {
         let lower = Lower::Operator(OperatorSupplier::processor::<K, V, KO, VO, P>(supplier));
+        let stores = self.plan.borrow_mut().connected(stores);
         let node = self.add(prefix::PROCESSOR, |name, parents| {
             let mut node = PlanNode::new(name, parents, lower);
             node.key = KeyEffect::MayChange;
             node.changes_values = true;
-            node.stores = stores.iter().map(|&store| store.to_owned()).collect();
+            node.stores = stores;
             node
         });
         KStream::new(Rc::clone(&self.plan), node, None, None)
@@ -96,9 +99,9 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// }
     ///
     /// let builder = StreamsBuilder::new();
-    /// builder.add_state_store("last", KeyValueStoreBuilder::<String, i64>::new("last"));
+    /// let last = KeyValueStoreBuilder::<String, i64>::new("last");
     /// let input = builder.stream::<String, i64>("in");
-    /// input.process_values(&["last"], |init| Ok(Difference(init.key_value_store("last")?))).to("out");
+    /// input.process_values(last, |init| Ok(Difference(init.key_value_store("last")?))).to("out");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// for n in [5_i64, 7] {
     ///     driver.input("in").pipe("a".to_string(), n)?;
@@ -110,15 +113,16 @@ impl<K: Data, V: Data> KStream<K, V> {
     #[must_use]
     pub fn process_values<VO: Data, P: FixedKeyProcessor<K, V, VO>>(
         &self,
-        stores: &[&str],
+        stores: impl ConnectedStores,
         supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
     ) -> KStream<K, VO> {
         let lower = Lower::Operator(OperatorSupplier::fixed_key_processor::<K, V, VO, P>(supplier));
+        let stores = self.plan.borrow_mut().connected(stores);
         let node = self.add(prefix::PROCESS_VALUES, |name, parents| {
             let mut node = PlanNode::new(name, parents, lower);
             // As in Kafka, a repartition may go above it, if that can write the values there: see ADR 0009.
             node.changes_values = TypeId::of::<V>() != TypeId::of::<VO>();
-            node.stores = stores.iter().map(|&store| store.to_owned()).collect();
+            node.stores = stores;
             node
         });
         self.with_values(node)

@@ -204,7 +204,7 @@ impl Windows for SessionWindows {
 /// ```
 #[derive(Clone, Debug)]
 pub struct SessionWindowedKStream<K, V> {
-    grouped: KGroupedStream<K, V>,
+    pub(crate) grouped: KGroupedStream<K, V>,
     windows: SessionWindows,
     emit_final: bool,
 }
@@ -327,7 +327,7 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
         self.stepped(prefix::AGGREGATE, step, materialized)
     }
 
-    fn stepped<A: Data>(
+    pub(crate) fn stepped<A: Data>(
         &self,
         prefix: &str,
         step: Arc<dyn SessionStep<K, V, A>>,

@@ -8,10 +8,10 @@ use streams_core::edge::Edge;
 use streams_core::serde::{DefaultSerde, Serde};
 use streams_core::topology::Wiring;
 
-use crate::lower::operator_of;
+use crate::lower::{Lower, operator_of};
 use crate::names::prefix;
 use crate::operators::suppress::{Suppress, WhenFull};
-use crate::plan::{PlanNode, TableState};
+use crate::plan::{Plan, PlanId, PlanNode, TableState};
 use crate::stores::{self, StoreSettings};
 use crate::view;
 use crate::windows::{Windowed, millis};
@@ -475,62 +475,17 @@ impl<K: Data, V: Data> KTable<K, V> {
     #[must_use]
     pub fn suppress_with(&self, suppressed: Suppressed<K>, value_serde: Arc<dyn Serde<V>>) -> KTable<K, V> {
         let mut plan = self.plan.borrow_mut();
-        let (name, store) = match suppressed.name {
-            Some(name) => (name.clone(), format!("{name}-store")),
-            None => {
-                let name = plan.names.processor(prefix::SUPPRESS);
-                (name, plan.names.store(prefix::SUPPRESS))
-            }
-        };
-        let wait_ms = suppressed
-            .wait_ms
-            .or_else(|| plan.window_grace_ms(self.node))
-            .unwrap_or_else(|| {
-                let problem =
-                    format!("{name} holds back until windows close, but the table before it has no windows");
-                plan.problems.push(problem);
-                0
-            });
+        let (name, store) = suppressed.names(&mut plan);
+        let wait_ms = suppressed.checked_wait_ms(&mut plan, self.node, &name);
         plan.enable_old_values(self.node, true);
-        let BufferConfig {
-            max_records,
-            max_bytes,
-            when_full,
-            logged,
-            changelog_configs,
-        } = suppressed.buffer;
         let settings = StoreSettings {
             kind: None,
-            logged,
-            changelog_configs,
+            logged: suppressed.buffer.logged,
+            changelog_configs: suppressed.buffer.changelog_configs.clone(),
         };
-        let key_serde = Arc::clone(&self.key_serde);
-        plan.stores.push(stores::buffer(
-            &store,
-            key_serde,
-            Arc::clone(&value_serde),
-            settings,
-        ));
-        let (time_ms, drop_deletions, store_name) =
-            (suppressed.time_ms, suppressed.drop_deletions, store.clone());
-        let lower = operator_of(move |node| {
-            let node = node.name.clone();
-            move |wiring: &mut Wiring<'_>, next: Edge<K, Change<V>>| {
-                Ok(Box::new(Suppress {
-                    node: node.clone(),
-                    store: store_name.clone(),
-                    buffer: wiring.time_ordered_buffer(&store_name)?,
-                    wait_ms,
-                    max_records,
-                    max_bytes,
-                    when_full,
-                    time_ms,
-                    drop_deletions,
-                    stream_time_ms: -1,
-                    next,
-                }) as Edge<K, Change<V>>)
-            }
-        });
+        let (key, value) = (Arc::clone(&self.key_serde), Arc::clone(&value_serde));
+        plan.stores.push(stores::buffer(&store, key, value, settings));
+        let lower = lower_suppress::<K, V>(suppressed, store.clone(), wait_ms);
         let mut node = PlanNode::new(name, vec![self.node], lower);
         node.stores.push(store.clone());
         node.table = TableState::Buffered(store.clone());
@@ -545,4 +500,55 @@ impl<K: Data, V: Data> KTable<K, V> {
             view,
         )
     }
+}
+
+impl<K> Suppressed<K> {
+    /// Of the processor and its store.
+    fn names(&self, plan: &mut Plan) -> (String, String) {
+        match &self.name {
+            Some(name) => (name.clone(), format!("{name}-store")),
+            None => {
+                let name = plan.names.processor(prefix::SUPPRESS);
+                (name, plan.names.store(prefix::SUPPRESS))
+            }
+        }
+    }
+
+    /// How long updates of a table wait: as said, or until its windows close, if it has any.
+    fn checked_wait_ms(&self, plan: &mut Plan, table: PlanId, processor: &str) -> i64 {
+        let wait_ms = self.wait_ms.or_else(|| plan.window_grace_ms(table));
+        wait_ms.unwrap_or_else(|| {
+            let problem =
+                format!("{processor} holds back until windows close, but the table before it has no windows");
+            plan.problems.push(problem);
+            0
+        })
+    }
+}
+
+fn lower_suppress<K: Data, V: Data>(suppressed: Suppressed<K>, store: String, wait_ms: i64) -> Lower {
+    let Suppressed {
+        buffer,
+        time_ms,
+        drop_deletions,
+        ..
+    } = suppressed;
+    operator_of(move |node| {
+        let node = node.name.clone();
+        move |wiring: &mut Wiring<'_>, next: Edge<K, Change<V>>| {
+            Ok(Box::new(Suppress {
+                node: node.clone(),
+                store: store.clone(),
+                buffer: wiring.time_ordered_buffer(&store)?,
+                wait_ms,
+                max_records: buffer.max_records,
+                max_bytes: buffer.max_bytes,
+                when_full: buffer.when_full,
+                time_ms,
+                drop_deletions,
+                stream_time_ms: -1,
+                next,
+            }) as Edge<K, Change<V>>)
+        }
+    })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use streams_core::edge::Edge;
 use streams_core::error::{ProcessCause, Result};
 use streams_core::processor::BoxError;
-use streams_core::store::StoreResult;
+use streams_core::store::{ConnectedStores, StoreResult};
 use streams_core::topology::Wiring;
 
 use crate::lower::table_operator_of;
@@ -21,7 +21,7 @@ use crate::{Change, Data, KTable};
 /// Transforming values.
 impl<K: Data, V: Data> KTable<K, V> {
     /// A new value for each row, from a function that may have state and may fail. `supplier` makes one for each task; it takes
-    /// the stores named here from its argument. The function gets the key and the row, or none if the row is deleted; `None`
+    /// the stores, [brought along](ConnectedStores) or named here, from its argument. The function gets the key and the row, or none if the row is deleted; `None`
     /// deletes the row of the result.
     ///
     /// What the function returns as an error goes to the [processing handler](streams_core::handlers::ErrorHandlers::processing).
@@ -34,10 +34,9 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// use streams_dsl::store::KeyValueStoreBuilder;
     ///
     /// let builder = StreamsBuilder::new();
-    /// builder.add_state_store("changes", KeyValueStoreBuilder::<String, i64>::new("changes"));
     /// let prices = builder.table::<String, i64>("prices", Materialized::default());
     /// let numbered = prices.transform_values(
-    ///     &["changes"],
+    ///     KeyValueStoreBuilder::<String, i64>::new("changes"),
     ///     |stores| {
     ///         let changes = stores.key_value_store::<String, i64>("changes")?;
     ///         Ok(move |item: &String, price: Option<&i64>| {
@@ -60,7 +59,7 @@ impl<K: Data, V: Data> KTable<K, V> {
     #[must_use]
     pub fn transform_values<W: Data, T>(
         &self,
-        stores: &[&str],
+        stores: impl ConnectedStores,
         supplier: impl Fn(&Wiring<'_>) -> Result<T> + Send + Sync + 'static,
         materialized: Materialized<W>,
     ) -> KTable<K, W>
@@ -91,11 +90,12 @@ impl<K: Data, V: Data> KTable<K, V> {
         });
         let table = self.add_derived(derivation, lower, false);
         let mut plan = self.plan.borrow_mut();
+        let stores = plan.connected(stores);
         let node = plan.node_mut(table.node);
         if !named {
             node.table = TableState::Transformed;
         }
-        node.stores.extend(stores.iter().map(|&store| store.to_owned()));
+        node.stores.extend(stores);
         drop(plan);
         table
     }

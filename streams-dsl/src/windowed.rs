@@ -11,7 +11,7 @@ use streams_core::topology::Wiring;
 use crate::grouped::aggregation;
 use crate::lower::table_operator_of;
 use crate::names::prefix;
-use crate::operators::aggregate::{Aggregator, Reducer, Step};
+use crate::operators::aggregate::{Aggregator, Reducer, Steps};
 use crate::operators::final_results::FinalResults;
 use crate::operators::sliding_aggregate::SlidingAggregate;
 use crate::operators::update_cache;
@@ -49,7 +49,7 @@ use crate::{Change, Data, KGroupedStream, KTable, stores, view};
 /// ```
 #[derive(Clone, Debug)]
 pub struct TimeWindowedKStream<K, V> {
-    grouped: KGroupedStream<K, V>,
+    pub(crate) grouped: KGroupedStream<K, V>,
     windows: FixedWindows,
     emit_final: bool,
 }
@@ -147,7 +147,8 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
         let mut materialized = materialized;
         let serde = materialized.value_serde.resolve(Some(&self.grouped.serdes.value));
         materialized.value_serde = SerdeOf::Given(serde);
-        self.stepped(prefix::REDUCE, Arc::new(Reducer(reduce)), materialized)
+        let step = Steps::InPlace(Arc::new(Reducer(reduce)));
+        self.stepped(prefix::REDUCE, step, materialized)
     }
 
     /// All values of a key in a window folded into one of another type, from `initial()` on. A null result deletes the row.
@@ -175,14 +176,14 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
         add: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
         materialized: Materialized<A>,
     ) -> KTable<Windowed<K>, A> {
-        let step = Arc::new(Aggregator { initial, add });
+        let step = Steps::InPlace(Arc::new(Aggregator { initial, add }));
         self.stepped(prefix::AGGREGATE, step, materialized)
     }
 
-    fn stepped<A: Data>(
+    pub(crate) fn stepped<A: Data>(
         &self,
         prefix: &str,
-        step: Arc<dyn Step<K, V, A>>,
+        step: Steps<K, V, A>,
         materialized: Materialized<A>,
     ) -> KTable<Windowed<K>, A> {
         let mut plan = self.grouped.plan.borrow_mut();
@@ -233,7 +234,7 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
 pub(crate) struct LiveWindows<K, V, A> {
     pub(crate) windows: FixedWindows,
     pub(crate) emit_final: bool,
-    pub(crate) step: Arc<dyn Step<K, V, A>>,
+    pub(crate) step: Steps<K, V, A>,
     pub(crate) serdes: Serdes<K, V>,
     pub(crate) result_serde: Arc<dyn Serde<A>>,
     pub(crate) store: String,
@@ -256,7 +257,7 @@ impl<K: Data, V: Data, A: Data> LiveWindows<K, V, A> {
             send_old,
             finals: self.emit_final.then(|| FinalResults::new(&self.store)),
         };
-        let step = Arc::clone(&self.step);
+        let step = self.step.clone();
         Ok(match self.windows {
             FixedWindows::Time(windows) => Box::new(WindowAggregate {
                 step,

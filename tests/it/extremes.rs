@@ -89,54 +89,37 @@ fn pairs() -> impl Iterator<Item = (Duration, Duration)> {
         .flat_map(|a| DURATIONS.into_iter().map(move |b| (a, b)))
 }
 
+/// Counts in windows: each update, what is left when they close, and what is sent when they close. One kind of windows is as
+/// another here, but each has its own types.
+macro_rules! counts_survive {
+    ($name:literal, $windows:expr) => {
+        survive($name, |left, _| {
+            let windowed = left.group_by_key().windowed_by($windows);
+            let counts = windowed.count(Materialized::default());
+            counts
+                .suppress(Suppressed::until_window_closes(BufferConfig::unbounded()))
+                .to_stream()
+                .to("out");
+        });
+        survive(concat!($name, ", final"), |left, _| {
+            let windowed = left.group_by_key().windowed_by($windows).emit_on_window_close();
+            windowed.count(Materialized::default()).to_stream().to("out");
+        });
+    };
+}
+
 #[test]
 fn windows_survive() {
     for (size, grace) in pairs() {
-        let windows = TimeWindows::of_size_and_grace(size, grace);
-        survive("tumbling", |left, _| {
-            let counts = left
-                .group_by_key()
-                .windowed_by(windows)
-                .count(Materialized::default());
-            counts
-                .suppress(Suppressed::until_window_closes(BufferConfig::unbounded()))
-                .to_stream()
-                .to("out");
-        });
-        survive("tumbling, final", |left, _| {
-            let windowed = left.group_by_key().windowed_by(windows).emit_on_window_close();
-            windowed.count(Materialized::default()).to_stream().to("out");
-        });
-        let windows = SlidingWindows::of_time_difference_and_grace(size, grace);
-        survive("sliding", |left, _| {
-            let counts = left
-                .group_by_key()
-                .windowed_by(windows)
-                .count(Materialized::default());
-            counts
-                .suppress(Suppressed::until_window_closes(BufferConfig::unbounded()))
-                .to_stream()
-                .to("out");
-        });
-        survive("sliding, final", |left, _| {
-            let windowed = left.group_by_key().windowed_by(windows).emit_on_window_close();
-            windowed.count(Materialized::default()).to_stream().to("out");
-        });
-        let windows = SessionWindows::of_inactivity_gap_and_grace(size, grace);
-        survive("sessions", |left, _| {
-            let counts = left
-                .group_by_key()
-                .windowed_by(windows)
-                .count(Materialized::default());
-            counts
-                .suppress(Suppressed::until_window_closes(BufferConfig::unbounded()))
-                .to_stream()
-                .to("out");
-        });
-        survive("sessions, final", |left, _| {
-            let windowed = left.group_by_key().windowed_by(windows).emit_on_window_close();
-            windowed.count(Materialized::default()).to_stream().to("out");
-        });
+        counts_survive!("tumbling", TimeWindows::of_size_and_grace(size, grace));
+        counts_survive!(
+            "sliding",
+            SlidingWindows::of_time_difference_and_grace(size, grace)
+        );
+        counts_survive!(
+            "sessions",
+            SessionWindows::of_inactivity_gap_and_grace(size, grace)
+        );
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use streams_dsl::log::{Log, TopicPartition};
 use streams_dsl::prelude::*;
-use streams_dsl::store::GlobalStoreBuilder;
+use streams_dsl::processor::BoxError;
+use streams_dsl::store::{GlobalProcessor, GlobalStoreBuilder, GlobalStoreWriter};
 use tempfile::TempDir;
 
 use crate::support::{create_topics, embedded, read, send, wait, wait_for_failure};
@@ -183,4 +185,87 @@ fn an_application_may_have_nothing_but_a_global_store() {
         wait(&[&streams]);
         streams.close().unwrap();
     }
+}
+
+/// Keeps the price of each item and the partition it came from, and counts what it sees.
+struct Places(Arc<AtomicI32>);
+
+impl GlobalProcessor<String, i64, String, String> for Places {
+    fn process(
+        &mut self,
+        record: Record<String, i64>,
+        store: &mut GlobalStoreWriter<'_, String, String>,
+    ) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        if record.value < 0 {
+            return Err("a price below zero".into());
+        }
+        let place = format!("{} from {}", record.value, store.record_metadata().partition);
+        Ok(store.put(&record.key, Some(&place), record.timestamp_ms)?)
+    }
+}
+
+fn places(kind: StoreKind, seen: &Arc<AtomicI32>) -> Topology {
+    let builder = StreamsBuilder::new();
+    let seen = Arc::clone(seen);
+    builder.add_global_store_processor(
+        GlobalStoreBuilder::<String, String>::new("places").kind(kind),
+        "prices",
+        Consumed::<String, i64>::default(),
+        move || Places(Arc::clone(&seen)),
+    );
+    builder.build().unwrap()
+}
+
+#[test]
+fn what_is_restored_goes_through_the_processor() {
+    for (kind, restored) in [(StoreKind::Persistent, 0), (StoreKind::InMemory, ITEMS)] {
+        let (log, dir) = prepared();
+        let seen = Arc::default();
+        let topology = places(kind, &seen);
+        set_prices(&*log, 7);
+        for expected in [ITEMS, restored] {
+            let streams = start(&log, &topology, &dir.path().join("state"));
+            streams.wait_until_running(Duration::from_secs(10)).unwrap();
+            wait(&[&streams]);
+            streams.close().unwrap();
+            assert_eq!(seen.swap(0, Ordering::Relaxed), expected);
+        }
+    }
+}
+
+#[test]
+fn what_a_global_processor_returns_as_an_error_goes_to_the_handler() {
+    let (log, dir) = prepared();
+    let seen = Arc::default();
+    let topology = places(StoreKind::Persistent, &seen);
+    let price = (-1_i64).to_be_bytes();
+    send(
+        &*log,
+        [("prices", 1, b"item-1".as_slice(), Some(price.as_slice()), 6)],
+    );
+    let config = StreamsConfig::new("app").state_dir(dir.path().join("state"));
+    let error = Streams::start(&topology, config.clone(), Arc::clone(&log))
+        .unwrap_err()
+        .to_string();
+    for part in ["a price below zero", "KTABLE-SOURCE-", "offset 0 of prices-1"] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+    let lenient = config.errors(ErrorHandlers::default().processing(LogAndContinue));
+    let streams = Streams::start(&topology, lenient, Arc::clone(&log)).unwrap();
+    wait(&[&streams]);
+    assert_eq!(streams.dropped(DropReason::Processing), 1);
+    streams.close().unwrap();
+}
+
+#[test]
+fn the_driver_runs_a_global_processor_too() {
+    let seen = Arc::default();
+    let driver = TopologyTestDriver::new(&places(StoreKind::InMemory, &seen)).unwrap();
+    driver.input("prices").pipe("tea".to_owned(), 3_i64).unwrap();
+    let error = driver.input("prices").pipe("tea".to_owned(), -1_i64).unwrap_err();
+    assert!(error.to_string().contains("a price below zero"), "{error}");
+    let places = driver.global_store::<String, String>("places").unwrap();
+    assert_eq!(places.get(&"tea".to_owned()).unwrap().unwrap().value, "3 from 0");
+    assert_eq!(seen.load(Ordering::Relaxed), 2);
 }

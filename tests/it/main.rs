@@ -3,14 +3,18 @@
 
 mod caching;
 mod compile_fail;
+mod connected_stores;
 mod driver;
 mod drops;
 mod errors;
 mod examples;
 mod extremes;
+mod fallible;
 mod global_stores;
+mod handles;
 mod joins;
 mod listeners;
+mod metrics;
 mod nulls;
 mod offset_reset;
 mod operators;

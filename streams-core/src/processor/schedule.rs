@@ -88,7 +88,9 @@ struct Entry {
     number: u64,
     every: Duration,
     kind: PunctuationType,
-    /// When it is due; set when it is first looked at if the clock was not known before.
+    /// Where its times are counted from, if that was said.
+    anchor_ms: Option<i64>,
+    /// When it is due; set when it is first looked at if the time was not known before.
     next_ms: Option<i64>,
 }
 
@@ -98,33 +100,93 @@ impl Scheduler {
     /// else the next one; by wall-clock time first after one interval. What is not cancelled stays: a processor that makes one
     /// for each record must end them too.
     pub fn schedule(&self, every: Duration, kind: PunctuationType) -> Schedule {
+        self.add(None, every, kind)
+    }
+
+    /// As [`schedule`](Self::schedule), at `start_ms` and whole intervals after it, in milliseconds since the Unix epoch: at every
+    /// full hour, say, by the clock that `kind` says (KIP-1146). What of that has passed already is not made up for: it is first
+    /// due at the next of these times.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_core::Record;
+    /// use streams_core::processor::{BoxError, Processor, ProcessorContext, PunctuationType, Schedule};
+    /// use streams_core::testing::{TestDriverOptions, TopologyTestDriver};
+    /// use streams_core::topology::{SinkOptions, SourceOptions, TopicName, TopologyBuilder};
+    ///
+    /// struct Chime;
+    ///
+    /// impl Processor<String, i64, String, i64> for Chime {
+    ///     fn process(
+    ///         &mut self,
+    ///         _: Record<String, i64>,
+    ///         _: &mut ProcessorContext<'_, '_, String, i64>,
+    ///     ) -> Result<(), BoxError> {
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn punctuate(
+    ///         &mut self,
+    ///         _: Schedule,
+    ///         timestamp_ms: i64,
+    ///         context: &mut ProcessorContext<'_, '_, String, i64>,
+    ///     ) -> Result<(), BoxError> {
+    ///         context.forward(Record::new("hour".to_string(), timestamp_ms / 3_600_000, timestamp_ms))
+    ///     }
+    /// }
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// let input = builder.add_source::<String, i64>("in", [TopicName::external("in")], SourceOptions::default());
+    /// let hours = builder.add_processor("chime", &[input], &[], |init| {
+    ///     init.scheduler().schedule_at(0, Duration::from_secs(3_600), PunctuationType::WallClockTime);
+    ///     Ok(Chime)
+    /// });
+    /// builder.add_sink("out", TopicName::external("out"), &[hours], SinkOptions::default());
+    /// let half_past_seven = TestDriverOptions::default().wall_clock_ms(7 * 3_600_000 + 1_800_000);
+    /// let driver = TopologyTestDriver::with_options(&builder.build()?, half_past_seven)?;
+    /// for _ in 0..3 {
+    ///     driver.advance_wall_clock(Duration::from_secs(1_800))?;
+    /// }
+    /// assert_eq!(driver.output::<String, i64>("out").read_values(), [8, 9]);
+    /// # Ok::<(), streams_core::error::StreamsError>(())
+    /// ```
+    pub fn schedule_at(&self, start_ms: i64, every: Duration, kind: PunctuationType) -> Schedule {
+        self.add(Some(start_ms), every, kind)
+    }
+
+    fn add(&self, anchor_ms: Option<i64>, every: Duration, kind: PunctuationType) -> Schedule {
         let mut schedules = self.0.borrow_mut();
         let number = schedules.made;
         schedules.made += 1;
-        let every = every.max(Duration::from_millis(1));
-        let next_ms = match kind {
-            PunctuationType::StreamTime => Some(0),
-            PunctuationType::WallClockTime => {
-                let now_ms = schedules.wall_clock_ms;
-                now_ms.map(|now_ms| now_ms.saturating_add(whole_ms(every)))
-            }
+        let mut entry = Entry {
+            number,
+            every: every.max(Duration::from_millis(1)),
+            kind,
+            anchor_ms,
+            next_ms: None,
         };
-        schedules.entries.push(Entry {
-            number,
-            every,
-            kind,
-            next_ms,
-        });
-        Schedule {
-            number,
-            every,
-            kind,
-            scheduler: self.clone(),
+        match kind {
+            PunctuationType::StreamTime if anchor_ms.is_none() => entry.next_ms = Some(0),
+            PunctuationType::WallClockTime => {
+                entry.next_ms = schedules.wall_clock_ms.map(|now_ms| entry.first_ms(now_ms));
+            }
+            PunctuationType::StreamTime => {}
         }
+        schedules.entries.push(entry);
+        self.handle(&entry)
     }
 
     pub(crate) fn set_wall_clock_ms(&self, now_ms: i64) {
         self.0.borrow_mut().wall_clock_ms = Some(now_ms);
+    }
+
+    /// Says what stream time is when the task begins: -1 if it has never processed anything.
+    pub(crate) fn begin(&self, stream_time_ms: i64) {
+        for entry in &mut self.0.borrow_mut().entries {
+            if !entry.is_wall_clock() && entry.next_ms.is_none() {
+                entry.next_ms = Some(entry.first_ms(stream_time_ms));
+            }
+        }
     }
 
     /// Those of this kind that are due, each set to its next time. Some may cancel others before those are called.
@@ -164,16 +226,31 @@ impl Entry {
         self.kind == PunctuationType::WallClockTime
     }
 
+    /// When it is first due, as of now.
+    fn first_ms(&self, now_ms: i64) -> i64 {
+        match self.anchor_ms {
+            None => now_ms.saturating_add(whole_ms(self.every)),
+            Some(anchor_ms) if anchor_ms < now_ms => self.after_ms(anchor_ms, now_ms),
+            Some(anchor_ms) => anchor_ms,
+        }
+    }
+
+    /// The first time after now that is whole intervals after `time_ms`, which is not after now.
+    fn after_ms(&self, time_ms: i64, now_ms: i64) -> i64 {
+        let every_ms = whole_ms(self.every);
+        let missed = now_ms.saturating_sub(time_ms) / every_ms;
+        time_ms.saturating_add(missed.saturating_add(1).saturating_mul(every_ms))
+    }
+
     /// True if it is due, and then set to its next time. Missed intervals are skipped; times stay multiples of the interval
     /// from the start.
     fn due(&mut self, now_ms: i64) -> bool {
-        let every_ms = whole_ms(self.every);
-        let next_ms = *self.next_ms.get_or_insert(now_ms.saturating_add(every_ms));
+        let first_ms = self.first_ms(now_ms);
+        let next_ms = *self.next_ms.get_or_insert(first_ms);
         if now_ms < next_ms {
             return false;
         }
-        let missed = now_ms.saturating_sub(next_ms) / every_ms;
-        self.next_ms = Some(next_ms.saturating_add(missed.saturating_add(1).saturating_mul(every_ms)));
+        self.next_ms = Some(self.after_ms(next_ms, now_ms));
         true
     }
 }

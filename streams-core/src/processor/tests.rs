@@ -127,6 +127,56 @@ fn stream_time_is_due_after_the_record_that_it_was_made_for() {
 }
 
 #[test]
+fn what_is_anchored_keeps_to_its_times() {
+    let driver = driver(|init| {
+        let scheduler = init.scheduler();
+        // Of the time before the first record nothing is known: it is due with that.
+        scheduler.schedule_at(1_250, SECOND, PunctuationType::StreamTime);
+        calls(move |event, context| match event {
+            Event::Record(record) => {
+                if record.value == 7 {
+                    scheduler.schedule_at(2_000, SECOND * 5, PunctuationType::StreamTime);
+                    scheduler.schedule_at(10_000, SECOND, PunctuationType::WallClockTime);
+                    scheduler.schedule_at(-1_500, SECOND, PunctuationType::WallClockTime);
+                }
+                Ok(())
+            }
+            Event::Due(schedule, timestamp_ms) => {
+                let every = i64::try_from(schedule.every().as_secs())?;
+                context.forward(Record::new(
+                    "due".to_owned(),
+                    timestamp_ms * 10 + every,
+                    timestamp_ms,
+                ))
+            }
+        })
+    });
+    let output = driver.output::<String, i64>("out");
+    let pipe = |value: i64, at_ms: i64| {
+        driver.input("in").pipe_at("a".to_owned(), value, at_ms).unwrap();
+        output.read_values()
+    };
+    assert_eq!(pipe(0, 1_249), [0; 0]);
+    assert_eq!(pipe(0, 2_000), [20_001]);
+    assert_eq!(pipe(0, 2_249), [0; 0]);
+    assert_eq!(pipe(0, 5_000), [50_001]);
+    assert_eq!(pipe(0, 5_250), [52_501]);
+    // That of 2,000 and every 5 s has passed: it is due at 7,000, 12,000 and so on.
+    driver.advance_wall_clock(SECOND * 9).unwrap();
+    assert_eq!(pipe(7, 5_251), [0; 0]);
+    assert_eq!(pipe(0, 7_000), [70_001, 70_005]);
+    assert_eq!(pipe(0, 13_000), [130_001, 130_005]);
+    // The clock stands at 9 s. That which began long ago is due at half seconds, the other one not before 10 s.
+    let advance = |by: Duration| {
+        driver.advance_wall_clock(by).unwrap();
+        output.read_values()
+    };
+    assert_eq!(advance(SECOND / 2), [95_001]);
+    assert_eq!(advance(SECOND / 2), [100_001]);
+    assert_eq!(advance(SECOND * 2), [120_001, 120_001]);
+}
+
+#[test]
 fn what_is_cancelled_is_not_called_even_if_it_is_due() {
     let driver = driver(|init| {
         let first = init.schedule(SECOND, PunctuationType::WallClockTime);

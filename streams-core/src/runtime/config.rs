@@ -7,6 +7,7 @@ use super::listeners::{Listeners, RestoreListener, StateListener};
 use crate::error::{Result, StreamsError};
 use crate::handlers::ErrorHandlers;
 use crate::log::Isolation;
+use crate::metrics::RecordingLevel;
 use crate::store::RocksDbOptions;
 use crate::time::{Clock, SystemClock};
 use crate::topology::{AutoOffsetReset, InternalTopics};
@@ -65,6 +66,8 @@ pub struct StreamsConfig {
     pub(crate) listeners: Listeners,
     /// What is done about records that fail. Default: stop.
     pub errors: ErrorHandlers,
+    /// `metrics.recording.level`: sensors of processors that are finer record nothing. Default: info.
+    pub metrics_recording_level: RecordingLevel,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -103,6 +106,7 @@ impl StreamsConfig {
             rocksdb: RocksDbOptions::default(),
             listeners: Listeners::default(),
             errors: ErrorHandlers::default(),
+            metrics_recording_level: RecordingLevel::default(),
             clock: Arc::new(SystemClock::default()),
         }
     }
@@ -190,6 +194,13 @@ impl StreamsConfig {
     #[must_use]
     pub fn state_listener(mut self, listener: impl StateListener + 'static) -> Self {
         self.listeners.state = Arc::new(listener);
+        self
+    }
+
+    /// Sets how much [sensors](crate::processor::ProcessorInit::add_sensor) record.
+    #[must_use]
+    pub fn metrics_recording_level(mut self, level: RecordingLevel) -> Self {
+        self.metrics_recording_level = level;
         self
     }
 

@@ -14,6 +14,7 @@ use super::state_directory::TaskLock;
 use crate::assignment::TaskId;
 use crate::error::Result;
 use crate::log::{Admin, Fetched, Producer, TopicPartition};
+use crate::metrics::TaskMetrics;
 use crate::restore::Restorer;
 use crate::store::{StoreSpec, open_bytes};
 use crate::task::{StartPosition, StreamTask};
@@ -320,6 +321,7 @@ impl Tasks {
             cache_bytes: config.cache_max_bytes / stores.max(1),
             logs_every_put: false,
             globals: &shared.globals,
+            metrics: Arc::new(TaskMetrics::new(config.metrics_recording_level)),
             open: &mut open,
         };
         wire(&shared.topology, subtopology, &mut place, producer)

@@ -98,6 +98,14 @@ pub struct StoreSpec {
     pub(crate) open: Open,
 }
 
+impl StoreSpec {
+    /// The store's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl std::fmt::Debug for StoreSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StoreSpec")

@@ -15,14 +15,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use state_store::{Direction, WriteBatch};
 
+use super::global_processor::{GlobalProcessor, GlobalUpdate, Updater};
 use super::keys::{after_prefix, as_slice, key_bounds};
 use super::{StoreKind, StoreResult, ValueAndTimestamp};
 use crate::error::ProcessCause;
-use crate::metrics::{DropReason, TaskMetrics};
-use crate::processor::BoxError;
-use crate::record::Record;
 use crate::serde::{DefaultSerde, Serde};
-use crate::topology::{ErasedHandle, RawInput, SourceOptions};
+use crate::topology::{ErasedHandle, SourceOptions};
 
 /// In front of the keys of rows.
 const ROW: u8 = b'r';
@@ -99,16 +97,13 @@ impl<K: 'static, V: 'static> GlobalStoreBuilder<K, V> {
         Ok(store)
     }
 
-    /// The store as data: `update` turns each record of the topic into rows.
-    pub(crate) fn into_spec<KI: 'static, VI: 'static>(
+    /// The store as data: what `supplier` makes turns the records of the topic into rows.
+    pub(crate) fn into_spec<KI: 'static, VI: 'static, P: GlobalProcessor<KI, VI, K, V>>(
         self,
         topic: &str,
         processor: &str,
         options: SourceOptions<KI, VI>,
-        update: impl Fn(Record<KI, VI>, &mut GlobalStoreWriter<'_, K, V>) -> Result<(), BoxError>
-        + Send
-        + Sync
-        + 'static,
+        supplier: impl Fn() -> P + Send + Sync + 'static,
     ) -> GlobalStoreSpec {
         let Self {
             name,
@@ -124,7 +119,7 @@ impl<K: 'static, V: 'static> GlobalStoreBuilder<K, V> {
             key_serde: Arc::clone(&key_serde),
             value_serde: Arc::clone(&value_serde),
         };
-        let (options, update) = (Arc::new(options), Arc::new(update));
+        let options = Arc::new(options);
         let open_reader = open.clone();
         GlobalStoreSpec {
             name,
@@ -135,7 +130,7 @@ impl<K: 'static, V: 'static> GlobalStoreBuilder<K, V> {
             updater: Arc::new(move |rows| {
                 Box::new(Updater {
                     options: Arc::clone(&options),
-                    update: Arc::clone(&update),
+                    processor: supplier(),
                     store: open(rows),
                 })
             }),
@@ -157,7 +152,7 @@ pub(crate) struct GlobalStoreSpec {
     pub(crate) kind: Option<StoreKind>,
     /// Makes a reader, a `GlobalKeyValueStore<K, V>`.
     pub(crate) open: Arc<dyn Fn(GlobalRows) -> ErasedHandle + Send + Sync>,
-    /// Makes what turns records into rows.
+    /// Makes what turns records into rows, anew for each start.
     pub(crate) updater: Arc<dyn Fn(GlobalRows) -> Box<dyn GlobalUpdate> + Send + Sync>,
 }
 
@@ -194,8 +189,8 @@ impl Debug for GlobalStoreSpec {
 pub struct GlobalKeyValueStore<K, V> {
     topic: Arc<str>,
     rows: GlobalRows,
-    key_serde: Arc<dyn Serde<K>>,
-    value_serde: Arc<dyn Serde<V>>,
+    pub(super) key_serde: Arc<dyn Serde<K>>,
+    pub(super) value_serde: Arc<dyn Serde<V>>,
 }
 
 impl<K, V> Clone for GlobalKeyValueStore<K, V> {
@@ -285,21 +280,21 @@ impl<K, V> GlobalKeyValueStore<K, V> {
         Ok(GlobalIter { rows, store: self })
     }
 
-    fn row_key(&self, key: &K) -> StoreResult<Vec<u8>> {
+    pub(super) fn row_key(&self, key: &K) -> StoreResult<Vec<u8>> {
         let mut bytes = vec![ROW];
         let written = self.key_serde.serialize(&self.topic, key, &mut bytes);
         written.map_err(|error| self.problem("write", "key", error))?;
         Ok(bytes)
     }
 
-    fn write_row(&self, value: &V, timestamp_ms: i64) -> StoreResult<Vec<u8>> {
+    pub(super) fn write_row(&self, value: &V, timestamp_ms: i64) -> StoreResult<Vec<u8>> {
         let mut row = timestamp_ms.to_be_bytes().to_vec();
         let written = self.value_serde.serialize(&self.topic, value, &mut row);
         written.map_err(|error| self.problem("write", "value", error))?;
         Ok(row)
     }
 
-    fn read_row(&self, row: &[u8]) -> StoreResult<ValueAndTimestamp<V>> {
+    pub(super) fn read_row(&self, row: &[u8]) -> StoreResult<ValueAndTimestamp<V>> {
         let Some((timestamp, value)) = row.split_first_chunk::<TIMESTAMP_BYTES>() else {
             return Err(ProcessCause::CorruptRow {
                 store: self.rows.name().to_owned(),
@@ -360,57 +355,9 @@ impl<K, V> Debug for GlobalIter<'_, K, V> {
     }
 }
 
-/// What the update function of a global store writes to. It reads what it wrote.
-pub struct GlobalStoreWriter<'a, K, V> {
-    store: &'a GlobalKeyValueStore<K, V>,
-    pending: &'a mut PendingRows,
-    metrics: &'a TaskMetrics,
-}
-
-impl<K, V> GlobalStoreWriter<'_, K, V> {
-    /// The value of `key` and its event time. A null key has none.
-    ///
-    /// # Errors
-    /// If the key cannot be written, or the row not be read.
-    pub fn get(&self, key: &K) -> StoreResult<Option<ValueAndTimestamp<V>>> {
-        if self.store.key_serde.is_null(key) {
-            return Ok(None);
-        }
-        let bytes = self.store.row_key(key)?;
-        match self.pending.0.get(&bytes) {
-            Some(row) => row.as_ref().map(|row| self.store.read_row(row)).transpose(),
-            None => self.store.get(key),
-        }
-    }
-
-    /// Sets the value of `key`; `None`, and a value that is null on the wire, delete it. A null key is dropped and counted.
-    ///
-    /// # Errors
-    /// If key or value cannot be written.
-    pub fn put(&mut self, key: &K, value: Option<&V>, timestamp_ms: i64) -> StoreResult<()> {
-        if self.store.key_serde.is_null(key) {
-            self.metrics.count_dropped(DropReason::NullKey);
-            return Ok(());
-        }
-        let bytes = self.store.row_key(key)?;
-        let value = value.filter(|value| !self.store.value_serde.is_null(value));
-        let row = value.map(|value| self.store.write_row(value, timestamp_ms));
-        self.pending.0.insert(bytes, row.transpose()?);
-        Ok(())
-    }
-}
-
-impl<K, V> Debug for GlobalStoreWriter<'_, K, V> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GlobalStoreWriter")
-            .field("store", self.store)
-            .finish_non_exhaustive()
-    }
-}
-
 /// Rows that are not in the byte store yet, `None` for deletions.
 #[derive(Debug, Default)]
-pub(crate) struct PendingRows(BTreeMap<Vec<u8>, Option<Vec<u8>>>);
+pub(crate) struct PendingRows(pub(super) BTreeMap<Vec<u8>, Option<Vec<u8>>>);
 
 impl PendingRows {
     /// Writes all rows, and with them the position up to which the partition is read.
@@ -441,78 +388,4 @@ pub(crate) fn position(rows: &GlobalRows, partition: i32) -> state_store::Result
 fn position_key(partition: i32) -> [u8; 5] {
     let [a, b, c, d] = partition.to_be_bytes();
     [POSITION, a, b, c, d]
-}
-
-/// Turns records into rows, whatever their types.
-pub(crate) trait GlobalUpdate: Send + Debug {
-    fn update(
-        &mut self,
-        input: RawInput<'_>,
-        partition_time_ms: i64,
-        pending: &mut PendingRows,
-        metrics: &TaskMetrics,
-    ) -> Result<i64, GlobalProblem>;
-}
-
-/// Why a record did not become a row.
-pub(crate) enum GlobalProblem {
-    /// It cannot be read.
-    Unreadable(ProcessCause),
-    /// It could not be processed.
-    Failed(ProcessCause),
-}
-
-struct Updater<KI, VI, K, V, F> {
-    options: Arc<SourceOptions<KI, VI>>,
-    update: Arc<F>,
-    store: GlobalKeyValueStore<K, V>,
-}
-
-impl<KI, VI, K, V, F> Debug for Updater<KI, VI, K, V, F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Updater")
-            .field("store", &self.store)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<KI, VI, K, V, F> GlobalUpdate for Updater<KI, VI, K, V, F>
-where
-    F: Fn(Record<KI, VI>, &mut GlobalStoreWriter<'_, K, V>) -> Result<(), BoxError> + Send + Sync,
-{
-    /// Answers the record's event time.
-    fn update(
-        &mut self,
-        mut input: RawInput<'_>,
-        partition_time_ms: i64,
-        pending: &mut PendingRows,
-        metrics: &TaskMetrics,
-    ) -> Result<i64, GlobalProblem> {
-        let headers = std::mem::take(&mut input.headers);
-        let read = self.options.read(&input, headers);
-        let Some(mut record) = read.map_err(GlobalProblem::Unreadable)? else {
-            let reason = match input.key {
-                None => DropReason::NullKey,
-                Some(_) => DropReason::UnexpectedNull,
-            };
-            metrics.count_dropped(reason);
-            return Ok(input.timestamp_ms);
-        };
-        if let Some(extractor) = &self.options.timestamp_extractor {
-            record.timestamp_ms = extractor.extract(&record, partition_time_ms);
-        }
-        let timestamp_ms = record.timestamp_ms;
-        if timestamp_ms < 0 {
-            metrics.count_dropped(DropReason::InvalidTimestamp);
-            return Ok(timestamp_ms);
-        }
-        let mut writer = GlobalStoreWriter {
-            store: &self.store,
-            pending,
-            metrics,
-        };
-        (self.update)(record, &mut writer)
-            .map_err(|error| GlobalProblem::Failed(ProcessCause::User(error)))?;
-        Ok(timestamp_ms)
-    }
 }

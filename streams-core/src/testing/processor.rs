@@ -21,7 +21,7 @@ use crate::context::{TaskContext, TaskState};
 use crate::edge::{Edge, Process};
 use crate::error::{ProcessResult, Result, StreamsError};
 use crate::log::TopicPartition;
-use crate::metrics::TaskMetrics;
+use crate::metrics::{Metric, TaskMetrics};
 use crate::processor::{
     BoxError, FixedKeyProcessor, Place, Processor, ProcessorContext, ProcessorInit, Schedule, Scheduler,
     process_fixed_key,
@@ -269,6 +269,7 @@ impl<K: 'static, V: 'static> MockProcessorContext<K, V> {
             stores: &self.stores,
             allowed: &allowed,
             globals: &self.globals,
+            metrics: &self.state.metrics,
             shared: &mut BTreeMap::new(),
             producer: &mut self.producer,
             punctuations: &mut Vec::new(),
@@ -362,6 +363,21 @@ impl<K: 'static, V: 'static> MockProcessorContext<K, V> {
     #[must_use]
     pub fn metrics(&self) -> &TaskMetrics {
         &self.state.metrics
+    }
+
+    /// All that was counted and measured, by sensors of the processor too.
+    #[must_use]
+    pub fn read_metrics(&self) -> Vec<Metric> {
+        let state = &self.state;
+        state.metrics.read(state.task_id, state.wall_clock_ms)
+    }
+
+    /// The task, for what a processor does with it beside forwarding.
+    pub fn task(&mut self) -> TaskContext<'_> {
+        TaskContext {
+            state: &mut self.state,
+            producer: &mut self.producer,
+        }
     }
 
     /// Where the records that are processed from now on come from. Default: nowhere.

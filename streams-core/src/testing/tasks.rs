@@ -15,7 +15,9 @@ use super::{TestDriverOptions, WrittenRecord};
 use crate::assignment::TaskId;
 use crate::error::{Result, StreamsError};
 use crate::global::{GlobalState, GlobalStores};
+use crate::handlers::ErrorHandlers;
 use crate::log::{Fetched, RecordSet, RecordSpan, Span, TopicPartition};
+use crate::metrics::{RecordingLevel, TaskMetrics};
 use crate::partitioner::partition_for_key;
 use crate::processor::PunctuationType;
 use crate::store::{GlobalStoreSpec, StoreSpec, open_bytes};
@@ -54,75 +56,61 @@ impl Driven {
             wall_clock_ms,
             state_dir,
             errors,
+            metrics_recording_level,
             partitions,
         } = options;
         let (plans, partitions) = match partitions.is_empty() {
             true => (vec![whole(topology, &application_id)], partitions),
             false => laid_out(topology, &application_id, partitions)?,
         };
-        let mut open_global = |spec: &GlobalStoreSpec| {
-            let identity = StoreIdentity::new(&*application_id, "global", &spec.name);
-            let bytes = state_store::StoreSpec::new(identity, state_store::Layout::Plain);
-            let path = state_dir.as_ref();
-            let path = path.map(|path| path.join(&*application_id).join("global").join(&spec.name));
-            Ok(open_bytes(
-                spec.kind.as_ref(),
-                &MemoryEngine,
-                &MemoryEngine,
-                &bytes,
-                path.as_deref(),
-            )?)
+        let mut home = Home {
+            application_id,
+            state_dir,
+            errors,
+            metrics_recording_level,
+            globals: GlobalStores::new(),
         };
-        let (global, global_stores) = GlobalState::open(topology, errors.clone(), &mut open_global)?;
-        let read = plans.iter().flat_map(|(_, _, inputs)| inputs);
-        let mut inputs: Vec<String> = read.map(|partition| partition.topic.to_string()).collect();
-        inputs.extend(
-            topology
-                .graph()
-                .global_stores
-                .iter()
-                .map(|spec| spec.topic.to_string()),
-        );
+        let global = home.open_globals(topology)?;
         let patterns = Patterns {
             topology: topology.clone(),
-            application_id: Arc::clone(&application_id),
+            application_id: Arc::clone(&home.application_id),
         };
+        let inputs = read_topics(topology, &plans);
         let mut driven = Self {
             tasks: Vec::new(),
             global,
-            global_handles: open_global_stores(topology, &global_stores),
+            global_handles: open_global_stores(topology, &home.globals),
             producer: CapturingProducer::new(partitions, inputs, Some(patterns.clone())),
             patterns,
             readers: BTreeMap::new(),
             offsets: BTreeMap::new(),
             now_ms: wall_clock_ms,
         };
-        let home = Home {
-            application_id: &application_id,
-            state_dir,
-            globals: &global_stores,
-        };
-        for (id, part, inputs) in plans {
-            let index = driven.tasks.len();
-            driven
-                .readers
-                .extend(inputs.iter().map(|partition| (partition.clone(), index)));
-            let (live, handles) = home.make_live(topology, id, &part, &mut driven.producer)?;
-            let inputs = inputs
-                .into_iter()
-                .map(|partition| (partition, StartPosition::at(0)));
-            let mut task = StreamTask::new(
-                id,
-                Arc::clone(&application_id),
-                live,
-                inputs.collect(),
-                errors.clone(),
-            );
-            task.set_wall_clock_ms(wall_clock_ms);
-            task.punctuate(PunctuationType::WallClockTime, &mut driven.producer)?;
-            driven.tasks.push(DrivenTask { task, handles });
+        for plan in plans {
+            driven.add_task(topology, &home, plan)?;
         }
         Ok(driven)
+    }
+
+    fn add_task(&mut self, topology: &Topology, home: &Home, (id, part, inputs): Plan) -> Result<()> {
+        let index = self.tasks.len();
+        let readers = inputs.iter().map(|partition| (partition.clone(), index));
+        self.readers.extend(readers);
+        let (live, handles) = home.make_live(topology, id, &part, &mut self.producer)?;
+        let inputs = inputs
+            .into_iter()
+            .map(|partition| (partition, StartPosition::at(0)));
+        let mut task = StreamTask::new(
+            id,
+            Arc::clone(&home.application_id),
+            live,
+            inputs.collect(),
+            home.errors.clone(),
+        );
+        task.set_wall_clock_ms(self.now_ms);
+        task.punctuate(PunctuationType::WallClockTime, &mut self.producer)?;
+        self.tasks.push(DrivenTask { task, handles });
+        Ok(())
     }
 
     /// The partition that a record of this key belongs to.
@@ -268,16 +256,49 @@ fn laid_out(
     Ok((layout.tasks.iter().map(plan).collect(), partitions))
 }
 
+/// Names of all topics that are read by their names.
+fn read_topics(topology: &Topology, plans: &[Plan]) -> Vec<String> {
+    let by_tasks = plans.iter().flat_map(|(_, _, inputs)| inputs);
+    let by_globals = topology.graph().global_stores.iter();
+    by_tasks
+        .map(|partition| partition.topic.to_string())
+        .chain(by_globals.map(|spec| spec.topic.to_string()))
+        .collect()
+}
+
 /// What all tasks of a driver have in common.
-struct Home<'a> {
-    application_id: &'a str,
+struct Home {
+    application_id: Arc<str>,
     state_dir: Option<PathBuf>,
-    globals: &'a GlobalStores,
+    errors: ErrorHandlers,
+    metrics_recording_level: RecordingLevel,
+    globals: GlobalStores,
 }
 
 type Live = (crate::topology::LiveTopology, BTreeMap<String, ErasedHandle>);
 
-impl Home<'_> {
+impl Home {
+    /// Opens the global stores, and makes what fills them.
+    fn open_globals(&mut self, topology: &Topology) -> Result<GlobalState> {
+        let directory = self.state_dir.as_ref();
+        let directory = directory.map(|path| path.join(&*self.application_id).join("global"));
+        let mut open = |spec: &GlobalStoreSpec| {
+            let identity = StoreIdentity::new(&*self.application_id, "global", &spec.name);
+            let bytes = state_store::StoreSpec::new(identity, state_store::Layout::Plain);
+            let path = directory.as_ref().map(|path| path.join(&spec.name));
+            Ok(open_bytes(
+                spec.kind.as_ref(),
+                &MemoryEngine,
+                &MemoryEngine,
+                &bytes,
+                path.as_deref(),
+            )?)
+        };
+        let (state, stores) = GlobalState::open(topology, self.errors.clone(), &mut open)?;
+        self.globals = stores;
+        Ok(state)
+    }
+
     fn make_live(
         &self,
         topology: &Topology,
@@ -286,10 +307,10 @@ impl Home<'_> {
         producer: &mut CapturingProducer,
     ) -> Result<Live> {
         let state_dir = self.state_dir.as_ref();
-        let state_dir = state_dir.map(|path| path.join(self.application_id).join(id.to_string()));
+        let state_dir = state_dir.map(|path| path.join(&*self.application_id).join(id.to_string()));
         let stores = state_dir.clone();
         let mut open = |spec: &StoreSpec| {
-            let identity = StoreIdentity::new(self.application_id, id.to_string(), &spec.name);
+            let identity = StoreIdentity::new(&*self.application_id, id.to_string(), &spec.name);
             let bytes = state_store::StoreSpec::new(identity, spec.layout);
             let path = stores.as_ref().map(|path| path.join(&spec.name));
             Ok(open_bytes(
@@ -301,12 +322,13 @@ impl Home<'_> {
             )?)
         };
         let mut place = StorePlace {
-            application_id: self.application_id,
+            application_id: &self.application_id,
             task_id: id,
             state_dir,
             cache_bytes: usize::MAX,
             logs_every_put: true,
-            globals: self.globals,
+            globals: &self.globals,
+            metrics: Arc::new(TaskMetrics::new(self.metrics_recording_level)),
             open: &mut open,
         };
         let mut live = wire(topology, part, &mut place, producer)?;

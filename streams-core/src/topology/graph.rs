@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug, Display};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::offset_reset::AutoOffsetReset;
 use super::pattern::TopicPattern;
@@ -13,7 +14,19 @@ use crate::store::{GlobalStoreSpec, StoreSpec};
 
 /// A node's place in its topology.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(pub(crate) usize);
+pub struct NodeId(pub(crate) usize, pub(crate) BuilderId);
+
+/// Tells the builders of a process apart, and with them the nodes that they give out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct BuilderId(u64);
+
+impl Default for BuilderId {
+    /// One that no other builder has.
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 /// A topic that a topology reads or writes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -92,6 +105,8 @@ impl Display for TopicName {
 /// Nodes in the order they were added, stores, and internal topics.
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
+    /// Whose nodes they are.
+    pub(crate) builder: BuilderId,
     pub(crate) nodes: Vec<NodeSpec>,
     pub(crate) stores: Vec<StoreSpec>,
     pub(crate) global_stores: Vec<GlobalStoreSpec>,
@@ -174,6 +189,11 @@ pub(crate) struct RepartitionTopic {
 const NAME_LENGTH_MAX: usize = 249;
 
 impl Graph {
+    /// The node at a place.
+    pub(crate) fn id(&self, index: usize) -> NodeId {
+        NodeId(index, self.builder)
+    }
+
     /// All that is wrong, each a sentence that names the node.
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();

@@ -37,7 +37,7 @@ impl Subtopology {
             id: 0,
             nodes: all
                 .filter(|&index| !graph.nodes[index].kind.is_global())
-                .map(NodeId)
+                .map(|index| graph.id(index))
                 .collect(),
             stores: parts.iter().flat_map(|part| part.stores.clone()).collect(),
             is_global: false,
@@ -83,7 +83,7 @@ pub(super) fn split(graph: &Graph) -> Vec<Subtopology> {
 fn describe_part(graph: &Graph, group: &mut [usize], id: u32, of: usize) -> Subtopology {
     let nodes: Vec<NodeId> = (0..graph.nodes.len())
         .filter(|&index| root(group, index) == of)
-        .map(NodeId)
+        .map(|index| graph.id(index))
         .collect();
     let (mut sources, mut sinks, mut used) = (Vec::new(), Vec::new(), BTreeSet::new());
     for node in nodes.iter().map(|node| &graph.nodes[node.0]) {

@@ -18,6 +18,7 @@ use crate::edge::{AtCommit, Edge, Process, Shared, fan_out};
 use crate::error::{Result, StreamsError};
 use crate::global::GlobalStores;
 use crate::log::{Producer, TopicHandle};
+use crate::metrics::TaskMetrics;
 use crate::processor::{
     FixedKey, FixedKeyProcessor, Processor, ProcessorInit, Punctuate, Scheduler, live_processor,
 };
@@ -190,6 +191,7 @@ pub struct Wiring<'a> {
     pub(crate) stores: &'a BTreeMap<String, ErasedHandle>,
     pub(crate) allowed: &'a [String],
     pub(crate) globals: &'a BTreeMap<String, ErasedHandle>,
+    pub(crate) metrics: &'a TaskMetrics,
     pub(crate) shared: &'a mut BTreeMap<String, ErasedHandle>,
     pub(crate) producer: &'a mut dyn Producer,
     pub(crate) punctuations: &'a mut Vec<LivePunctuation>,
@@ -381,6 +383,7 @@ pub(crate) struct LiveTopology {
     pub(crate) at_commit: Vec<Rc<RefCell<dyn AtCommit>>>,
     /// The task's directory, which need not be there.
     pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) metrics: Arc<TaskMetrics>,
     /// Typed handles by store name, for whoever looks in from outside.
     pub(crate) handles: BTreeMap<String, ErasedHandle>,
 }
@@ -395,6 +398,8 @@ pub(crate) struct StorePlace<'a> {
     /// Each put is a changelog record, as in Kafka Streams without caching; otherwise the last one of a key and commit is.
     pub(crate) logs_every_put: bool,
     pub(crate) globals: &'a GlobalStores,
+    /// What the task counts.
+    pub(crate) metrics: Arc<TaskMetrics>,
     /// Opens the byte store.
     pub(crate) open: &'a mut dyn FnMut(&StoreSpec) -> Result<Arc<dyn state_store::KeyValueStore>>,
 }
@@ -430,6 +435,7 @@ pub(crate) fn wire(
             stores: &handles,
             allowed: &node.stores,
             globals: &globals,
+            metrics: &place.metrics,
             shared: &mut shared,
             producer: &mut *producer,
             punctuations: &mut punctuations,
@@ -454,6 +460,7 @@ pub(crate) fn wire(
         // Nodes were made from the sinks upward.
         at_commit: at_commit.into_iter().rev().collect(),
         state_dir: place.state_dir.clone(),
+        metrics: Arc::clone(&place.metrics),
         handles,
     })
 }

@@ -7,21 +7,24 @@
 use std::sync::Arc;
 
 use streams_core::edge::{Edge, Process};
-use streams_core::error::ProcessResult;
+use streams_core::error::{ProcessCause, ProcessResult};
 use streams_core::metrics::DropReason;
+use streams_core::processor::BoxError;
 use streams_core::serde::Serde;
 use streams_core::store::{Direction, Session, SessionStore};
 use streams_core::{Headers, Record, TaskContext};
 
 use super::final_results::FinalResults;
-use super::place;
+use super::{decided, place};
 use crate::change::Change;
 use crate::session::SessionWindows;
 use crate::windows::{Window, Windowed};
 
 /// The aggregate of a session that a value joins, from those of the sessions it brings together.
 pub(crate) trait SessionStep<K, V, A>: Send + Sync {
-    fn step(&self, key: &K, joined: &mut dyn Iterator<Item = A>, value: V) -> A;
+    /// # Errors
+    /// What a function of the user's fails with.
+    fn step(&self, key: &K, joined: &mut dyn Iterator<Item = A>, value: V) -> Result<A, BoxError>;
 }
 
 /// `aggregate`.
@@ -37,11 +40,34 @@ where
     F: Fn(&K, V, A) -> A + Send + Sync + 'static,
     M: Fn(&K, A, A) -> A + Send + Sync + 'static,
 {
-    fn step(&self, key: &K, joined: &mut dyn Iterator<Item = A>, value: V) -> A {
+    fn step(&self, key: &K, joined: &mut dyn Iterator<Item = A>, value: V) -> Result<A, BoxError> {
         let so_far = joined.fold((self.initial)(), |so_far, session| {
             (self.merge)(key, so_far, session)
         });
-        (self.add)(key, value, so_far)
+        Ok((self.add)(key, value, so_far))
+    }
+}
+
+/// `try_aggregate`.
+pub(crate) struct TrySessionAggregator<I, F, M> {
+    pub(crate) initial: I,
+    pub(crate) add: F,
+    pub(crate) merge: M,
+}
+
+impl<K, V, A, E, I, F, M> SessionStep<K, V, A> for TrySessionAggregator<I, F, M>
+where
+    E: Into<BoxError>,
+    I: Fn() -> Result<A, E> + Send + Sync + 'static,
+    F: Fn(&K, V, A) -> Result<A, E> + Send + Sync + 'static,
+    M: Fn(&K, A, A) -> Result<A, E> + Send + Sync + 'static,
+{
+    fn step(&self, key: &K, joined: &mut dyn Iterator<Item = A>, value: V) -> Result<A, BoxError> {
+        let mut so_far = (self.initial)().map_err(Into::into)?;
+        for session in joined {
+            so_far = (self.merge)(key, so_far, session).map_err(Into::into)?;
+        }
+        (self.add)(key, value, so_far).map_err(Into::into)
     }
 }
 
@@ -49,11 +75,30 @@ where
 pub(crate) struct SessionReducer<F>(pub(crate) F);
 
 impl<K, V, F: Fn(V, V) -> V + Send + Sync + 'static> SessionStep<K, V, V> for SessionReducer<F> {
-    fn step(&self, _key: &K, joined: &mut dyn Iterator<Item = V>, value: V) -> V {
-        match joined.reduce(&self.0) {
+    fn step(&self, _key: &K, joined: &mut dyn Iterator<Item = V>, value: V) -> Result<V, BoxError> {
+        Ok(match joined.reduce(&self.0) {
             Some(so_far) => (self.0)(so_far, value),
             None => value,
+        })
+    }
+}
+
+/// `try_reduce`.
+pub(crate) struct TrySessionReducer<F>(pub(crate) F);
+
+impl<K, V, E, F> SessionStep<K, V, V> for TrySessionReducer<F>
+where
+    E: Into<BoxError>,
+    F: Fn(V, V) -> Result<V, E> + Send + Sync + 'static,
+{
+    fn step(&self, _key: &K, joined: &mut dyn Iterator<Item = V>, value: V) -> Result<V, BoxError> {
+        let Some(mut so_far) = joined.next() else {
+            return Ok(value);
+        };
+        for session in joined {
+            so_far = (self.0)(so_far, session).map_err(Into::into)?;
         }
+        (self.0)(so_far, value).map_err(Into::into)
     }
 }
 
@@ -74,6 +119,13 @@ pub(crate) struct SessionAggregate<K, V, A> {
 
 impl<K: Clone, V, A: Clone> Process<K, V> for SessionAggregate<K, V, A> {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
+        let updated = self.update(record, task);
+        decided(updated, &self.node, task)
+    }
+}
+
+impl<K: Clone, V, A: Clone> SessionAggregate<K, V, A> {
+    fn update(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.key_serde.is_null(&record.key) {
             task.count_dropped(DropReason::NullKey);
             return Ok(());
@@ -91,9 +143,7 @@ impl<K: Clone, V, A: Clone> Process<K, V> for SessionAggregate<K, V, A> {
             None => Ok(()),
         }
     }
-}
 
-impl<K: Clone, V, A: Clone> SessionAggregate<K, V, A> {
     /// One session of all that the record brings together.
     fn join_sessions(
         &mut self,
@@ -132,13 +182,15 @@ impl<K: Clone, V, A: Clone> SessionAggregate<K, V, A> {
             task.count_dropped(DropReason::Late);
             return Ok(());
         }
+        // Before any session is removed: it may fail.
+        let aggregate = self.step.step(&key, &mut aggregates.into_iter(), value);
+        let aggregate = aggregate.map_err(ProcessCause::User)?;
         let grows = window.start_ms < timestamp_ms || window.end_ms > timestamp_ms;
         if grows {
             for session in joined {
                 self.remove(session, timestamp_ms, headers.clone(), task)?;
             }
         }
-        let aggregate = self.step.step(&key, &mut aggregates.into_iter(), value);
         let aggregate = (!self.result_serde.is_null(&aggregate)).then_some(aggregate);
         self.store
             .put(

@@ -16,14 +16,14 @@ use streams_core::serde::Serde;
 use streams_core::store::{Direction, ValueAndTimestamp};
 use streams_core::{Record, TaskContext};
 
-use super::aggregate::Step;
-use super::place;
+use super::aggregate::{Base, Steps};
 use super::window_rows::WindowRows;
+use super::{decided, place};
 use crate::change::Change;
 use crate::windows::{SlidingWindows, Window, Windowed};
 
 pub(crate) struct SlidingAggregate<K, V, A> {
-    pub(crate) step: Arc<dyn Step<K, V, A>>,
+    pub(crate) step: Steps<K, V, A>,
     pub(crate) windows: SlidingWindows,
     pub(crate) value_serde: Arc<dyn Serde<V>>,
     pub(crate) rows: WindowRows<K, A>,
@@ -49,6 +49,14 @@ struct Around<A> {
 
 impl<K: Clone, V: Clone, A: Clone> Process<K, V> for SlidingAggregate<K, V, A> {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
+        let updated = self.update_all(record, task);
+        decided(updated, &self.rows.node, task)
+    }
+}
+
+impl<K: Clone, V: Clone, A: Clone> SlidingAggregate<K, V, A> {
+    /// Updates the windows of a record, up to one that fails.
+    fn update_all(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.rows.key_serde.is_null(&record.key) {
             task.count_dropped(DropReason::NullKey);
             return Ok(());
@@ -78,9 +86,7 @@ impl<K: Clone, V: Clone, A: Clone> Process<K, V> for SlidingAggregate<K, V, A> {
         }
         self.send_final(&record, close_time_ms, task)
     }
-}
 
-impl<K: Clone, V: Clone, A: Clone> SlidingAggregate<K, V, A> {
     /// The windows of a record's key that start from `from_ms` to just after the record: its right window is the last one.
     fn found(
         &self,
@@ -257,8 +263,14 @@ impl<K: Clone, V: Clone, A: Clone> SlidingAggregate<K, V, A> {
             return Ok(());
         }
         let record = record.clone();
-        self.rows
-            .replace(&*self.step, window, record, |_| base, &mut self.next, task)
+        self.rows.replace(
+            &self.step,
+            window,
+            record,
+            Base::Given(base),
+            &mut self.next,
+            task,
+        )
     }
 
     fn send_final(

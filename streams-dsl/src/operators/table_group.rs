@@ -5,6 +5,7 @@ use std::sync::Arc;
 use streams_core::edge::{Edge, Process};
 use streams_core::error::{ProcessCause, ProcessError, ProcessResult};
 use streams_core::metrics::DropReason;
+use streams_core::processor::BoxError;
 use streams_core::serde::Serde;
 use streams_core::{Record, TaskContext};
 
@@ -101,8 +102,12 @@ impl<K, V, KO, VO> Process<K, Change<V>> for TableSelect<K, V, KO, VO> {
 
 /// How a group's aggregate changes: what it was, if anything, and what leaves or enters it.
 pub(crate) trait Regroup<K, V, A>: Send + Sync {
-    fn remove(&self, key: &K, value: V, from: A) -> A;
-    fn add(&self, key: &K, value: V, to: Option<A>) -> A;
+    /// # Errors
+    /// What a function of the user's fails with.
+    fn remove(&self, key: &K, value: V, from: A) -> Result<A, BoxError>;
+    /// # Errors
+    /// What a function of the user's fails with.
+    fn add(&self, key: &K, value: V, to: Option<A>) -> Result<A, BoxError>;
 }
 
 /// `aggregate`.
@@ -118,12 +123,36 @@ where
     F: Fn(&K, V, A) -> A + Send + Sync + 'static,
     G: Fn(&K, V, A) -> A + Send + Sync + 'static,
 {
-    fn remove(&self, key: &K, value: V, from: A) -> A {
-        (self.remove)(key, value, from)
+    fn remove(&self, key: &K, value: V, from: A) -> Result<A, BoxError> {
+        Ok((self.remove)(key, value, from))
     }
 
-    fn add(&self, key: &K, value: V, to: Option<A>) -> A {
-        (self.add)(key, value, to.unwrap_or_else(&self.initial))
+    fn add(&self, key: &K, value: V, to: Option<A>) -> Result<A, BoxError> {
+        Ok((self.add)(key, value, to.unwrap_or_else(&self.initial)))
+    }
+}
+
+/// `try_aggregate`.
+pub(crate) struct TryRefold<I, F, G> {
+    pub(crate) initial: I,
+    pub(crate) add: F,
+    pub(crate) remove: G,
+}
+
+impl<K, V, A, E, I, F, G> Regroup<K, V, A> for TryRefold<I, F, G>
+where
+    E: Into<BoxError>,
+    I: Fn() -> Result<A, E> + Send + Sync + 'static,
+    F: Fn(&K, V, A) -> Result<A, E> + Send + Sync + 'static,
+    G: Fn(&K, V, A) -> Result<A, E> + Send + Sync + 'static,
+{
+    fn remove(&self, key: &K, value: V, from: A) -> Result<A, BoxError> {
+        (self.remove)(key, value, from).map_err(Into::into)
+    }
+
+    fn add(&self, key: &K, value: V, to: Option<A>) -> Result<A, BoxError> {
+        let to = to.map_or_else(&self.initial, Ok).map_err(Into::into)?;
+        (self.add)(key, value, to).map_err(Into::into)
     }
 }
 
@@ -138,14 +167,38 @@ where
     F: Fn(V, V) -> V + Send + Sync + 'static,
     G: Fn(V, V) -> V + Send + Sync + 'static,
 {
-    fn remove(&self, _key: &K, value: V, from: V) -> V {
-        (self.remove)(from, value)
+    fn remove(&self, _key: &K, value: V, from: V) -> Result<V, BoxError> {
+        Ok((self.remove)(from, value))
     }
 
-    fn add(&self, _key: &K, value: V, to: Option<V>) -> V {
-        match to {
+    fn add(&self, _key: &K, value: V, to: Option<V>) -> Result<V, BoxError> {
+        Ok(match to {
             Some(to) => (self.add)(to, value),
             None => value,
+        })
+    }
+}
+
+/// `try_reduce`.
+pub(crate) struct TryRereduce<F, G> {
+    pub(crate) add: F,
+    pub(crate) remove: G,
+}
+
+impl<K, V, E, F, G> Regroup<K, V, V> for TryRereduce<F, G>
+where
+    E: Into<BoxError>,
+    F: Fn(V, V) -> Result<V, E> + Send + Sync + 'static,
+    G: Fn(V, V) -> Result<V, E> + Send + Sync + 'static,
+{
+    fn remove(&self, _key: &K, value: V, from: V) -> Result<V, BoxError> {
+        (self.remove)(from, value).map_err(Into::into)
+    }
+
+    fn add(&self, _key: &K, value: V, to: Option<V>) -> Result<V, BoxError> {
+        match to {
+            Some(to) => (self.add)(to, value).map_err(Into::into),
+            None => Ok(value),
         }
     }
 }
@@ -189,11 +242,17 @@ impl<K, V, A: Clone> Process<K, Change<V>> for TableAggregate<K, V, A> {
         if let Some(value) = change.old
             && let Some(from) = aggregate.take()
         {
-            aggregate = self.not_null(self.step.remove(&key, value, from));
+            match self.step.remove(&key, value, from) {
+                Ok(removed) => aggregate = self.not_null(removed),
+                Err(error) => return task.processing_failed(error, &self.node),
+            }
             result_time_ms = result_time_ms.max(was_there.unwrap_or(i64::MIN));
         }
         if let Some(value) = change.new {
-            aggregate = self.not_null(self.step.add(&key, value, aggregate));
+            match self.step.add(&key, value, aggregate) {
+                Ok(added) => aggregate = self.not_null(added),
+                Err(error) => return task.processing_failed(error, &self.node),
+            }
             result_time_ms = result_time_ms.max(was_there.unwrap_or(i64::MIN));
         }
         let put = self.store.put(&key, aggregate.clone(), result_time_ms);

@@ -4,20 +4,19 @@
 //! seen, less the grace. That time belongs to the operator and starts anew with its task, as in Kafka. Null values are
 //! aggregated; null keys are dropped.
 
-use std::sync::Arc;
-
 use streams_core::edge::{Edge, Process};
 use streams_core::error::ProcessResult;
 use streams_core::metrics::DropReason;
 use streams_core::{Record, TaskContext};
 
-use super::aggregate::Step;
+use super::aggregate::Steps;
+use super::decided;
 use super::window_rows::WindowRows;
 use crate::change::Change;
 use crate::windows::{TimeWindows, Window, Windowed};
 
 pub(crate) struct WindowAggregate<K, V, A> {
-    pub(crate) step: Arc<dyn Step<K, V, A>>,
+    pub(crate) step: Steps<K, V, A>,
     pub(crate) windows: TimeWindows,
     pub(crate) rows: WindowRows<K, A>,
     /// Largest timestamp seen; -1 before the first record.
@@ -27,6 +26,14 @@ pub(crate) struct WindowAggregate<K, V, A> {
 
 impl<K: Clone, V: Clone, A: Clone> Process<K, V> for WindowAggregate<K, V, A> {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
+        let updated = self.update_all(record, task);
+        decided(updated, &self.rows.node, task)
+    }
+}
+
+impl<K: Clone, V: Clone, A: Clone> WindowAggregate<K, V, A> {
+    /// Updates the windows of a record, up to one that fails.
+    fn update_all(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
         if self.rows.key_serde.is_null(&record.key) {
             task.count_dropped(DropReason::NullKey);
             return Ok(());
@@ -53,9 +60,7 @@ impl<K: Clone, V: Clone, A: Clone> Process<K, V> for WindowAggregate<K, V, A> {
             None => Ok(()),
         }
     }
-}
 
-impl<K: Clone, V, A: Clone> WindowAggregate<K, V, A> {
     fn update(
         &mut self,
         window: Window,
@@ -67,8 +72,7 @@ impl<K: Clone, V, A: Clone> WindowAggregate<K, V, A> {
             task.count_dropped(DropReason::Late);
             return Ok(());
         }
-        self.rows
-            .update(&*self.step, window, record, &mut self.next, task)
+        self.rows.update(&self.step, window, record, &mut self.next, task)
     }
 
     /// The starts of the windows that have closed since results were sent, if there can be any.

@@ -9,9 +9,9 @@ use streams_core::serde::Serde;
 use streams_core::store::{StoreResult, ValueAndTimestamp, WindowStore};
 use streams_core::{Headers, Record, TaskContext};
 
-use super::aggregate::{Step, advance};
+use super::aggregate::{Advance, Base, Steps};
 use super::final_results::FinalResults;
-use super::place;
+use super::{place, place_step};
 use crate::change::Change;
 use crate::windows::{Window, Windowed};
 
@@ -63,22 +63,22 @@ impl<K: Clone, A: Clone> WindowRows<K, A> {
     /// Advances the row of a record's key in a window by the record.
     pub(crate) fn update<V>(
         &mut self,
-        step: &dyn Step<K, V, A>,
+        step: &Steps<K, V, A>,
         window: Window,
         record: Record<K, V>,
         next: &mut Next<K, A>,
         task: &mut TaskContext<'_>,
     ) -> ProcessResult {
-        self.replace(step, window, record, |stored| stored, next, task)
+        self.replace(step, window, record, Base::Stored, next, task)
     }
 
-    /// As [`update`](Self::update), but from what `base` makes of the row on.
+    /// As [`update`](Self::update), from `base` on.
     pub(crate) fn replace<V>(
         &mut self,
-        step: &dyn Step<K, V, A>,
+        step: &Steps<K, V, A>,
         window: Window,
         record: Record<K, V>,
-        base: impl FnOnce(Option<ValueAndTimestamp<A>>) -> Option<ValueAndTimestamp<A>>,
+        base: Base<A>,
         next: &mut Next<K, A>,
         task: &mut TaskContext<'_>,
     ) -> ProcessResult {
@@ -89,11 +89,15 @@ impl<K: Clone, A: Clone> WindowRows<K, A> {
             headers,
         } = record;
         let is_null = |aggregate: &A| self.result_serde.is_null(aggregate);
-        let updated = self.store.update(&key, window.start_ms, timestamp_ms, |stored| {
-            let from = (&key, value, timestamp_ms);
-            advance(step, &is_null, self.send_old, from, base(stored))
-        });
-        let (change, timestamp_ms) = updated.map_err(|cause| place(cause, &self.node, task))?;
+        let by = Advance {
+            key: &key,
+            value,
+            timestamp_ms,
+            is_null: &is_null,
+            send_old: self.send_old,
+        };
+        let advanced = step.in_window(&self.store, window.start_ms, by, base);
+        let (change, timestamp_ms) = advanced.map_err(|cause| place_step(cause, &self.node, task))?;
         self.written(
             Windowed { key, window },
             change,
