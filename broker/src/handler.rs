@@ -24,6 +24,7 @@ mod coordinators;
 mod describe_topics;
 mod fetch;
 mod fetch_answer;
+mod fetch_sessions;
 mod groups;
 mod guard;
 mod internal_topics;
@@ -68,6 +69,7 @@ use crate::producer_ids::FileProducerIdBlocks;
 use crate::quota::Quotas;
 use crate::topic::{TopicError, Topics};
 use crate::transaction::{TransactionConfig, TransactionCoordinator};
+use fetch_sessions::FetchSessions;
 use parked::Groups;
 
 /// `log.initial.task.delay.ms`: retention is first enforced no later than this after the start.
@@ -90,6 +92,8 @@ pub struct BrokerConfig {
     pub default_partitions: i32,
     /// `fetch.max.bytes`: most bytes of one Fetch response, but for a single larger batch. 55 MiB.
     pub max_fetch_bytes: usize,
+    /// `max.incremental.fetch.session.cache.slots`: most fetch sessions that are kept. 1000.
+    pub fetch_session_slots: usize,
     /// `delete.topic.enable`. True.
     pub delete_topics: bool,
     /// `broker.rack`. None.
@@ -162,6 +166,7 @@ impl BrokerConfig {
             auto_create_topics: true,
             default_partitions: 1,
             max_fetch_bytes: 55 * 1024 * 1024,
+            fetch_session_slots: 1000,
             delete_topics: true,
             rack: None,
             max_described_partitions: 2000,
@@ -293,6 +298,7 @@ pub struct Broker {
     cluster: Cluster,
     ids: SharedIds,
     quotas: Mutex<Quotas>,
+    fetch_sessions: FetchSessions,
     transactions: Mutex<TransactionCoordinator>,
     groups: Mutex<Groups>,
     next_token: AtomicU64,
@@ -338,6 +344,7 @@ impl Broker {
                 config.group.clone(),
                 Box::new(ids.clone()),
             ))),
+            fetch_sessions: FetchSessions::new(config.fetch_session_slots, ids.clone()),
             config,
             live: RwLock::new(Arc::new(live)),
             topics,
@@ -369,7 +376,7 @@ impl Broker {
         Outcome::Ready(match request {
             Request::ApiVersions(request) => Response::ApiVersions(self.api_versions(version, &request)),
             Request::Produce(request) => Response::Produce(self.produce(version, request, now_ms)),
-            Request::Fetch(request) => Response::Fetch(self.find(version, &request, None).read()),
+            Request::Fetch(request) => Response::Fetch(self.fetch(context, request, now_ms).read()),
             Request::ListOffsets(request) => Response::ListOffsets(self.list_offsets(version, &request)),
             Request::Metadata(request) => Response::Metadata(self.metadata(context, &request, now_ms)),
             Request::CreateTopics(request) => Response::CreateTopics(self.create_topics(&request, now_ms)),
@@ -638,6 +645,17 @@ impl Refusal {
             code: error.code(),
             message: message.into(),
         }
+    }
+}
+
+impl Refusal {
+    /// Whether there is no such topic or partition.
+    fn is_of_unknown_topic(&self) -> bool {
+        let codes = [
+            ResponseError::UnknownTopicOrPartition,
+            ResponseError::UnknownTopicId,
+        ];
+        codes.iter().any(|error| error.code() == self.code)
     }
 }
 

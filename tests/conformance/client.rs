@@ -90,6 +90,7 @@ impl Client {
             // The checksum, and the producer in a batch.
             (r#"records: Some\(b"[^"]+"\)"#, "records: some"),
             (r"port: \d+", "port: _"),
+            (r"\bsession_id: [1-9]\d*", "session_id: some"),
             (r#"host: "[^"]*""#, "host: _"),
             (r#"cluster_id: (Some\("[^"]*"\)|"[^"]*")"#, "cluster_id: _"),
             (r", unknown_tagged_fields: \{\}", ""),

@@ -2,6 +2,7 @@
 
 mod admin;
 mod compaction;
+mod fetch_sessions;
 mod groups;
 
 use bytes::Bytes;
@@ -137,6 +138,7 @@ pub(crate) fn run(client: &mut Client) {
     groups::run(client);
     admin::run(client);
     compaction::run(client);
+    fetch_sessions::run(client);
 }
 
 fn topics(client: &mut Client) {

@@ -177,6 +177,7 @@ impl BrokerConfig {
             "delete.topic.enable" => self.delete_topics = is_true(value),
             "num.partitions" => self.default_partitions = number(value) as i32,
             "fetch.max.bytes" => self.max_fetch_bytes = count(value),
+            "max.incremental.fetch.session.cache.slots" => self.fetch_session_slots = count(value),
             "max.request.partition.size.limit" => self.max_described_partitions = count(value),
             "log.retention.check.interval.ms" => self.retention_check_interval_ms = number(value),
             // Off stays off: the key that says so comes later.

@@ -16,13 +16,20 @@ pub(super) async fn serve(
     context: &RequestContext,
     mut request: FetchRequest,
 ) -> FetchAnswer {
-    let denied = shared.broker.take_unreadable(context, &mut request);
-    if denied.is_empty() {
-        return serve_readable(shared, context.version, &request).await;
-    }
-    // An error is told at once.
-    let mut answer = shared.broker.find(context.version, &request, None);
-    answer.topics.extend(denied);
+    let broker = &shared.broker;
+    let session = match broker.open_fetch(context, &mut request, shared.clock.now_ms()) {
+        Ok(session) => session,
+        Err(error) => return FetchAnswer::refused(error),
+    };
+    let denied = broker.take_unreadable(context, &mut request);
+    let mut answer = if denied.is_empty() {
+        serve_readable(shared, context.version, &request).await
+    } else {
+        // An error is told at once.
+        broker.find(context.version, &request, None)
+    };
+    denied.into_iter().for_each(|topic| answer.push(topic));
+    broker.complete_fetch(session, &mut answer, shared.clock.now_ms());
     answer
 }
 
