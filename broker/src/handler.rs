@@ -114,6 +114,8 @@ pub struct BrokerConfig {
     pub group: GroupConfig,
     /// Over how long client quotas are measured.
     pub quota_window: QuotaWindow,
+    /// Over how long changes of topics are limited: `controller.quota.window.num` and `controller.quota.window.size.seconds`.
+    pub mutation_quota_window: QuotaWindow,
     /// The server's around the broker.
     pub network: NetworkConfig,
     /// Authentication and authorization.
@@ -129,6 +131,15 @@ pub struct QuotaWindow {
     pub samples: usize,
     /// Length of each, in milliseconds. 1 s.
     pub sample_ms: i64,
+}
+
+impl Default for QuotaWindow {
+    fn default() -> Self {
+        Self {
+            samples: 11,
+            sample_ms: 1000,
+        }
+    }
 }
 
 impl BrokerConfig {
@@ -176,10 +187,8 @@ impl BrokerConfig {
             cleaner: CleanerConfig::default(),
             transaction: TransactionConfig::new(count),
             group: GroupConfig::new(count),
-            quota_window: QuotaWindow {
-                samples: 11,
-                sample_ms: 1000,
-            },
+            quota_window: QuotaWindow::default(),
+            mutation_quota_window: QuotaWindow::default(),
             network: NetworkConfig::default(),
             security: SecurityConfig::default(),
             properties: Properties::default(),
@@ -332,7 +341,7 @@ impl Broker {
         let blocks = FileProducerIdBlocks::open(data_dir).map_err(BrokerError::ProducerIds)?;
         let maintenance_interval_ms = config.maintenance_interval_ms;
         let first_retention_check_ms = config.retention_check_interval_ms.min(INITIAL_RETENTION_DELAY_MS);
-        let quotas = Mutex::new(Quotas::new(config.quota_window));
+        let quotas = Mutex::new(Quotas::new(config.quota_window, config.mutation_quota_window));
         let live = alter_configs::live_config(&config, &cluster.current())?;
         topics.set_defaults(live.log.clone())?;
         let broker = Self {
@@ -379,12 +388,14 @@ impl Broker {
             Request::Fetch(request) => Response::Fetch(self.fetch(context, request, now_ms).read()),
             Request::ListOffsets(request) => Response::ListOffsets(self.list_offsets(version, &request)),
             Request::Metadata(request) => Response::Metadata(self.metadata(context, &request, now_ms)),
-            Request::CreateTopics(request) => Response::CreateTopics(self.create_topics(&request, now_ms)),
+            Request::CreateTopics(request) => {
+                Response::CreateTopics(self.create_topics(context, &request, now_ms))
+            }
             Request::DeleteTopics(request) => {
-                Response::DeleteTopics(self.delete_topics(version, &request, now_ms))
+                Response::DeleteTopics(self.delete_topics(context, &request, now_ms))
             }
             Request::CreatePartitions(request) => {
-                Response::CreatePartitions(self.create_partitions(&request, now_ms))
+                Response::CreatePartitions(self.create_partitions(context, &request, now_ms))
             }
             Request::DescribeConfigs(request) => Response::DescribeConfigs(self.describe_configs(&request)),
             Request::AlterConfigs(request) => Response::AlterConfigs(self.alter_configs(&request, now_ms)),

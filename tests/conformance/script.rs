@@ -4,6 +4,7 @@ mod admin;
 mod compaction;
 mod fetch_sessions;
 mod groups;
+mod quotas;
 
 use bytes::Bytes;
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
@@ -139,6 +140,7 @@ pub(crate) fn run(client: &mut Client) {
     admin::run(client);
     compaction::run(client);
     fetch_sessions::run(client);
+    quotas::run(client);
 }
 
 fn topics(client: &mut Client) {

@@ -187,6 +187,10 @@ impl BrokerConfig {
             "log.cleaner.enable" => self.cleaner_interval_ms = 0,
             "log.cleaner.dedupe.buffer.size" => self.cleaner.dedupe_buffer_bytes = count(value),
             "quota.window.num" => self.quota_window.samples = count(value),
+            "controller.quota.window.num" => self.mutation_quota_window.samples = count(value),
+            "controller.quota.window.size.seconds" => {
+                self.mutation_quota_window.sample_ms = number(value) * 1000;
+            }
             "quota.window.size.seconds" => self.quota_window.sample_ms = number(value) * 1000,
             _ => return false,
         }
