@@ -231,6 +231,12 @@ impl Quotas {
         }
     }
 
+    /// The most that a client may use within the window; None if it has no limit.
+    pub fn most(&self, limits: &QuotaLimits, rate: Rate, (user, client_id): (&str, &str)) -> Option<f64> {
+        let (_, limit) = limits.limit_of(rate, user, client_id)?;
+        Some(limit * self.window.least_measured_ms() as f64 / 1000.0)
+    }
+
     /// Counts changes of partitions, which are refused as long as there were too many, or only counted if `is_strict` is
     /// false. Answers for how many milliseconds no more should be asked for, 0 if these were within the limit.
     pub fn change(
@@ -264,6 +270,12 @@ impl Quotas {
 }
 
 impl QuotaWindow {
+    /// Over how long a client is measured at least. One that has just begun is measured over the whole window but for the last
+    /// sample, as by Kafka: its first request would otherwise have no bounds.
+    fn least_measured_ms(self) -> i64 {
+        (self.length_ms() - self.sample_ms).max(self.sample_ms)
+    }
+
     fn length_ms(self) -> i64 {
         i64::try_from(self.samples)
             .unwrap_or(i64::MAX)

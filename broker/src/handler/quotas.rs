@@ -35,6 +35,19 @@ impl Broker {
         used.record(cluster.limits(), rate, whom(context), amount, now_ms)
     }
 
+    /// The most bytes that a client should be sent at once: with more it would be held back for longer than what is measured,
+    /// and take the broker for gone.
+    pub fn most_fetch_bytes(&self, context: &RequestContext) -> Option<i32> {
+        let cluster = self.cluster.current();
+        if cluster.limits().is_empty() {
+            return None;
+        }
+        let most = self
+            .lock_quotas()
+            .most(cluster.limits(), Rate::Fetch, whom(context))?;
+        Some(most as i32)
+    }
+
     /// Whether it has to be measured how long requests take.
     pub fn limits_requests(&self) -> bool {
         let cluster = self.cluster.current();

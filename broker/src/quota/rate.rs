@@ -30,13 +30,7 @@ impl Samples {
     pub(crate) fn excess_ms(&self, window: QuotaWindow, limit: f64, now_ms: i64) -> i32 {
         let sum: f64 = self.0.iter().map(|(_, amount)| amount).sum();
         let since_ms = self.0.front().map_or(now_ms, |(begun_ms, _)| *begun_ms);
-        // A client that has just begun is measured over the whole window but for the last sample, as by Kafka: its first
-        // request would otherwise have no bounds.
-        let least_ms = window.length_ms() - window.sample_ms;
-        let measured_ms = now_ms
-            .saturating_sub(since_ms)
-            .max(least_ms)
-            .max(window.sample_ms) as f64;
+        let measured_ms = now_ms.saturating_sub(since_ms).max(window.least_measured_ms()) as f64;
         let allowed = limit.max(f64::MIN_POSITIVE) * measured_ms / 1000.0;
         let excess = (sum - allowed) / allowed * measured_ms;
         // A limit of nothing would be silence for ever: as long as the window is enough to ask again.

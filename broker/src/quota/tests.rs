@@ -113,6 +113,14 @@ fn time_that_is_used_too_much_is_made_up_in_short_silences() {
 }
 
 #[test]
+fn nobody_is_given_more_at_once_than_a_window_allows() {
+    let quotas = limited(&[(USER, Some("a"))], "consumer_byte_rate", 1000.0);
+    let used = Quotas::new(WINDOW, WINDOW);
+    assert_eq!(used.most(&quotas, Rate::Fetch, ("a", "c")), Some(10_000.0));
+    assert_eq!(used.most(&quotas, Rate::Fetch, ("b", "c")), None);
+}
+
+#[test]
 fn addresses_have_limits_of_their_own() {
     let address: IpAddr = "10.0.0.1".parse().unwrap();
     let own = limited(&[(IP, Some("10.0.0.1"))], "connection_creation_rate", 5.0);

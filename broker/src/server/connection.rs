@@ -278,8 +278,11 @@ impl Connection {
         &mut self,
         correlation_id: i32,
         context: &RequestContext,
-        request: FetchRequest,
+        mut request: FetchRequest,
     ) -> Result<(), ConnectionError> {
+        if let Some(most) = self.shared.broker.most_fetch_bytes(context) {
+            request.max_bytes = request.max_bytes.min(most);
+        }
         let served = fetch::serve(&self.shared, context, request);
         let served = unless_gone(&self.stream, served);
         let (answer, throttle_ms) = self.measured(context, served).await;

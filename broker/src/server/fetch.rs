@@ -34,7 +34,11 @@ pub(super) async fn serve(
 }
 
 async fn serve_readable(shared: &Shared, version: i16, request: &FetchRequest) -> FetchAnswer {
-    let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0);
+    // More than may be sent is not waited for.
+    let most_bytes = usize::try_from(request.max_bytes)
+        .unwrap_or(0)
+        .min(shared.broker.config().max_fetch_bytes);
+    let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0).min(most_bytes);
     let has_partitions = request.topics.iter().any(|topic| !topic.partitions.is_empty());
     let answer = shared.broker.find(version, request, None);
     if is_complete(&answer, min_bytes) || !has_partitions || request.max_wait_ms <= 0 {
