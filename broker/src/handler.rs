@@ -24,6 +24,7 @@ mod coordinators;
 mod describe_topics;
 mod fetch;
 mod fetch_answer;
+mod fetch_sessions;
 mod groups;
 mod guard;
 mod internal_topics;
@@ -68,6 +69,7 @@ use crate::producer_ids::FileProducerIdBlocks;
 use crate::quota::Quotas;
 use crate::topic::{TopicError, Topics};
 use crate::transaction::{TransactionConfig, TransactionCoordinator};
+use fetch_sessions::FetchSessions;
 use parked::Groups;
 
 /// `log.initial.task.delay.ms`: retention is first enforced no later than this after the start.
@@ -90,6 +92,8 @@ pub struct BrokerConfig {
     pub default_partitions: i32,
     /// `fetch.max.bytes`: most bytes of one Fetch response, but for a single larger batch. 55 MiB.
     pub max_fetch_bytes: usize,
+    /// `max.incremental.fetch.session.cache.slots`: most fetch sessions that are kept. 1000.
+    pub fetch_session_slots: usize,
     /// `delete.topic.enable`. True.
     pub delete_topics: bool,
     /// `broker.rack`. None.
@@ -110,6 +114,8 @@ pub struct BrokerConfig {
     pub group: GroupConfig,
     /// Over how long client quotas are measured.
     pub quota_window: QuotaWindow,
+    /// Over how long changes of topics are limited: `controller.quota.window.num` and `controller.quota.window.size.seconds`.
+    pub mutation_quota_window: QuotaWindow,
     /// The server's around the broker.
     pub network: NetworkConfig,
     /// Authentication and authorization.
@@ -125,6 +131,15 @@ pub struct QuotaWindow {
     pub samples: usize,
     /// Length of each, in milliseconds. 1 s.
     pub sample_ms: i64,
+}
+
+impl Default for QuotaWindow {
+    fn default() -> Self {
+        Self {
+            samples: 11,
+            sample_ms: 1000,
+        }
+    }
 }
 
 impl BrokerConfig {
@@ -162,6 +177,7 @@ impl BrokerConfig {
             auto_create_topics: true,
             default_partitions: 1,
             max_fetch_bytes: 55 * 1024 * 1024,
+            fetch_session_slots: 1000,
             delete_topics: true,
             rack: None,
             max_described_partitions: 2000,
@@ -171,10 +187,8 @@ impl BrokerConfig {
             cleaner: CleanerConfig::default(),
             transaction: TransactionConfig::new(count),
             group: GroupConfig::new(count),
-            quota_window: QuotaWindow {
-                samples: 11,
-                sample_ms: 1000,
-            },
+            quota_window: QuotaWindow::default(),
+            mutation_quota_window: QuotaWindow::default(),
             network: NetworkConfig::default(),
             security: SecurityConfig::default(),
             properties: Properties::default(),
@@ -293,6 +307,7 @@ pub struct Broker {
     cluster: Cluster,
     ids: SharedIds,
     quotas: Mutex<Quotas>,
+    fetch_sessions: FetchSessions,
     transactions: Mutex<TransactionCoordinator>,
     groups: Mutex<Groups>,
     next_token: AtomicU64,
@@ -326,7 +341,7 @@ impl Broker {
         let blocks = FileProducerIdBlocks::open(data_dir).map_err(BrokerError::ProducerIds)?;
         let maintenance_interval_ms = config.maintenance_interval_ms;
         let first_retention_check_ms = config.retention_check_interval_ms.min(INITIAL_RETENTION_DELAY_MS);
-        let quotas = Mutex::new(Quotas::new(config.quota_window));
+        let quotas = Mutex::new(Quotas::new(config.quota_window, config.mutation_quota_window));
         let live = alter_configs::live_config(&config, &cluster.current())?;
         topics.set_defaults(live.log.clone())?;
         let broker = Self {
@@ -338,6 +353,7 @@ impl Broker {
                 config.group.clone(),
                 Box::new(ids.clone()),
             ))),
+            fetch_sessions: FetchSessions::new(config.fetch_session_slots, ids.clone()),
             config,
             live: RwLock::new(Arc::new(live)),
             topics,
@@ -369,15 +385,17 @@ impl Broker {
         Outcome::Ready(match request {
             Request::ApiVersions(request) => Response::ApiVersions(self.api_versions(version, &request)),
             Request::Produce(request) => Response::Produce(self.produce(version, request, now_ms)),
-            Request::Fetch(request) => Response::Fetch(self.find(version, &request, None).read()),
+            Request::Fetch(request) => Response::Fetch(self.fetch(context, request, now_ms).read()),
             Request::ListOffsets(request) => Response::ListOffsets(self.list_offsets(version, &request)),
             Request::Metadata(request) => Response::Metadata(self.metadata(context, &request, now_ms)),
-            Request::CreateTopics(request) => Response::CreateTopics(self.create_topics(&request, now_ms)),
+            Request::CreateTopics(request) => {
+                Response::CreateTopics(self.create_topics(context, &request, now_ms))
+            }
             Request::DeleteTopics(request) => {
-                Response::DeleteTopics(self.delete_topics(version, &request, now_ms))
+                Response::DeleteTopics(self.delete_topics(context, &request, now_ms))
             }
             Request::CreatePartitions(request) => {
-                Response::CreatePartitions(self.create_partitions(&request, now_ms))
+                Response::CreatePartitions(self.create_partitions(context, &request, now_ms))
             }
             Request::DescribeConfigs(request) => Response::DescribeConfigs(self.describe_configs(&request)),
             Request::AlterConfigs(request) => Response::AlterConfigs(self.alter_configs(&request, now_ms)),
@@ -638,6 +656,17 @@ impl Refusal {
             code: error.code(),
             message: message.into(),
         }
+    }
+}
+
+impl Refusal {
+    /// Whether there is no such topic or partition.
+    fn is_of_unknown_topic(&self) -> bool {
+        let codes = [
+            ResponseError::UnknownTopicOrPartition,
+            ResponseError::UnknownTopicId,
+        ];
+        codes.iter().any(|error| error.code() == self.code)
     }
 }
 

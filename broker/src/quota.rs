@@ -1,13 +1,18 @@
-//! Client quotas: which limit holds for whom, and how long a client that is over it must be quiet. Values only: bytes and time
-//! in, milliseconds out.
+//! Client quotas: which limit holds for whom, and how long a client that is over it must be quiet. Values only: amounts and
+//! time in, milliseconds out.
 
+mod bucket;
+mod rate;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 
 use crate::cluster::{ClientQuota, QuotaEntity};
 use crate::handler::QuotaWindow;
+use bucket::TokenBucket;
+pub(crate) use rate::Samples;
 
 /// The part of an entity that is a user.
 pub const USER: &str = "user";
@@ -24,7 +29,8 @@ const CLIENT_LIMITS: [&str; 4] = [
     "controller_mutation_rate",
 ];
 /// What Kafka limits of addresses.
-const IP_LIMITS: [&str; 1] = ["connection_creation_rate"];
+const IP_LIMITS: [&str; 1] = [CONNECTION_CREATION_RATE];
+const CONNECTION_CREATION_RATE: &str = "connection_creation_rate";
 /// Limits that are whole numbers.
 const WHOLE_LIMITS: [&str; 3] = [
     "producer_byte_rate",
@@ -63,6 +69,10 @@ pub enum Rate {
     Produce,
     /// Bytes of Fetch responses.
     Fetch,
+    /// Time that requests keep a thread, in percent of one thread.
+    Request,
+    /// Partitions that are created and deleted (KIP-599).
+    Mutation,
 }
 
 impl Rate {
@@ -70,6 +80,8 @@ impl Rate {
         match self {
             Self::Produce => "producer_byte_rate",
             Self::Fetch => "consumer_byte_rate",
+            Self::Request => "request_percentage",
+            Self::Mutation => "controller_mutation_rate",
         }
     }
 }
@@ -85,10 +97,12 @@ enum Part {
     Named(String),
 }
 
-/// Limits of users and clients, as they are looked up.
+/// Limits of users, clients and addresses, as they are looked up.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct QuotaLimits {
     by_entity: HashMap<(Part, Part), BTreeMap<String, f64>>,
+    /// New connections a second from an address; None is every one without a limit of its own.
+    by_address: HashMap<Option<IpAddr>, f64>,
 }
 
 impl QuotaLimits {
@@ -104,14 +118,35 @@ impl QuotaLimits {
             let entity = (part(&quota.entity, USER), part(&quota.entity, CLIENT_ID));
             (entity, quota.limits.clone())
         });
+        let of_addresses = quotas.iter().filter_map(|quota| {
+            let limit = *quota.limits.get(CONNECTION_CREATION_RATE)?;
+            let address = match quota.entity.get(IP)? {
+                Some(address) => Some(address.parse().ok()?),
+                None => None,
+            };
+            Some((address, limit))
+        });
         Self {
             by_entity: by_entity.collect(),
+            by_address: of_addresses.collect(),
         }
     }
 
-    /// Whether nobody has a limit.
+    /// Whether no user and no client has a limit.
     pub fn is_empty(&self) -> bool {
         self.by_entity.is_empty()
+    }
+
+    /// Whether anybody has a limit of this.
+    pub fn has(&self, rate: Rate) -> bool {
+        let mut all = self.by_entity.values();
+        all.any(|limits| limits.contains_key(rate.limit()))
+    }
+
+    /// How many connections a second may come from an address; None is any number.
+    pub fn connection_rate(&self, address: IpAddr) -> Option<f64> {
+        let own = self.by_address.get(&Some(address));
+        own.or_else(|| self.by_address.get(&None)).copied()
     }
 
     /// The limit that holds for a user and client id, and who shares it: of those that are about them the most specific one.
@@ -136,7 +171,7 @@ impl QuotaLimits {
     }
 }
 
-/// Whose bytes count together.
+/// Whose amounts count together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Sharers {
     rate: Rate,
@@ -151,29 +186,29 @@ const MAX_RATES: usize = 10_000;
 #[derive(Debug)]
 pub struct Quotas {
     window: QuotaWindow,
+    mutation_window: QuotaWindow,
     rates: HashMap<Sharers, Samples>,
+    buckets: HashMap<Sharers, TokenBucket>,
 }
-
-/// Bytes by the time their sample began, the oldest first.
-#[derive(Debug, Default)]
-struct Samples(VecDeque<(i64, f64)>);
 
 impl Quotas {
     /// Nothing was used yet.
-    pub fn new(window: QuotaWindow) -> Self {
+    pub fn new(window: QuotaWindow, mutation_window: QuotaWindow) -> Self {
         Self {
             window,
+            mutation_window,
             rates: HashMap::new(),
+            buckets: HashMap::new(),
         }
     }
 
-    /// Counts `bytes` of a client; answers for how many milliseconds it must be quiet, 0 if it keeps to its limit.
+    /// Counts what a client used; answers for how many milliseconds it must be quiet, 0 if it keeps to its limit.
     pub fn record(
         &mut self,
         limits: &QuotaLimits,
         rate: Rate,
         (user, client_id): (&str, &str),
-        bytes: usize,
+        amount: f64,
         now_ms: i64,
     ) -> i32 {
         let Some((sharers, limit)) = limits.limit_of(rate, user, client_id) else {
@@ -187,47 +222,60 @@ impl Quotas {
             }
         }
         let samples = self.rates.entry(sharers).or_default();
-        samples.add(window, bytes as f64, now_ms);
-        samples.excess_ms(window, limit, now_ms)
-    }
-}
-
-impl Samples {
-    fn is_used(&self, window: QuotaWindow, now_ms: i64) -> bool {
-        let begins_ms = now_ms.saturating_sub(window.length_ms());
-        self.0.back().is_some_and(|(begun_ms, _)| *begun_ms > begins_ms)
-    }
-
-    fn add(&mut self, window: QuotaWindow, bytes: f64, now_ms: i64) {
-        let begins_ms = now_ms.saturating_sub(window.length_ms());
-        while self.0.front().is_some_and(|(begun_ms, _)| *begun_ms <= begins_ms) {
-            self.0.pop_front();
-        }
-        match self.0.back_mut() {
-            Some((begun_ms, sum)) if now_ms < begun_ms.saturating_add(window.sample_ms) => *sum += bytes,
-            _ => self.0.push_back((now_ms, bytes)),
+        samples.add(window, amount, now_ms);
+        let excess_ms = samples.excess_ms(window, limit, now_ms);
+        match rate {
+            // As by Kafka: time is used by whoever asks, and a long silence would be taken for a broker that is gone.
+            Rate::Request => excess_ms.min(window.sample_ms as i32),
+            _ => excess_ms,
         }
     }
 
-    /// How long nothing may be added until the rate over the window is down at the limit.
-    fn excess_ms(&self, window: QuotaWindow, limit: f64, now_ms: i64) -> i32 {
-        let sum: f64 = self.0.iter().map(|(_, bytes)| bytes).sum();
-        let since_ms = self.0.front().map_or(now_ms, |(begun_ms, _)| *begun_ms);
-        // A client that has just begun is measured over the whole window but for the last sample, as by Kafka: its first
-        // request would otherwise have no bounds.
-        let least_ms = window.length_ms() - window.sample_ms;
-        let measured_ms = now_ms
-            .saturating_sub(since_ms)
-            .max(least_ms)
-            .max(window.sample_ms) as f64;
-        let allowed = limit.max(f64::MIN_POSITIVE) * measured_ms / 1000.0;
-        let excess = (sum - allowed) / allowed * measured_ms;
-        // A limit of nothing would be silence for ever: as long as the window is enough to ask again.
-        excess.clamp(0.0, window.length_ms() as f64 * 60.0) as i32
+    /// The most that a client may use within the window; None if it has no limit.
+    pub fn most(&self, limits: &QuotaLimits, rate: Rate, (user, client_id): (&str, &str)) -> Option<f64> {
+        let (_, limit) = limits.limit_of(rate, user, client_id)?;
+        Some(limit * self.window.least_measured_ms() as f64 / 1000.0)
+    }
+
+    /// Counts changes of partitions, which are refused as long as there were too many, or only counted if `is_strict` is
+    /// false. Answers for how many milliseconds no more should be asked for, 0 if these were within the limit.
+    pub fn change(
+        &mut self,
+        limits: &QuotaLimits,
+        (user, client_id): (&str, &str),
+        partitions: usize,
+        is_strict: bool,
+        now_ms: i64,
+    ) -> i32 {
+        let Some((sharers, limit)) = limits.limit_of(Rate::Mutation, user, client_id) else {
+            return 0;
+        };
+        let burst = limit * self.mutation_window.length_ms() as f64 / 1000.0;
+        if self.buckets.len() >= MAX_RATES && !self.buckets.contains_key(&sharers) {
+            self.buckets
+                .retain(|_, bucket| !bucket.is_full(limit, burst, now_ms));
+            if self.buckets.len() >= MAX_RATES {
+                return 0;
+            }
+        }
+        let full = || TokenBucket::full(burst, now_ms);
+        let bucket = self.buckets.entry(sharers).or_insert_with(full);
+        bucket.refill(limit, burst, now_ms);
+        if is_strict && bucket.debt_ms(limit) > 0 {
+            return bucket.debt_ms(limit);
+        }
+        bucket.take(partitions as f64);
+        if is_strict { 0 } else { bucket.debt_ms(limit) }
     }
 }
 
 impl QuotaWindow {
+    /// Over how long a client is measured at least. One that has just begun is measured over the whole window but for the last
+    /// sample, as by Kafka: its first request would otherwise have no bounds.
+    fn least_measured_ms(self) -> i64 {
+        (self.length_ms() - self.sample_ms).max(self.sample_ms)
+    }
+
     fn length_ms(self) -> i64 {
         i64::try_from(self.samples)
             .unwrap_or(i64::MAX)

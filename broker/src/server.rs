@@ -10,28 +10,31 @@
 //! A connection serves one request at a time, so that responses leave in the order of the requests, as clients rely on.
 //! Whatever is wrong with a request closes its connection alone.
 
+mod admission;
 mod authentication;
+mod busy;
 mod connection;
 mod fetch;
 mod frame;
 mod send;
 pub mod shape;
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use streams_core::time::Clock;
-use tokio::net::{TcpListener, TcpSocket, lookup_host};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::{Listener, NetworkConfig};
 use crate::handler::Broker;
+use admission::{Admission, Refused};
 use connection::Connection;
 
 /// How often what depends on time is driven, see [`Broker::tick`].
@@ -44,12 +47,17 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 struct Shared {
     broker: Arc<Broker>,
     clock: Arc<dyn Clock>,
-    connections_by_host: Mutex<HashMap<IpAddr, usize>>,
+    admission: Arc<Admission>,
 }
 
 impl Shared {
     fn network(&self) -> &NetworkConfig {
         &self.broker.config().network
+    }
+
+    /// With what administrators changed since the start.
+    fn live_network(&self) -> NetworkConfig {
+        self.broker.live_config().network.clone()
     }
 }
 
@@ -124,9 +132,9 @@ pub async fn serve(
     shutdown: watch::Receiver<bool>,
 ) {
     let shared = Arc::new(Shared {
+        admission: Admission::new(broker.config().quota_window),
         broker,
         clock,
-        connections_by_host: Mutex::default(),
     });
     let ticker = tokio::spawn(tick(shared.clone()));
     let syncer = shared
@@ -137,12 +145,9 @@ pub async fn serve(
         .then(|| start_syncer(&shared));
     let cancelled = Arc::new(AtomicBool::new(false));
     let cleaner = tokio::spawn(clean(shared.clone(), cancelled.clone()));
-    let slots = Arc::new(Semaphore::new(
-        shared.network().max_connections.min(Semaphore::MAX_PERMITS),
-    ));
     let mut accepting = JoinSet::new();
     for bound in listeners {
-        accepting.spawn(accept(bound, shared.clone(), slots.clone(), shutdown.clone()));
+        accepting.spawn(accept(bound, shared.clone(), shutdown.clone()));
     }
     while accepting.join_next().await.is_some() {}
     ticker.abort();
@@ -157,88 +162,83 @@ pub async fn serve(
     }
 }
 
-async fn accept(
-    bound: BoundListener,
-    shared: Arc<Shared>,
-    slots: Arc<Semaphore>,
-    mut shutdown: watch::Receiver<bool>,
-) {
+async fn accept(bound: BoundListener, shared: Arc<Shared>, mut shutdown: watch::Receiver<bool>) {
     let listener = Arc::new(bound.listener);
     let mut connections = JoinSet::new();
+    // Outlives each round, so that no connection is lost between being accepted and being let in.
+    let mut next = pin!(next_connection(&bound.socket, &shared));
     loop {
         tokio::select! {
             () = stopped(&mut shutdown) => break,
-            accepted = bound.socket.accept() => match accepted {
-                Ok((stream, peer)) => match admit(&shared, &slots, peer.ip()) {
-                    Ok(place) => {
-                        let connection = Connection::new(stream, peer, listener.clone(), shared.clone());
-                        connections.spawn(async move {
-                            serve_connection(connection, peer).await;
-                            drop(place);
-                        });
-                    }
-                    Err(limit) => tracing::warn!(%peer, "connection refused: {limit} is reached"),
-                },
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_RETRY).await;
-                }
-            },
+            (stream, peer) = &mut next => {
+                welcome(stream, peer, &listener, &shared, &mut connections);
+                next.set(next_connection(&bound.socket, &shared));
+            }
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
         }
     }
     connections.shutdown().await;
 }
 
-/// Returns when the server is to stop, or when nobody is left who could say so.
-async fn stopped(shutdown: &mut watch::Receiver<bool>) {
-    let _ = shutdown.wait_for(|stop| *stop).await;
-}
-
-/// A connection's place among those allowed; given back when dropped.
-struct Place {
-    _slot: OwnedSemaphorePermit,
-    shared: Arc<Shared>,
-    host: IpAddr,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut by_host = lock_hosts(&self.shared);
-        if let Some(count) = by_host.get_mut(&self.host) {
-            *count -= 1;
-            if *count == 0 {
-                by_host.remove(&self.host);
+/// The next connection, when there is room for it.
+async fn next_connection(socket: &TcpListener, shared: &Shared) -> (TcpStream, SocketAddr) {
+    loop {
+        match socket.accept().await {
+            Ok(accepted) => {
+                let network = shared.live_network();
+                let wait = shared.admission.arrived(&network, shared.clock.now_ms());
+                tokio::time::sleep(wait).await;
+                let most = || shared.live_network().max_connections;
+                shared.admission.wait_for_room(most).await;
+                return accepted;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }
     }
 }
 
-/// A place for a connection from `host`, or the name of the limit that is reached.
-fn admit(shared: &Arc<Shared>, slots: &Arc<Semaphore>, host: IpAddr) -> Result<Place, &'static str> {
-    let slot = slots.clone().try_acquire_owned().map_err(|_| "max.connections")?;
-    let network = shared.network();
-    let overridden = network.max_connections_per_ip_overrides.get(&host.to_string());
-    let limit = *overridden.unwrap_or(&network.max_connections_per_ip);
-    let mut by_host = lock_hosts(shared);
-    if by_host.get(&host).copied().unwrap_or(0) >= limit {
-        return Err("max.connections.per.ip");
+/// Serves a connection, unless its address has too many.
+fn welcome(
+    stream: TcpStream,
+    peer: SocketAddr,
+    listener: &Arc<Listener>,
+    shared: &Arc<Shared>,
+    connections: &mut JoinSet<()>,
+) {
+    let (network, cluster) = (shared.live_network(), shared.broker.cluster().current());
+    let now_ms = shared.clock.now_ms();
+    match shared
+        .admission
+        .admit(&network, cluster.limits(), peer.ip(), now_ms)
+    {
+        Ok(place) => {
+            let connection = Connection::new(stream, peer, listener.clone(), shared.clone());
+            connections.spawn(async move {
+                serve_connection(connection, peer).await;
+                drop(place);
+            });
+        }
+        Err(Refused::TooMany) => {
+            tracing::warn!(%peer, "connection refused: max.connections.per.ip is reached");
+        }
+        Err(Refused::TooFast(wait)) => {
+            tracing::debug!(%peer, "connection refused: connection_creation_rate is reached");
+            if let Some(held_back) = shared.admission.hold_back() {
+                connections.spawn(async move {
+                    tokio::time::sleep(wait).await;
+                    drop((stream, held_back));
+                });
+            }
+        }
     }
-    *by_host.entry(host).or_default() += 1;
-    drop(by_host);
-    Ok(Place {
-        _slot: slot,
-        shared: shared.clone(),
-        host,
-    })
 }
 
-fn lock_hosts(shared: &Shared) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-    // The counts are whole whatever their holder did.
-    shared
-        .connections_by_host
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
+/// Returns when the server is to stop, or when nobody is left who could say so.
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
 async fn serve_connection(connection: Connection, peer: SocketAddr) {

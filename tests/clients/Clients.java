@@ -21,6 +21,7 @@ public class Clients {
             topics(admin);
             codecs();
             groups();
+            idle(admin);
             transactions();
             groupAdministration(admin);
         }
@@ -102,6 +103,38 @@ public class Clients {
         }
         show("a static member");
         consume(1000, Map.of("group.id", "java-static", "group.instance.id", "one"));
+    }
+
+    static double total(KafkaConsumer<?, ?> consumer, String metric) {
+        return consumer.metrics().entrySet().stream()
+            .filter(entry -> entry.getKey().name().equals(metric) && entry.getKey().group().equals("consumer-metrics"))
+            .mapToDouble(entry -> (Double) entry.getValue().metricValue())
+            .sum();
+    }
+
+    /** In a fetch session nothing is said of partitions in which nothing happens. */
+    static void idle(Admin admin) throws Exception {
+        admin.createTopics(List.of(new NewTopic("java-wide", 1000, (short) 1))).all().get();
+        var partitions = IntStream.range(0, 1000).mapToObj(number -> new TopicPartition("java-wide", number)).toList();
+        for (String protocol : List.of("classic", "consumer")) {
+            show("a thousand idle partitions, " + protocol);
+            var config = config(Map.of("group.id", "java-wide", "group.protocol", protocol, "enable.auto.commit", "false"));
+            try (var consumer = new KafkaConsumer<>(config, new StringDeserializer(), new StringDeserializer())) {
+                consumer.assign(partitions);
+                consumer.seekToEnd(partitions);
+                partitions.forEach(consumer::position);
+                consumer.poll(Duration.ofSeconds(1));
+                double before = total(consumer, "outgoing-byte-total") + total(consumer, "incoming-byte-total");
+                consumer.poll(Duration.ofSeconds(3));
+                double idle = total(consumer, "outgoing-byte-total") + total(consumer, "incoming-byte-total") - before;
+                check(idle > 0 && idle < 5_000, idle + " bytes");
+                try (var producer = producer(Map.of())) {
+                    producer.send(new ProducerRecord<>("java-wide", 777, "key", "value")).get();
+                }
+                var records = consumer.poll(Duration.ofSeconds(10));
+                check(records.count() == 1 && records.iterator().next().partition() == 777, records.count());
+            }
+        }
     }
 
     static void transactions() {

@@ -15,6 +15,7 @@ use regex::Regex;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(crate) struct Client {
+    address: String,
     stream: TcpStream,
     transcript: String,
     names: HashMap<String, String>,
@@ -22,13 +23,17 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(address: &str) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self {
-            stream,
+            address: address.to_owned(),
+            stream: connected(address),
             transcript: String::new(),
             names: HashMap::new(),
         }
+    }
+
+    /// Goes on with another connection.
+    pub(crate) fn reconnect(&mut self) {
+        self.stream = connected(&self.address);
     }
 
     /// Sends a request; writes down the answer under `step`, and hands it out.
@@ -90,6 +95,7 @@ impl Client {
             // The checksum, and the producer in a batch.
             (r#"records: Some\(b"[^"]+"\)"#, "records: some"),
             (r"port: \d+", "port: _"),
+            (r"\bsession_id: [1-9]\d*", "session_id: some"),
             (r#"host: "[^"]*""#, "host: _"),
             (r#"cluster_id: (Some\("[^"]*"\)|"[^"]*")"#, "cluster_id: _"),
             (r", unknown_tagged_fields: \{\}", ""),
@@ -110,4 +116,10 @@ impl Client {
             });
         named.into_owned()
     }
+}
+
+fn connected(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
 }

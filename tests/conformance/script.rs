@@ -2,7 +2,9 @@
 
 mod admin;
 mod compaction;
+mod fetch_sessions;
 mod groups;
+mod quotas;
 
 use bytes::Bytes;
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
@@ -137,6 +139,8 @@ pub(crate) fn run(client: &mut Client) {
     groups::run(client);
     admin::run(client);
     compaction::run(client);
+    fetch_sessions::run(client);
+    quotas::run(client);
 }
 
 fn topics(client: &mut Client) {

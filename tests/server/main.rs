@@ -9,4 +9,5 @@ mod server;
 mod behaviour;
 mod garbage;
 mod kill;
+mod limits;
 mod seams;

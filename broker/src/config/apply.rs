@@ -177,6 +177,7 @@ impl BrokerConfig {
             "delete.topic.enable" => self.delete_topics = is_true(value),
             "num.partitions" => self.default_partitions = number(value) as i32,
             "fetch.max.bytes" => self.max_fetch_bytes = count(value),
+            "max.incremental.fetch.session.cache.slots" => self.fetch_session_slots = count(value),
             "max.request.partition.size.limit" => self.max_described_partitions = count(value),
             "log.retention.check.interval.ms" => self.retention_check_interval_ms = number(value),
             // Off stays off: the key that says so comes later.
@@ -186,6 +187,10 @@ impl BrokerConfig {
             "log.cleaner.enable" => self.cleaner_interval_ms = 0,
             "log.cleaner.dedupe.buffer.size" => self.cleaner.dedupe_buffer_bytes = count(value),
             "quota.window.num" => self.quota_window.samples = count(value),
+            "controller.quota.window.num" => self.mutation_quota_window.samples = count(value),
+            "controller.quota.window.size.seconds" => {
+                self.mutation_quota_window.sample_ms = number(value) * 1000;
+            }
             "quota.window.size.seconds" => self.quota_window.sample_ms = number(value) * 1000,
             _ => return false,
         }

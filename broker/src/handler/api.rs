@@ -242,3 +242,20 @@ apis! {
     88 StreamsGroupHeartbeat(StreamsGroupHeartbeatRequest, StreamsGroupHeartbeatResponse) 0..=0,
     89 StreamsGroupDescribe(StreamsGroupDescribeRequest, StreamsGroupDescribeResponse) 0..=0,
 }
+
+impl Response {
+    /// For how long its client is asked to be quiet; None if it has no place to say so.
+    pub(crate) fn throttle_ms_mut(&mut self) -> Option<&mut i32> {
+        macro_rules! with_place {
+            ($($name:ident)*) => {
+                match self {
+                    $(Self::$name(response) => Some(&mut response.throttle_time_ms),)*
+                    Self::SaslHandshake(_) | Self::SaslAuthenticate(_) | Self::WriteTxnMarkers(_) | Self::DescribeQuorum(_) => None,
+                }
+            };
+        }
+        with_place!(
+            Produce Fetch ListOffsets Metadata OffsetCommit OffsetCommitById OffsetFetch OffsetFetchById FindCoordinator JoinGroup Heartbeat LeaveGroup SyncGroup DescribeGroups ListGroups ApiVersions CreateTopics DeleteTopics DeleteRecords InitProducerId OffsetForLeaderEpoch AddPartitionsToTxn AddOffsetsToTxn EndTxn TxnOffsetCommit DescribeAcls CreateAcls DeleteAcls DescribeConfigs AlterConfigs AlterReplicaLogDirs DescribeLogDirs CreatePartitions DeleteGroups ElectLeaders IncrementalAlterConfigs AlterPartitionReassignments ListPartitionReassignments OffsetDelete DescribeClientQuotas AlterClientQuotas DescribeUserScramCredentials AlterUserScramCredentials UpdateFeatures DescribeCluster DescribeProducers DescribeTransactions ListTransactions ConsumerGroupHeartbeat ConsumerGroupDescribe ListConfigResources DescribeTopicPartitions StreamsGroupHeartbeat StreamsGroupDescribe
+        )
+    }
+}

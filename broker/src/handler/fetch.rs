@@ -3,23 +3,27 @@
 use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::fetch_request::FetchTopic;
 use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
 use kafka_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
-use kafka_protocol::messages::{FetchRequest, ListOffsetsRequest, ListOffsetsResponse};
+use kafka_protocol::messages::{FetchRequest, ListOffsetsRequest, ListOffsetsResponse, TopicName};
+use uuid::Uuid;
 
 use super::fetch_answer::{FetchAnswer, PartitionAnswer, TopicAnswer};
-use super::{Broker, Refusal};
+use super::fetch_sessions::FetchContext;
+use super::{Broker, Refusal, RequestContext};
 use crate::log::{BatchView, Batches, Compression, FoundInfo, Isolation, ReadError};
 use crate::topic::waiter::FetchWaiter;
+use crate::topic::{Topic, TopicError};
 
 /// Every leader epoch of a broker without replicas.
 pub(super) const LEADER_EPOCH: i32 = 0;
 /// First version that may carry zstd.
 const ZSTD_VERSION: i16 = 10;
 /// First version that names topics by id.
-const TOPIC_ID_VERSION: i16 = 13;
+pub(super) const TOPIC_ID_VERSION: i16 = 13;
 
 /// First version of ListOffsets with leader epochs.
 const LIST_OFFSETS_EPOCH_VERSION: i16 = 4;
@@ -31,6 +35,44 @@ const EARLIEST_LOCAL_TIMESTAMP: i64 = -4;
 const LATEST_TIERED_TIMESTAMP: i64 = -5;
 
 impl Broker {
+    /// Serves a Fetch that does not wait.
+    pub(super) fn fetch(
+        &self,
+        context: &RequestContext,
+        mut request: FetchRequest,
+        now_ms: i64,
+    ) -> FetchAnswer {
+        let session = match self.open_fetch(context, &mut request, now_ms) {
+            Ok(session) => session,
+            Err(error) => return FetchAnswer::refused(error),
+        };
+        let denied = self.take_unreadable(context, &mut request);
+        let mut answer = self.find(context.version, &request, None);
+        denied.into_iter().for_each(|topic| answer.push(topic));
+        self.complete_fetch(session, &mut answer, now_ms);
+        answer
+    }
+
+    /// Makes the full request of one that is part of a fetch session. To be completed when there is an answer.
+    pub(crate) fn open_fetch(
+        &self,
+        context: &RequestContext,
+        request: &mut FetchRequest,
+        now_ms: i64,
+    ) -> Result<FetchContext, ResponseError> {
+        let name_of = |id: Uuid| {
+            let topic = self.topics.topic_by_id(id).ok()?;
+            Some(TopicName(super::text(topic.name())))
+        };
+        self.fetch_sessions
+            .open(context.version, request, &name_of, now_ms)
+    }
+
+    /// Takes out of an answer what its client knows already, if it fetches in a session.
+    pub(crate) fn complete_fetch(&self, session: FetchContext, answer: &mut FetchAnswer, now_ms: i64) {
+        self.fetch_sessions.complete(session, answer, now_ms);
+    }
+
     /// What a Fetch finds, with the records still in their files. Never waits; `waiter`, if there is one, is registered with
     /// every partition before that is looked at.
     pub(crate) fn find(
@@ -39,29 +81,17 @@ impl Broker {
         request: &FetchRequest,
         waiter: Option<&Arc<FetchWaiter>>,
     ) -> FetchAnswer {
-        if request.session_id != 0 {
-            // Sessions are never granted, so whoever names one means another broker.
-            return FetchAnswer {
-                error_code: ResponseError::FetchSessionIdNotFound.code(),
-                ..FetchAnswer::default()
-            };
-        }
         let isolation = isolation(request.isolation_level);
         let mut remaining = usize::try_from(request.max_bytes)
             .unwrap_or(0)
             .min(self.config.max_fetch_bytes);
         let mut nothing_yet = true;
         let mut answer = FetchAnswer::default();
+        let mut unknown = Vec::new();
         for topic in &request.topics {
-            let found = if version >= TOPIC_ID_VERSION {
-                self.topics.topic_by_id(topic.topic_id).map_err(|error| Refusal {
-                    code: ResponseError::UnknownTopicId.code(),
-                    message: error.to_string(),
-                })
-            } else {
-                self.topics.topic(&topic.topic).map_err(Refusal::from)
-            };
+            let found = self.look_up(version, topic);
             let mut partitions = Vec::with_capacity(topic.partitions.len());
+            let mut unknown_partitions = Vec::new();
             for partition in &topic.partitions {
                 let max_bytes = usize::try_from(partition.partition_max_bytes)
                     .unwrap_or(0)
@@ -77,19 +107,46 @@ impl Broker {
                     check_codecs(&found, version)?;
                     Ok(found)
                 });
+                let is_unknown = found.as_ref().is_err_and(Refusal::is_of_unknown_topic);
                 let answered = PartitionAnswer::new(partition.partition, found);
                 let bytes = answered.bytes();
                 nothing_yet &= bytes == 0;
                 remaining = remaining.saturating_sub(bytes);
-                partitions.push(answered);
+                if is_unknown {
+                    unknown_partitions.push(answered);
+                } else {
+                    partitions.push(answered);
+                }
             }
-            answer.topics.push(TopicAnswer {
-                name: topic.topic.clone(),
-                id: topic.topic_id,
-                partitions,
-            });
+            answer.push(TopicAnswer::new(topic, partitions));
+            if !unknown_partitions.is_empty() {
+                unknown.push(TopicAnswer::new(topic, unknown_partitions));
+            }
         }
+        // As Kafka has it: first what was looked at, then what is not there.
+        unknown.into_iter().for_each(|topic| answer.push(topic));
         answer
+    }
+
+    fn look_up(&self, version: i16, topic: &FetchTopic) -> Result<Arc<Topic>, Refusal> {
+        if version < TOPIC_ID_VERSION {
+            return self.topics.topic(&topic.topic).map_err(Refusal::from);
+        }
+        self.topics
+            .topic_by_id(topic.topic_id)
+            .map_err(|error| self.unknown_id(topic, &error))
+    }
+
+    /// What to say of a topic whose id is not there: whether it ever was is known in a session only.
+    fn unknown_id(&self, topic: &FetchTopic, error: &TopicError) -> Refusal {
+        let code = if topic.topic.is_empty() {
+            ResponseError::UnknownTopicId
+        } else if self.topics.topic(&topic.topic).is_ok() {
+            ResponseError::InconsistentTopicId
+        } else {
+            ResponseError::UnknownTopicOrPartition
+        };
+        Refusal::new(code, error.to_string())
     }
 
     pub(super) fn list_offsets(&self, version: i16, request: &ListOffsetsRequest) -> ListOffsetsResponse {

@@ -2,6 +2,8 @@
 //! places where a socket gets them straight from the file.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::fetch_request::FetchTopic;
 use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::{FetchResponse, ProducerId, TopicName};
 use uuid::Uuid;
@@ -20,13 +22,19 @@ const FLEXIBLE_VERSION: i16 = 12;
 /// First version that names topics by id.
 const TOPIC_ID_VERSION: i16 = 13;
 
-const OFFSET_OUT_OF_RANGE: i16 = 1;
+const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+const TOPIC_DENIED: i16 = 29;
+const UNKNOWN_TOPIC_ID: i16 = 100;
 /// Kafka's code for files that cannot be read.
 const STORAGE_ERROR: i16 = 56;
 
 /// The aborted transactions beside an error: Kafka has null where a log refused, and none where there is no log.
 fn aborted_beside(error_code: i16) -> Option<&'static [log::AbortedTransaction]> {
-    (error_code != OFFSET_OUT_OF_RANGE).then_some(&[])
+    let has_no_log = matches!(
+        error_code,
+        UNKNOWN_TOPIC_OR_PARTITION | TOPIC_DENIED | UNKNOWN_TOPIC_ID
+    );
+    has_no_log.then_some(&[])
 }
 
 /// What a Fetch found.
@@ -34,6 +42,8 @@ fn aborted_beside(error_code: i16) -> Option<&'static [log::AbortedTransaction]>
 pub(crate) struct FetchAnswer {
     pub(crate) throttle_time_ms: i32,
     pub(crate) error_code: i16,
+    /// 0 if it belongs to no session.
+    pub(crate) session_id: i32,
     pub(crate) topics: Vec<TopicAnswer>,
 }
 
@@ -50,12 +60,36 @@ pub(crate) struct PartitionAnswer {
     found: Result<FoundInfo, i16>,
 }
 
+impl TopicAnswer {
+    pub(crate) fn new(topic: &FetchTopic, partitions: Vec<PartitionAnswer>) -> Self {
+        Self {
+            name: topic.topic.clone(),
+            id: topic.topic_id,
+            partitions,
+        }
+    }
+}
+
 impl PartitionAnswer {
     pub(crate) fn new(index: i32, found: Result<FoundInfo, Refusal>) -> Self {
         Self {
             index,
             found: found.map_err(|refusal| refusal.code),
         }
+    }
+
+    pub(super) fn index(&self) -> i32 {
+        self.index
+    }
+
+    pub(super) fn is_error(&self) -> bool {
+        self.found.is_err()
+    }
+
+    /// The high watermark and the log start offset; -1 beside an error.
+    pub(super) fn watermarks(&self) -> (i64, i64) {
+        let found = self.found.as_ref();
+        found.map_or((-1, -1), |found| (found.high_watermark, found.log_start_offset))
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -97,6 +131,27 @@ impl PartitionAnswer {
 }
 
 impl FetchAnswer {
+    /// Nothing but an error.
+    pub(crate) fn refused(error: ResponseError) -> Self {
+        Self {
+            error_code: error.code(),
+            ..Self::default()
+        }
+    }
+
+    /// Puts what is said of a topic behind what is said of others.
+    pub(crate) fn push(&mut self, topic: TopicAnswer) {
+        if topic.partitions.is_empty() {
+            return;
+        }
+        match self.topics.last_mut() {
+            Some(last) if last.name == topic.name && last.id == topic.id => {
+                last.partitions.extend(topic.partitions);
+            }
+            _ => self.topics.push(topic),
+        }
+    }
+
     /// Bytes of all records.
     pub(crate) fn bytes(&self) -> usize {
         self.partitions().map(PartitionAnswer::bytes).sum()
@@ -104,7 +159,7 @@ impl FetchAnswer {
 
     /// Whether there is an error to tell.
     pub(crate) fn has_error(&self) -> bool {
-        self.error_code != 0 || self.partitions().any(|partition| partition.found.is_err())
+        self.error_code != 0 || self.partitions().any(PartitionAnswer::is_error)
     }
 
     fn partitions(&self) -> impl Iterator<Item = &PartitionAnswer> {
@@ -122,6 +177,7 @@ impl FetchAnswer {
         FetchResponse::default()
             .with_throttle_time_ms(self.throttle_time_ms)
             .with_error_code(self.error_code)
+            .with_session_id(self.session_id)
             .with_responses(self.topics.into_iter().map(topic).collect())
     }
 
@@ -148,8 +204,7 @@ impl<'a> Encoder<'a, '_> {
         self.output.put_i32(answer.throttle_time_ms);
         if self.version >= SESSION_VERSION {
             self.output.put_i16(answer.error_code);
-            // No session.
-            self.output.put_i32(0);
+            self.output.put_i32(answer.session_id);
         }
         self.length(Some(answer.topics.len()));
         for topic in &answer.topics {
@@ -243,7 +298,7 @@ impl<'a> Encoder<'a, '_> {
 
 #[cfg(test)]
 mod tests {
-    use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+    use kafka_protocol::messages::fetch_request::FetchPartition;
     use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
     use kafka_protocol::messages::{FetchRequest, ProduceRequest};
     use kafka_protocol::protocol::Encodable;

@@ -22,7 +22,6 @@ impl Broker {
     pub(super) fn handle_guarded(&self, context: &RequestContext, request: Request, now_ms: i64) -> Outcome {
         Outcome::Ready(match request {
             Request::Produce(request) => self.guard_produce(context, request, now_ms),
-            Request::Fetch(request) => self.guard_fetch(context, request),
             Request::ListOffsets(request) => self.guard_list_offsets(context, request, now_ms),
             Request::DeleteRecords(request) => self.guard_delete_records(context, request, now_ms),
             Request::CreateTopics(request) => self.guard_create_topics(context, request, now_ms),
@@ -70,6 +69,7 @@ impl Broker {
             }
             // These look after themselves, or are for everybody.
             request @ (Request::ApiVersions(_)
+            | Request::Fetch(_)
             | Request::SaslHandshake(_)
             | Request::SaslAuthenticate(_)
             | Request::Metadata(_)

@@ -123,6 +123,10 @@ impl Broker {
             return Err(unauthorized);
         }
         let partitions = self.config.default_partitions;
+        let mut quota = self.mutation_quota(context, 0, now_ms);
+        if quota.record(usize::try_from(partitions).unwrap_or(0)).is_err() {
+            return Err(unknown.error_code());
+        }
         match self
             .topics
             .create_topic(name, partitions, &BTreeMap::new(), now_ms)

@@ -1,7 +1,7 @@
 //! DescribeClientQuotas and AlterClientQuotas: limits of users, clients and addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::alter_client_quotas_request::{self, OpData};
@@ -16,7 +16,7 @@ use kafka_protocol::messages::{
 use super::{Broker, Refusal, RequestContext, text};
 use crate::acl::Operation;
 use crate::cluster::{Change, ClientQuota, ClusterState, MAX_ENTRIES, QuotaEntity};
-use crate::quota::{self, CLIENT_ID, IP, Rate, USER};
+use crate::quota::{self, CLIENT_ID, IP, Quotas, Rate, USER};
 
 /// How a part of an entity is asked for.
 const EXACTLY: i8 = 0;
@@ -24,19 +24,55 @@ const DEFAULT: i8 = 1;
 const ANY_NAME: i8 = 2;
 
 impl Broker {
-    /// Counts bytes that a client produced or fetched; answers for how many milliseconds it must be quiet, which the response
-    /// says too.
-    pub fn throttle_ms(&self, context: &RequestContext, rate: Rate, bytes: usize, now_ms: i64) -> i32 {
+    /// Counts bytes that a client produced or fetched, or percents of a thread's second that it took; answers for how many
+    /// milliseconds it must be quiet, which the response says too.
+    pub fn throttle_ms(&self, context: &RequestContext, rate: Rate, amount: f64, now_ms: i64) -> i32 {
         let cluster = self.cluster.current();
         if cluster.limits().is_empty() {
             return 0;
         }
-        let principal = context.principal.as_str();
-        let user = principal.strip_prefix("User:").unwrap_or(principal);
-        let client = (user, context.client.id.as_str());
+        let mut used = self.lock_quotas();
+        used.record(cluster.limits(), rate, whom(context), amount, now_ms)
+    }
+
+    /// The most bytes that a client should be sent at once: with more it would be held back for longer than what is measured,
+    /// and take the broker for gone.
+    pub fn most_fetch_bytes(&self, context: &RequestContext) -> Option<i32> {
+        let cluster = self.cluster.current();
+        if cluster.limits().is_empty() {
+            return None;
+        }
+        let most = self
+            .lock_quotas()
+            .most(cluster.limits(), Rate::Fetch, whom(context))?;
+        Some(most as i32)
+    }
+
+    /// Whether it has to be measured how long requests take.
+    pub fn limits_requests(&self) -> bool {
+        let cluster = self.cluster.current();
+        !cluster.limits().is_empty() && cluster.limits().has(Rate::Request)
+    }
+
+    /// The limit on changes of topics, for one request; from `strict_version` on it is refused what is over it.
+    pub(super) fn mutation_quota<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        strict_version: i16,
+        now_ms: i64,
+    ) -> MutationQuota<'a> {
+        MutationQuota {
+            broker: self,
+            context,
+            is_strict: context.version >= strict_version,
+            now_ms,
+            throttle_ms: 0,
+        }
+    }
+
+    fn lock_quotas(&self) -> MutexGuard<'_, Quotas> {
         // Only counts are kept under the lock: they are whole whatever their holder did.
-        let mut used = self.quotas.lock().unwrap_or_else(PoisonError::into_inner);
-        used.record(cluster.limits(), rate, client, bytes, now_ms)
+        self.quotas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn describe_client_quotas(
@@ -115,6 +151,47 @@ impl Broker {
         }
         response
     }
+}
+
+/// What a request may still change of topics, see [`Broker::mutation_quota`].
+pub(super) struct MutationQuota<'a> {
+    broker: &'a Broker,
+    context: &'a RequestContext,
+    is_strict: bool,
+    now_ms: i64,
+    /// For how long its client should ask for nothing more.
+    pub(super) throttle_ms: i32,
+}
+
+impl MutationQuota<'_> {
+    /// Counts partitions that are about to be created or deleted.
+    ///
+    /// # Errors
+    /// THROTTLING_QUOTA_EXCEEDED: there were too many already.
+    pub(super) fn record(&mut self, partitions: usize) -> Result<(), Refusal> {
+        let cluster = self.broker.cluster.current();
+        if cluster.limits().is_empty() {
+            return Ok(());
+        }
+        let mut used = self.broker.lock_quotas();
+        let client = whom(self.context);
+        let throttle_ms = used.change(cluster.limits(), client, partitions, self.is_strict, self.now_ms);
+        self.throttle_ms = self.throttle_ms.max(throttle_ms);
+        if throttle_ms == 0 || !self.is_strict {
+            return Ok(());
+        }
+        let message = format!(
+            "the limit controller_mutation_rate is reached: ask again in {throttle_ms} ms, or have it raised"
+        );
+        Err(Refusal::new(ResponseError::ThrottlingQuotaExceeded, message))
+    }
+}
+
+/// User and client id, as quotas name them.
+fn whom(context: &RequestContext) -> (&str, &str) {
+    let principal = context.principal.as_str();
+    let user = principal.strip_prefix("User:").unwrap_or(principal);
+    (user, context.client.id.as_str())
 }
 
 fn invalid(message: impl Into<String>) -> Refusal {

@@ -17,12 +17,17 @@ use kafka_protocol::messages::{
 };
 use uuid::Uuid;
 
-use super::{Broker, Refusal, text};
+use super::quotas::MutationQuota;
+use super::{Broker, Refusal, RequestContext, text};
 use crate::config::check_topic_config;
 use crate::coordinator_records::is_internal_topic;
 use crate::group::GroupEvent;
 use crate::topic::{MAX_PARTITIONS, TopicError, validate_name};
 
+/// First versions that are refused changes above the limit, instead of being held back after them (KIP-599).
+const STRICT_CREATE_VERSION: i16 = 6;
+const STRICT_DELETE_VERSION: i16 = 5;
+const STRICT_PARTITIONS_VERSION: i16 = 3;
 /// First version of DeleteTopics that names topics by id.
 const DELETE_BY_ID_VERSION: i16 = 6;
 /// First version of DeleteTopics that knows TOPIC_DELETION_DISABLED.
@@ -37,7 +42,13 @@ struct Plan {
 }
 
 impl Broker {
-    pub(super) fn create_topics(&self, request: &CreateTopicsRequest, now_ms: i64) -> CreateTopicsResponse {
+    pub(super) fn create_topics(
+        &self,
+        context: &RequestContext,
+        request: &CreateTopicsRequest,
+        now_ms: i64,
+    ) -> CreateTopicsResponse {
+        let mut quota = self.mutation_quota(context, STRICT_CREATE_VERSION, now_ms);
         let twice = named_twice(request.topics.iter().map(|topic| &topic.name));
         let results = request.topics.iter().map(|topic| {
             // Java's Admin needs the list to be there, whatever happened.
@@ -50,7 +61,7 @@ impl Broker {
                     "the topic is named more than once",
                 ))
             } else {
-                self.create_topic(topic, request.validate_only, now_ms)
+                self.create_topic(topic, request.validate_only, &mut quota, now_ms)
             };
             match created {
                 Ok((id, plan)) => result
@@ -65,13 +76,17 @@ impl Broker {
                     .with_replication_factor(-1),
             }
         });
-        CreateTopicsResponse::default().with_topics(results.collect())
+        let results = results.collect();
+        CreateTopicsResponse::default()
+            .with_topics(results)
+            .with_throttle_time_ms(quota.throttle_ms)
     }
 
     fn create_topic(
         &self,
         topic: &CreatableTopic,
         validate_only: bool,
+        quota: &mut MutationQuota<'_>,
         now_ms: i64,
     ) -> Result<(Uuid, Plan), Refusal> {
         if is_internal_topic(&topic.name) {
@@ -90,9 +105,10 @@ impl Broker {
             partitions: self.asked_partitions(topic)?,
         };
         self.check_compaction_lags(&plan.configs)?;
+        self.topics
+            .validate_topic(&topic.name, plan.partitions, &plan.configs)?;
+        quota.record(usize::try_from(plan.partitions).unwrap_or(0))?;
         if validate_only {
-            self.topics
-                .validate_topic(&topic.name, plan.partitions, &plan.configs)?;
             return Ok((Uuid::nil(), plan));
         }
         let created = self
@@ -158,10 +174,12 @@ impl Broker {
 
     pub(super) fn delete_topics(
         &self,
-        version: i16,
+        context: &RequestContext,
         request: &DeleteTopicsRequest,
         now_ms: i64,
     ) -> DeleteTopicsResponse {
+        let version = context.version;
+        let mut quota = self.mutation_quota(context, STRICT_DELETE_VERSION, now_ms);
         let asked: Vec<_> = if version < DELETE_BY_ID_VERSION {
             let names = request.topic_names.iter();
             names.map(|name| (Some(name.clone()), Uuid::nil())).collect()
@@ -185,7 +203,7 @@ impl Broker {
             };
             let (result, deleted) = match found {
                 Ok((name, id)) => {
-                    let deleted = self.delete_topic(&name, now_ms);
+                    let deleted = self.delete_topic(&name, &mut quota, now_ms);
                     (result.with_name(Some(name)).with_topic_id(id), deleted)
                 }
                 Err(refusal) => (result, Err(refusal)),
@@ -197,7 +215,10 @@ impl Broker {
                     .with_error_message(Some(text(&refusal.message))),
             }
         });
-        DeleteTopicsResponse::default().with_responses(responses.collect())
+        let responses = responses.collect();
+        DeleteTopicsResponse::default()
+            .with_responses(responses)
+            .with_throttle_time_ms(quota.throttle_ms)
     }
 
     /// Name and id of a topic that is named by one of them.
@@ -231,13 +252,14 @@ impl Broker {
         }
     }
 
-    fn delete_topic(&self, name: &str, now_ms: i64) -> Result<(), Refusal> {
+    fn delete_topic(&self, name: &str, quota: &mut MutationQuota<'_>, now_ms: i64) -> Result<(), Refusal> {
         if is_internal_topic(name) {
             return Err(Refusal::new(
                 ResponseError::InvalidRequest,
                 "the broker needs its internal topics",
             ));
         }
+        quota.record(self.topics.topic(name)?.partitions().len())?;
         self.topics.delete_topic(name)?;
         let mut groups = self.lock_groups()?;
         self.run_group(
@@ -253,9 +275,11 @@ impl Broker {
 
     pub(super) fn create_partitions(
         &self,
+        context: &RequestContext,
         request: &CreatePartitionsRequest,
         now_ms: i64,
     ) -> CreatePartitionsResponse {
+        let mut quota = self.mutation_quota(context, STRICT_PARTITIONS_VERSION, now_ms);
         let twice = named_twice(request.topics.iter().map(|topic| &topic.name));
         let results = request.topics.iter().map(|topic| {
             let result = CreatePartitionsTopicResult::default().with_name(topic.name.clone());
@@ -265,7 +289,7 @@ impl Broker {
                     "the topic is named more than once",
                 ))
             } else {
-                self.add_partitions(topic, request.validate_only, now_ms)
+                self.add_partitions(topic, request.validate_only, &mut quota, now_ms)
             };
             match created {
                 Ok(()) => result,
@@ -274,13 +298,17 @@ impl Broker {
                     .with_error_message(Some(text(&refusal.message))),
             }
         });
-        CreatePartitionsResponse::default().with_results(results.collect())
+        let results = results.collect();
+        CreatePartitionsResponse::default()
+            .with_results(results)
+            .with_throttle_time_ms(quota.throttle_ms)
     }
 
     fn add_partitions(
         &self,
         asked: &CreatePartitionsTopic,
         validate_only: bool,
+        quota: &mut MutationQuota<'_>,
         now_ms: i64,
     ) -> Result<(), Refusal> {
         let name = asked.name.as_str();
@@ -310,6 +338,7 @@ impl Broker {
                 return Err(self.foreign_replicas());
             }
         }
+        quota.record(added)?;
         if !validate_only {
             self.topics.create_partitions(name, asked.count, now_ms)?;
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{
-    ApiVersionsRequest, FetchResponse, ProduceResponse, RequestHeader, ResponseHeader,
+    ApiVersionsRequest, FetchRequest, FetchResponse, ProduceResponse, RequestHeader, ResponseHeader,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 use tokio::io::AsyncWriteExt;
@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use super::frame::{FrameError, FrameReader, LENGTH_BYTES};
 use super::shape::{self, ShapeError};
-use super::{Shared, fetch, send};
+use super::{Shared, busy, fetch, send};
 use crate::config::{Listener, SecurityProtocol};
 use crate::group::Client;
 use crate::handler::{
@@ -232,37 +232,27 @@ impl Connection {
             context,
             request,
         } = incoming;
-        let mut response = match request {
+        let response = match request {
             Request::SaslHandshake(request) if self.sasl.is_some() => {
                 return self.shake_hands(correlation_id, version, &request).await;
             }
             Request::SaslAuthenticate(request) if self.sasl.is_some() => {
                 return self.authenticate(correlation_id, version, &request).await;
             }
-            Request::Fetch(request) => {
-                let served = fetch::serve(&self.shared, &context, request);
-                let mut answer = unless_gone(&self.stream, served).await?;
-                answer.throttle_time_ms = self.throttle_ms(&context, Rate::Fetch, answer.bytes());
-                self.respond_fetch(correlation_id, version, &answer).await?;
-                mute(answer.throttle_time_ms).await;
-                return Ok(());
-            }
-            request => {
-                let now_ms = self.shared.clock.now_ms();
-                match self.shared.broker.handle(&context, request, now_ms) {
-                    Outcome::Ready(response) => response,
-                    Outcome::Parked(parked) => unless_gone(&self.stream, parked).await?,
-                }
-            }
+            Request::Fetch(request) => return self.serve_fetch(correlation_id, &context, request).await,
+            request => self.measured(&context, self.handle(&context, request)).await,
         };
+        let (mut response, mut throttle_ms) = (response.0?, response.1);
         if self.shared.broker.config().log.group_commit && !response.tells_only() {
             // Also what others appended and this response relies on: a duplicate, the end of a transaction.
             self.shared.broker.topics().sync_queue().barrier().await?;
         }
-        let mut throttle_ms = 0;
-        if let Response::Produce(produced) = &mut response {
-            throttle_ms = self.throttle_ms(&context, Rate::Produce, bytes);
-            produced.throttle_time_ms = throttle_ms;
+        if matches!(response, Response::Produce(_)) {
+            throttle_ms = throttle_ms.max(self.throttle_ms(&context, Rate::Produce, bytes as f64));
+        }
+        if let Some(told_ms) = response.throttle_ms_mut() {
+            *told_ms = throttle_ms.max(*told_ms);
+            throttle_ms = *told_ms;
         }
         match &response {
             Response::Produce(produced) if silent => {
@@ -276,9 +266,48 @@ impl Connection {
         Ok(())
     }
 
-    fn throttle_ms(&self, context: &RequestContext, rate: Rate, bytes: usize) -> i32 {
+    async fn handle(&self, context: &RequestContext, request: Request) -> Result<Response, ConnectionError> {
         let now_ms = self.shared.clock.now_ms();
-        self.shared.broker.throttle_ms(context, rate, bytes, now_ms)
+        match self.shared.broker.handle(context, request, now_ms) {
+            Outcome::Ready(response) => Ok(response),
+            Outcome::Parked(parked) => unless_gone(&self.stream, parked).await,
+        }
+    }
+
+    async fn serve_fetch(
+        &mut self,
+        correlation_id: i32,
+        context: &RequestContext,
+        mut request: FetchRequest,
+    ) -> Result<(), ConnectionError> {
+        if let Some(most) = self.shared.broker.most_fetch_bytes(context) {
+            request.max_bytes = request.max_bytes.min(most);
+        }
+        let served = fetch::serve(&self.shared, context, request);
+        let served = unless_gone(&self.stream, served);
+        let (answer, throttle_ms) = self.measured(context, served).await;
+        let mut answer = answer?;
+        answer.throttle_time_ms =
+            throttle_ms.max(self.throttle_ms(context, Rate::Fetch, answer.bytes() as f64));
+        self.respond_fetch(correlation_id, context.version, &answer)
+            .await?;
+        mute(answer.throttle_time_ms).await;
+        Ok(())
+    }
+
+    /// Serves a request; answers also for how long its client must be quiet for the time that this took.
+    async fn measured<T>(&self, context: &RequestContext, served: impl Future<Output = T>) -> (T, i32) {
+        if !self.shared.broker.limits_requests() {
+            return (served.await, 0);
+        }
+        let (response, spent) = busy::timed(&*self.shared.clock, served).await;
+        let throttle_ms = self.throttle_ms(context, Rate::Request, busy::percent(spent));
+        (response, throttle_ms)
+    }
+
+    fn throttle_ms(&self, context: &RequestContext, rate: Rate, amount: f64) -> i32 {
+        let now_ms = self.shared.clock.now_ms();
+        self.shared.broker.throttle_ms(context, rate, amount, now_ms)
     }
 
     pub(super) async fn respond(

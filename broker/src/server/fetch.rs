@@ -16,18 +16,29 @@ pub(super) async fn serve(
     context: &RequestContext,
     mut request: FetchRequest,
 ) -> FetchAnswer {
-    let denied = shared.broker.take_unreadable(context, &mut request);
-    if denied.is_empty() {
-        return serve_readable(shared, context.version, &request).await;
-    }
-    // An error is told at once.
-    let mut answer = shared.broker.find(context.version, &request, None);
-    answer.topics.extend(denied);
+    let broker = &shared.broker;
+    let session = match broker.open_fetch(context, &mut request, shared.clock.now_ms()) {
+        Ok(session) => session,
+        Err(error) => return FetchAnswer::refused(error),
+    };
+    let denied = broker.take_unreadable(context, &mut request);
+    let mut answer = if denied.is_empty() {
+        serve_readable(shared, context.version, &request).await
+    } else {
+        // An error is told at once.
+        broker.find(context.version, &request, None)
+    };
+    denied.into_iter().for_each(|topic| answer.push(topic));
+    broker.complete_fetch(session, &mut answer, shared.clock.now_ms());
     answer
 }
 
 async fn serve_readable(shared: &Shared, version: i16, request: &FetchRequest) -> FetchAnswer {
-    let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0);
+    // More than may be sent is not waited for.
+    let most_bytes = usize::try_from(request.max_bytes)
+        .unwrap_or(0)
+        .min(shared.broker.config().max_fetch_bytes);
+    let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0).min(most_bytes);
     let has_partitions = request.topics.iter().any(|topic| !topic.partitions.is_empty());
     let answer = shared.broker.find(version, request, None);
     if is_complete(&answer, min_bytes) || !has_partitions || request.max_wait_ms <= 0 {

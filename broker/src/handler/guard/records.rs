@@ -44,13 +44,6 @@ impl Broker {
         Response::Produce(response)
     }
 
-    pub(super) fn guard_fetch(&self, context: &RequestContext, mut request: FetchRequest) -> Response {
-        let denied = self.take_unreadable(context, &mut request);
-        let mut answer = self.find(context.version, &request, None);
-        answer.topics.extend(denied);
-        Response::Fetch(answer.read())
-    }
-
     /// Takes the topics out of a Fetch that its sender may not read; answers what to say of them.
     pub(crate) fn take_unreadable(
         &self,
