@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use streams_core::edge::{Edge, Process};
-use streams_core::error::{ProcessCause, ProcessResult};
+use streams_core::error::{ProcessCause, ProcessError, ProcessResult};
 use streams_core::metrics::DropReason;
 use streams_core::processor::BoxError;
 use streams_core::serde::Serde;
@@ -159,17 +159,7 @@ impl<K: Clone, A: Clone, S> SessionAggregate<K, A, S> {
             timestamp_ms,
             headers,
         } = record;
-        let gap_ms = self.windows.gap_ms();
-        let (earliest_end_ms, latest_start_ms) = (
-            timestamp_ms.saturating_sub(gap_ms),
-            timestamp_ms.saturating_add(gap_ms),
-        );
-        let (ends_ms, starts_ms) = (earliest_end_ms.., ..=latest_start_ms);
-        let found = self
-            .store
-            .find_sessions(&key, ends_ms, starts_ms, Direction::Forward);
-        let found: Result<Vec<Session<K, A>>, _> = found.and_then(Iterator::collect);
-        let joined = found.map_err(|cause| place(cause, &self.node, task))?;
+        let joined = self.near(&key, timestamp_ms, task)?;
         let mut window = Window {
             start_ms: timestamp_ms,
             end_ms: timestamp_ms,
@@ -205,6 +195,23 @@ impl<K: Clone, A: Clone, S> SessionAggregate<K, A, S> {
             is_latest: true,
         };
         self.written(Windowed { key, window }, change, headers, task)
+    }
+
+    /// The sessions of a key that a record of this time joins, the one that ended first first.
+    fn near(
+        &self,
+        key: &K,
+        timestamp_ms: i64,
+        task: &TaskContext<'_>,
+    ) -> Result<Vec<Session<K, A>>, Box<ProcessError>> {
+        let gap_ms = self.windows.gap_ms();
+        let ends_ms = timestamp_ms.saturating_sub(gap_ms)..;
+        let starts_ms = ..=timestamp_ms.saturating_add(gap_ms);
+        let found = self
+            .store
+            .find_sessions(key, ends_ms, starts_ms, Direction::Forward);
+        let found: Result<Vec<_>, _> = found.and_then(Iterator::collect);
+        found.map_err(|cause| place(cause, &self.node, task))
     }
 
     fn load(&mut self, task: &TaskContext<'_>) -> ProcessResult {
