@@ -92,7 +92,7 @@ pub(crate) fn declare(builder: &StreamsBuilder, shop: &str) {
     builder.add_state_store(&store, KeyValueStoreBuilder::<i64, i64>::new(&store));
     let open = store.clone();
     joined
-        .process(&[&store], move |init| Ok(Open(init.key_value_store(&open)?)))
+        .process(store.as_str(), move |init| Ok(Open(init.key_value_store(&open)?)))
         .to(&name("open"));
     payments
         .group_by_key()

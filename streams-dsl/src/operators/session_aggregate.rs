@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use streams_core::edge::{Edge, Process};
-use streams_core::error::{ProcessCause, ProcessResult};
+use streams_core::error::{ProcessCause, ProcessError, ProcessResult};
 use streams_core::metrics::DropReason;
 use streams_core::processor::BoxError;
 use streams_core::serde::Serde;
@@ -157,26 +157,16 @@ impl<K: Clone, V, A: Clone> SessionAggregate<K, V, A> {
             timestamp_ms,
             headers,
         } = record;
-        let gap_ms = self.windows.gap_ms();
-        let (earliest_end_ms, latest_start_ms) = (
-            timestamp_ms.saturating_sub(gap_ms),
-            timestamp_ms.saturating_add(gap_ms),
-        );
-        let (ends_ms, starts_ms) = (earliest_end_ms.., ..=latest_start_ms);
-        let found = self
-            .store
-            .find_sessions(&key, ends_ms, starts_ms, Direction::Forward);
+        let joined = self.near(&key, timestamp_ms, task)?;
         let mut window = Window {
             start_ms: timestamp_ms,
             end_ms: timestamp_ms,
         };
-        let (mut joined, mut aggregates) = (Vec::new(), Vec::new());
-        for session in found.map_err(|cause| place(cause, &self.node, task))? {
-            let session = session.map_err(|cause| place(cause, &self.node, task))?;
+        let mut aggregates = Vec::with_capacity(joined.len());
+        for session in &joined {
             window.start_ms = window.start_ms.min(session.start_ms);
             window.end_ms = window.end_ms.max(session.end_ms);
             aggregates.push(session.value.clone());
-            joined.push(session);
         }
         if window.end_ms < close_time_ms {
             task.count_dropped(DropReason::Late);
@@ -206,6 +196,27 @@ impl<K: Clone, V, A: Clone> SessionAggregate<K, V, A> {
             is_latest: true,
         };
         self.written(Windowed { key, window }, change, headers, task)
+    }
+
+    /// The sessions of a key that a record of this time joins, the one that ended first first.
+    fn near(
+        &self,
+        key: &K,
+        timestamp_ms: i64,
+        task: &TaskContext<'_>,
+    ) -> Result<Vec<Session<K, A>>, Box<ProcessError>> {
+        let gap_ms = self.windows.gap_ms();
+        let ends_ms = timestamp_ms.saturating_sub(gap_ms)..;
+        let starts_ms = ..=timestamp_ms.saturating_add(gap_ms);
+        let found = self
+            .store
+            .find_sessions(key, ends_ms, starts_ms, Direction::Forward);
+        let failed = |cause| place(cause, &self.node, task);
+        let mut near = Vec::new();
+        for session in found.map_err(failed)? {
+            near.push(session.map_err(failed)?);
+        }
+        Ok(near)
     }
 
     fn load(&mut self, task: &TaskContext<'_>) -> ProcessResult {
