@@ -46,6 +46,10 @@ use super::{StoreBuilder, StoreSpec};
 /// assert_eq!(driver.output::<String, i64>("out").read_values(), [7, 8]);
 /// # Ok::<(), streams_core::error::StreamsError>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say which stores a processor is connected to",
+    note = "give their names as `&str`, as in `&[\"counts\"]` or `&[name.as_str()]`; or the stores themselves, as their builders; several in a tuple"
+)]
 pub trait ConnectedStores {
     /// Adds these to what a processor is connected to.
     #[doc(hidden)]

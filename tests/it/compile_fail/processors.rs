@@ -46,4 +46,9 @@ impl Processor<String, i64, String, i64> for WritesGlobalStore {
     }
 }
 
+/// Stores are named by text, or brought along.
+fn names_stores_by_strings(numbers: KStream<String, i64>, name: String) -> KStream<String, i64> {
+    numbers.process(&[&name], |_| Ok(ForwardsText))
+}
+
 fn main() {}
