@@ -8,7 +8,7 @@ use std::sync::Arc;
 use state_store::{KeySchema, Layout, MemoryEngine, StoreEngine};
 
 use super::buffer::{LiveBuffer, Rows};
-use super::cached::{AnyCached, Cached, RowIndex};
+use super::cached::{Cached, RowIndex, UntypedCached};
 use super::key_value::Eviction;
 use super::task::{Changelog, LiveStore, TaskStore};
 use super::versioned::VersionSerde;
@@ -654,7 +654,7 @@ fn live<V: 'static>(
     let index = index_of(&open, Cached::<V>::ROW_BYTES, shape);
     let cached = Cached::new(index, Arc::clone(&open.topic), Arc::clone(value_serde));
     let cached = Rc::new(RefCell::new(cached));
-    let any = Rc::clone(&cached) as Rc<RefCell<dyn AnyCached>>;
+    let any = Rc::clone(&cached) as Rc<RefCell<dyn UntypedCached>>;
     (live_store(name, open, any), cached)
 }
 
@@ -674,7 +674,7 @@ fn index_of(open: &OpenStore, row_bytes: usize, shape: Shape) -> RowIndex {
     index
 }
 
-fn live_store(name: &str, open: OpenStore, cached: Rc<RefCell<dyn AnyCached>>) -> Box<dyn TaskStore> {
+fn live_store(name: &str, open: OpenStore, cached: Rc<RefCell<dyn UntypedCached>>) -> Box<dyn TaskStore> {
     Box::new(LiveStore {
         name: name.to_owned(),
         bytes: open.bytes,

@@ -77,7 +77,7 @@ impl<V> Rows for TypedRows<V> {
 }
 
 /// A cache as its task sees it.
-pub(crate) trait AnyCached {
+pub(crate) trait UntypedCached {
     fn index(&self) -> &RowIndex;
 
     fn parts(&mut self) -> (&mut RowIndex, &mut dyn Rows);
@@ -97,7 +97,7 @@ pub(crate) struct Cached<V> {
     rows: TypedRows<V>,
 }
 
-impl<V> AnyCached for Cached<V> {
+impl<V> UntypedCached for Cached<V> {
     fn index(&self) -> &RowIndex {
         &self.index
     }

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::cached::AnyCached;
+use super::cached::UntypedCached;
 use super::{StoreResult, versioned};
 use crate::log::{Producer, TopicHandle};
 
@@ -107,7 +107,7 @@ pub(crate) struct LiveStore {
     pub(crate) name: String,
     pub(crate) bytes: Arc<dyn state_store::KeyValueStore>,
     pub(crate) changelog: Option<Changelog>,
-    pub(crate) cached: Rc<RefCell<dyn AnyCached>>,
+    pub(crate) cached: Rc<RefCell<dyn UntypedCached>>,
 }
 
 impl Debug for LiveStore {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use state_store::Direction;
 
-use super::cached::{AnyCached, Cached};
+use super::cached::{Cached, UntypedCached};
 use super::keys::KeyCodec;
 use super::{StoreResult, ValueAndTimestamp};
 use crate::serde::{Serde, SerdeError};
@@ -210,7 +210,7 @@ impl<K, V: Clone> VersionedKeyValueStore<K, V> {
 // These two know nothing of the types of keys and values, and are compiled once.
 
 /// When the version of a key that follows one begins.
-fn next_after(cached: &dyn AnyCached, row_key: &[u8]) -> StoreResult<Option<i64>> {
+fn next_after(cached: &dyn UntypedCached, row_key: &[u8]) -> StoreResult<Option<i64>> {
     let last = at(row_key, i64::MAX);
     let rows = (Bound::Excluded(row_key), Bound::Included(&*last));
     let mut next = None;
@@ -223,7 +223,7 @@ fn next_after(cached: &dyn AnyCached, row_key: &[u8]) -> StoreResult<Option<i64>
 }
 
 /// The rows of versions of a key that no longer held at `oldest_ms`, and of a deletion that nothing is before.
-fn expired(cached: &dyn AnyCached, row_key: &[u8], oldest_ms: i64) -> StoreResult<Vec<Bytes>> {
+fn expired(cached: &dyn UntypedCached, row_key: &[u8], oldest_ms: i64) -> StoreResult<Vec<Bytes>> {
     let (first, last) = (&row_key[..row_key.len() - TIME_BYTES], at(row_key, oldest_ms));
     let rows = (Bound::Included(first), Bound::Included(&*last));
     let mut expired = Vec::new();
