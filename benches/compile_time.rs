@@ -72,7 +72,6 @@ fn compile_time() {
     let mut criterion = criterion();
     let mut group = criterion.benchmark_group("compile_time");
     group.sampling_mode(SamplingMode::Flat);
-    let mut medians = Vec::new();
     for (name, sets_of_types) in [("100 operators", 1), ("100 operators, four sets of types", SHOPS)] {
         let application = Application::new(sets_of_types);
         application.build();
@@ -86,17 +85,20 @@ fn compile_time() {
             bencher.iter_batched(|| application.touch(), build, BatchSize::PerIteration);
         });
         walls.sort_unstable();
-        let (fastest, median) = (walls[0], walls[walls.len() / 2]);
+        // None if only the other one was asked for.
+        let Some(&median) = walls.get(walls.len() / 2) else {
+            continue;
+        };
         report(&format!(
-            "{name}, wall time: fastest {fastest:.1?}, median {median:.1?}"
+            "{name}, wall time: fastest {:.1?}, median {median:.1?}",
+            walls[0]
         ));
-        medians.push(median);
+        assert!(
+            sets_of_types > 1 || median <= LIMIT,
+            "a hundred operators take longer than {LIMIT:?} to compile"
+        );
     }
     group.finish();
-    assert!(
-        medians[0] <= LIMIT,
-        "a hundred operators take longer than {LIMIT:?} to compile"
-    );
 }
 
 #[expect(clippy::print_stdout, reason = "a bench reports on the terminal")]
@@ -104,7 +106,21 @@ fn report(line: &str) {
     println!("{line}");
 }
 
-/// A crate in the target folder, outside this workspace but with its lock file and profile: so it shares what is built.
+/// For dependencies this workspace's, so that what is built is shared; for the application itself what Cargo gives everybody.
+const PROFILE: &str = r#"
+[profile.release]
+debug = "line-tables-only"
+overflow-checks = true
+
+[profile.release.package.librocksdb-sys]
+debug = false
+
+[profile.release.package.APPLICATION]
+debug = false
+overflow-checks = false
+"#;
+
+/// A crate in the target folder, outside this workspace but with its lock file.
 struct Application {
     directory: PathBuf,
 }
@@ -113,6 +129,7 @@ impl Application {
     fn new(sets_of_types: usize) -> Self {
         let benches = Path::new(env!("CARGO_MANIFEST_DIR"));
         let workspace = benches.parent().expect("the workspace");
+        // The two have different names, so that Cargo tells them apart.
         let name = format!("hundred-operators-{sets_of_types}");
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
         let sources = directory.join("src");
@@ -141,9 +158,9 @@ impl Application {
         fs::write(sources.join("main.rs"), main).expect("a file");
         let manifest = format!(
             "[package]\nname = {name:?}\nedition = \"2024\"\n\n[dependencies]\nserde = {{ version = \"1\", \
-             features = [\"derive\"] }}\nstreams-dsl = {{ path = {:?} }}\n\n[profile.release]\ndebug = \
-             \"line-tables-only\"\noverflow-checks = true\n\n[workspace]\n",
-            workspace.join("streams-dsl")
+             features = [\"derive\"] }}\nstreams-dsl = {{ path = {:?} }}\n{}\n[workspace]\n",
+            workspace.join("streams-dsl"),
+            PROFILE.replace("APPLICATION", &name)
         );
         fs::write(directory.join("Cargo.toml"), manifest).expect("a file");
         fs::copy(workspace.join("Cargo.lock"), directory.join("Cargo.lock")).expect("a lock file");
