@@ -286,6 +286,7 @@ fn duplicates_of_an_earlier_life_are_kept() {
         for lived in 0..3 {
             let (store, records) = life(&bytes);
             for value in [0, 1] {
+                records.put(&key, 5, None, 5).unwrap();
                 records.put(&key, 5, Some(2 * lived + value), 5).unwrap();
             }
             store.flush().unwrap();

@@ -69,7 +69,7 @@ const LAST_DUPLICATE: u32 = i32::MAX as u32;
 
 /// The numbers that tell the values of one key and time apart. They start again with each life of the task, where Kafka's
 /// may then overwrite what an earlier life put. Here they start with the changelog's offset: there is a record in the
-/// changelog for each number that was ever taken, so that those from there on are free.
+/// changelog for each number that was ever taken, so that those from there up to the last one are free.
 #[derive(Clone, Copy)]
 struct Duplicates {
     /// The last that was taken.
@@ -81,13 +81,12 @@ struct Duplicates {
 impl Duplicates {
     /// For a store whose rows are in the changelog up to this offset; `None` if it has none, or nothing in it.
     fn new(changelog_offset: Option<i64>, is_empty: bool) -> Self {
-        let offset = changelog_offset
-            .unwrap_or_default()
-            .rem_euclid(i64::from(LAST_DUPLICATE));
-        let all_known = changelog_offset.is_some() || is_empty;
+        let is_known = changelog_offset.is_some() || is_empty;
+        let taken = u32::try_from(changelog_offset.unwrap_or_default()).unwrap_or(LAST_DUPLICATE);
+        let last = taken.min(LAST_DUPLICATE);
         Self {
-            last: u32::try_from(offset).unwrap_or_default(),
-            free: if all_known { LAST_DUPLICATE } else { 0 },
+            last,
+            free: if is_known { LAST_DUPLICATE - last } else { 0 },
         }
     }
 
@@ -166,12 +165,13 @@ impl<K, V> WindowStore<K, V> {
     ) -> StoreResult<Option<ValueAndTimestamp<V>>> {
         let value = value.map(|value| ValueAndTimestamp { value, timestamp_ms });
         if self.inner.borrow().retains_duplicates {
-            if value.as_ref().is_some_and(|row| !self.is_null(&row.value)) {
+            // Nothing is deleted, and a number without a record in the changelog would be taken again by another life.
+            if let Some(row) = value.filter(|row| !self.is_null(&row.value)) {
                 self.observe(start_ms);
                 let is_expired = start_ms < self.first_kept_ms();
                 self.inner.borrow().cached.borrow_mut().count_expired(is_expired);
+                self.add(key, start_ms, row)?;
             }
-            self.add(key, start_ms, value, timestamp_ms)?;
             return Ok(None);
         }
         self.observe(start_ms);
@@ -187,13 +187,7 @@ impl<K, V> WindowStore<K, V> {
     }
 
     /// Puts a value under the next number that is free.
-    fn add(
-        &self,
-        key: &K,
-        start_ms: i64,
-        value: Option<ValueAndTimestamp<V>>,
-        timestamp_ms: i64,
-    ) -> StoreResult<()> {
+    fn add(&self, key: &K, start_ms: i64, row: ValueAndTimestamp<V>) -> StoreResult<()> {
         let mut inner = self.inner.borrow_mut();
         let Inner {
             cached,
@@ -220,7 +214,8 @@ impl<K, V> WindowStore<K, V> {
                 cached.find(row_key)?
             };
             if cached.value(slot).is_none() {
-                cached.set(slot, value, timestamp_ms);
+                let timestamp_ms = row.timestamp_ms;
+                cached.set(slot, Some(row), timestamp_ms);
                 return Ok(());
             }
         }
