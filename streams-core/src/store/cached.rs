@@ -179,6 +179,11 @@ impl<V> Cached<V> {
         Ok(self.index.store.changelog_offset()?)
     }
 
+    /// Whether each put is a record in the changelog, and not only the last one of a key before a commit.
+    pub(crate) fn logs_every_put(&self) -> bool {
+        self.index.logs_every_put()
+    }
+
     /// Whether there is no row at all, here or in the byte store.
     pub(crate) fn is_empty(&self) -> StoreResult<bool> {
         self.index.is_empty(&self.rows)

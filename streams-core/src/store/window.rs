@@ -165,12 +165,16 @@ impl<K, V> WindowStore<K, V> {
     ) -> StoreResult<Option<ValueAndTimestamp<V>>> {
         let value = value.map(|value| ValueAndTimestamp { value, timestamp_ms });
         if self.inner.borrow().retains_duplicates {
-            // Nothing is deleted, and a number without a record in the changelog would be taken again by another life.
-            if let Some(row) = value.filter(|row| !self.is_null(&row.value)) {
+            let value = value.filter(|row| !self.is_null(&row.value));
+            if value.is_some() {
                 self.observe(start_ms);
                 let is_expired = start_ms < self.first_kept_ms();
                 self.inner.borrow().cached.borrow_mut().count_expired(is_expired);
-                self.add(key, start_ms, row)?;
+            }
+            // A null deletes nothing. It takes a number where it is logged, as in Kafka, and only there: another life would take
+            // a number again that no record in the changelog is for.
+            if value.is_some() || self.inner.borrow().cached.borrow().logs_every_put() {
+                self.add(key, start_ms, value, timestamp_ms)?;
             }
             return Ok(None);
         }
@@ -187,7 +191,13 @@ impl<K, V> WindowStore<K, V> {
     }
 
     /// Puts a value under the next number that is free.
-    fn add(&self, key: &K, start_ms: i64, row: ValueAndTimestamp<V>) -> StoreResult<()> {
+    fn add(
+        &self,
+        key: &K,
+        start_ms: i64,
+        value: Option<ValueAndTimestamp<V>>,
+        timestamp_ms: i64,
+    ) -> StoreResult<()> {
         let mut inner = self.inner.borrow_mut();
         let Inner {
             cached,
@@ -214,8 +224,7 @@ impl<K, V> WindowStore<K, V> {
                 cached.find(row_key)?
             };
             if cached.value(slot).is_none() {
-                let timestamp_ms = row.timestamp_ms;
-                cached.set(slot, Some(row), timestamp_ms);
+                cached.set(slot, value, timestamp_ms);
                 return Ok(());
             }
         }

@@ -166,6 +166,10 @@ impl RowIndex {
         self.superseded = Some(BTreeMap::new());
     }
 
+    pub(super) fn logs_every_put(&self) -> bool {
+        self.superseded.is_some()
+    }
+
     pub(super) fn hash(&self, key: &[u8]) -> u64 {
         self.hasher.hash_one(key)
     }
@@ -355,7 +359,7 @@ impl RowIndex {
     ) -> StoreResult<usize> {
         let mut written = 0;
         let headers = Headers::default();
-        let logs_every_put = self.superseded.is_some();
+        let logs_every_put = self.logs_every_put();
         let mut superseded = self.superseded.as_mut().map(std::mem::take).unwrap_or_default();
         let unlogged = std::mem::take(&mut self.unlogged);
         for (at, &slot) in unlogged.iter().enumerate() {
