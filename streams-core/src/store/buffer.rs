@@ -17,7 +17,7 @@ use state_store::{Direction, WriteBatch};
 use self::format::Buffered;
 pub use self::format::RecordContext;
 use super::StoreResult;
-use super::task::{Changelog, Positions, TaskStore};
+use super::task::{StoreBase, TaskStore};
 use crate::error::ProcessCause;
 use crate::log::{Producer, RecordView};
 use crate::record::{Header, Headers};
@@ -326,31 +326,21 @@ impl Rows {
 
 /// A buffer as its task sees it.
 pub(super) struct LiveBuffer {
-    pub(super) name: String,
-    pub(super) bytes: Arc<dyn state_store::KeyValueStore>,
-    pub(super) changelog: Option<Changelog>,
+    pub(super) base: StoreBase,
     pub(super) rows: Rc<RefCell<Rows>>,
 }
 
 impl std::fmt::Debug for LiveBuffer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LiveBuffer")
-            .field("name", &self.name)
+            .field("name", &self.base.name)
             .finish_non_exhaustive()
     }
 }
 
 impl TaskStore for LiveBuffer {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn bytes(&self) -> &Arc<dyn state_store::KeyValueStore> {
-        &self.bytes
-    }
-
-    fn changelog(&self) -> Option<&Changelog> {
-        self.changelog.as_ref()
+    fn base(&self) -> &StoreBase {
+        &self.base
     }
 
     fn write_changelog(&self, producer: &mut dyn Producer) -> StoreResult<usize> {
@@ -365,7 +355,7 @@ impl TaskStore for LiveBuffer {
         };
         let (versioned, none) = (Headers::new(vec![version]), Headers::default());
         for key in &keys {
-            let Some(changelog) = &self.changelog else { break };
+            let Some(changelog) = self.changelog() else { break };
             let change = rows.get(key);
             let value = change.map(|(time_ms, change)| change.write(time_ms));
             let record = RecordView {
@@ -381,12 +371,8 @@ impl TaskStore for LiveBuffer {
         Ok(written)
     }
 
-    fn committed(&self, producer: &dyn Producer, positions: Positions<'_>) {
-        let changelog = self.changelog.as_ref();
-        let offset = changelog.and_then(|changelog| changelog.committed_offset(producer, positions));
-        if offset.is_some() {
-            self.rows.borrow_mut().changelog_offset = offset;
-        }
+    fn set_changelog_offset(&self, offset: i64) {
+        self.rows.borrow_mut().changelog_offset = Some(offset);
     }
 
     fn flush(&self) -> StoreResult<()> {
@@ -411,7 +397,7 @@ impl TaskStore for LiveBuffer {
         if let Some(offset) = rows.changelog_offset {
             batch.set_changelog_offset(offset);
         }
-        self.bytes.write(&batch)?;
+        self.bytes().write(&batch)?;
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use state_store::{KeySchema, Layout, MemoryEngine, StoreEngine};
 use super::buffer::{LiveBuffer, Rows};
 use super::cached::{Cached, RowIndex, UntypedCached};
 use super::key_value::Eviction;
-use super::task::{Changelog, LiveStore, TaskStore};
+use super::task::{Changelog, LiveStore, StoreBase, TaskStore};
 use super::versioned::VersionSerde;
 use super::{KeyValueStore, SessionStore, TimeOrderedBuffer, VersionedKeyValueStore, WindowStore};
 use crate::serde::{DefaultSerde, Serde};
@@ -125,6 +125,16 @@ pub(crate) struct OpenStore {
     pub(crate) changelog: Option<Changelog>,
     pub(crate) cache_bytes: usize,
     pub(crate) logs_every_put: bool,
+}
+
+impl OpenStore {
+    fn base(self, name: &str) -> StoreBase {
+        StoreBase {
+            name: name.to_owned(),
+            bytes: self.bytes,
+            changelog: self.changelog,
+        }
+    }
 }
 
 /// Opens a store of this name.
@@ -586,17 +596,10 @@ impl<K: 'static, V: 'static> StoreBuilder for TimeOrderedBufferBuilder<K, V> {
             value_serde,
         } = self;
         let open = move |name: &str, open: OpenStore| {
-            let OpenStore {
-                bytes,
-                topic,
-                changelog,
-                ..
-            } = open;
-            let rows = Rc::new(RefCell::new(Rows::new(Arc::clone(&bytes))));
+            let topic = Arc::clone(&open.topic);
+            let rows = Rc::new(RefCell::new(Rows::new(Arc::clone(&open.bytes))));
             let store = LiveBuffer {
-                name: name.to_owned(),
-                bytes,
-                changelog,
+                base: open.base(name),
                 rows: Rc::clone(&rows),
             };
             let handle =
@@ -676,9 +679,7 @@ fn index_of(open: &OpenStore, row_bytes: usize, shape: Shape) -> RowIndex {
 
 fn live_store(name: &str, open: OpenStore, cached: Rc<RefCell<dyn UntypedCached>>) -> Box<dyn TaskStore> {
     Box::new(LiveStore {
-        name: name.to_owned(),
-        bytes: open.bytes,
-        changelog: open.changelog,
+        base: open.base(name),
         cached,
     })
 }

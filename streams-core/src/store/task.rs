@@ -70,14 +70,30 @@ impl Changelog {
     }
 }
 
+/// What each store of a task has.
+pub(crate) struct StoreBase {
+    pub(crate) name: String,
+    /// The byte store underneath.
+    pub(crate) bytes: Arc<dyn state_store::KeyValueStore>,
+    pub(crate) changelog: Option<Changelog>,
+}
+
 /// What the task does with each of its stores, whatever their types.
 pub(crate) trait TaskStore: Debug {
-    fn name(&self) -> &str;
+    fn base(&self) -> &StoreBase;
+
+    fn name(&self) -> &str {
+        &self.base().name
+    }
 
     /// The byte store underneath, to restore it.
-    fn bytes(&self) -> &Arc<dyn state_store::KeyValueStore>;
+    fn bytes(&self) -> &Arc<dyn state_store::KeyValueStore> {
+        &self.base().bytes
+    }
 
-    fn changelog(&self) -> Option<&Changelog>;
+    fn changelog(&self) -> Option<&Changelog> {
+        self.base().changelog.as_ref()
+    }
 
     /// The row that a record of the changelog is: its key, and its bytes; `None` if it is deleted.
     fn restored(&self) -> RestoredRow {
@@ -88,7 +104,16 @@ pub(crate) trait TaskStore: Debug {
     fn write_changelog(&self, producer: &mut dyn Producer) -> StoreResult<usize>;
 
     /// After the commit: remembers up to where the changelog holds this store.
-    fn committed(&self, producer: &dyn Producer, positions: Positions<'_>);
+    fn committed(&self, producer: &dyn Producer, positions: Positions<'_>) {
+        let changelog = self.changelog();
+        if let Some(offset) = changelog.and_then(|changelog| changelog.committed_offset(producer, positions))
+        {
+            self.set_changelog_offset(offset);
+        }
+    }
+
+    /// The offset that goes with what is flushed from now on.
+    fn set_changelog_offset(&self, offset: i64);
 
     /// Writes all committed rows to the byte store, with the changelog offset. Only between a commit and the next write.
     fn flush(&self) -> StoreResult<()>;
@@ -104,31 +129,21 @@ pub(crate) trait TaskStore: Debug {
 
 /// A store with a typed cache in front.
 pub(crate) struct LiveStore {
-    pub(crate) name: String,
-    pub(crate) bytes: Arc<dyn state_store::KeyValueStore>,
-    pub(crate) changelog: Option<Changelog>,
+    pub(crate) base: StoreBase,
     pub(crate) cached: Rc<RefCell<dyn UntypedCached>>,
 }
 
 impl Debug for LiveStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LiveStore")
-            .field("name", &self.name)
+            .field("name", &self.base.name)
             .finish_non_exhaustive()
     }
 }
 
 impl TaskStore for LiveStore {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn bytes(&self) -> &Arc<dyn state_store::KeyValueStore> {
-        &self.bytes
-    }
-
-    fn changelog(&self) -> Option<&Changelog> {
-        self.changelog.as_ref()
+    fn base(&self) -> &StoreBase {
+        &self.base
     }
 
     fn restored(&self) -> RestoredRow {
@@ -142,18 +157,14 @@ impl TaskStore for LiveStore {
     fn write_changelog(&self, producer: &mut dyn Producer) -> StoreResult<usize> {
         let mut cached = self.cached.borrow_mut();
         let (index, rows) = cached.parts();
-        match &self.changelog {
+        match self.changelog() {
             Some(changelog) if !changelog.is_source => index.write_changelog(rows, changelog, producer),
             _ => Ok(index.forget_unlogged(rows)),
         }
     }
 
-    fn committed(&self, producer: &dyn Producer, positions: Positions<'_>) {
-        let changelog = self.changelog.as_ref();
-        let offset = changelog.and_then(|changelog| changelog.committed_offset(producer, positions));
-        if offset.is_some() {
-            self.cached.borrow_mut().parts().0.changelog_offset = offset;
-        }
+    fn set_changelog_offset(&self, offset: i64) {
+        self.cached.borrow_mut().parts().0.changelog_offset = Some(offset);
     }
 
     fn flush(&self) -> StoreResult<()> {
