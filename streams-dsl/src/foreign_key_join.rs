@@ -489,12 +489,8 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
             key: Arc::new(keys) as Arc<dyn Serde<_>>,
             value: self.subscriptions(),
         };
-        let settings = StoreSettings {
-            kind: None,
-            logged: true,
-            changelog_configs: Vec::new(),
-        };
-        plan.stores.push(stores::rows(&names.store, &serdes, settings));
+        let stored = stores::rows(&names.store, &serdes, StoreSettings::default());
+        plan.stores.push(stored);
         let mut receive = PlanNode::new(names.receive.clone(), vec![registration], self.receive());
         receive.stores.push(names.store.clone());
         let receive = plan.add(receive);

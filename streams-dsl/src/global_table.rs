@@ -165,7 +165,7 @@ impl StreamsBuilder {
             names.store_or(materialized.name.as_deref(), &format!("{topic}-"))
         };
         let mut builder = GlobalStoreBuilder::with_serdes(&store, Arc::clone(&key_serde), stored_serde);
-        if let Some(kind) = materialized.kind {
+        if let Some(kind) = materialized.settings.kind {
             builder = builder.kind(kind);
         }
         let update = |record: Record<K, Option<V>>, store: &mut GlobalStoreWriter<'_, K, V>| {

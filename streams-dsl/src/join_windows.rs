@@ -7,6 +7,7 @@ use streams_core::serde::{DefaultSerde, Serde};
 use streams_core::store::StoreKind;
 
 use crate::options::SerdeOf;
+use crate::stores::StoreSettings;
 use crate::windows::millis;
 
 /// How far apart in event time two records may be to be joined (Kafka's `JoinWindows`).
@@ -305,9 +306,7 @@ pub struct StreamJoined<K, V, W> {
     pub(crate) other_value_serde: SerdeOf<W>,
     pub(crate) name: Option<String>,
     pub(crate) store_name: Option<String>,
-    pub(crate) kind: Option<StoreKind>,
-    pub(crate) logged: bool,
-    pub(crate) changelog_configs: Vec<(String, String)>,
+    pub(crate) settings: StoreSettings,
 }
 
 impl<K: DefaultSerde, V: DefaultSerde, W: DefaultSerde> Default for StreamJoined<K, V, W> {
@@ -350,9 +349,7 @@ impl<K, V, W> StreamJoined<K, V, W> {
             other_value_serde,
             name: None,
             store_name: None,
-            kind: None,
-            logged: true,
-            changelog_configs: Vec::new(),
+            settings: StoreSettings::default(),
         }
     }
 
@@ -458,7 +455,7 @@ impl<K, V, W> StreamJoined<K, V, W> {
     /// ```
     #[must_use]
     pub fn kind(mut self, kind: StoreKind) -> Self {
-        self.kind = Some(kind);
+        self.settings.kind = Some(kind);
         self
     }
 
@@ -481,7 +478,7 @@ impl<K, V, W> StreamJoined<K, V, W> {
     /// ```
     #[must_use]
     pub fn logging_disabled(mut self) -> Self {
-        self.logged = false;
+        self.settings.logged = false;
         self
     }
 
@@ -504,7 +501,7 @@ impl<K, V, W> StreamJoined<K, V, W> {
     /// ```
     #[must_use]
     pub fn changelog_config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.changelog_configs.push((key.into(), value.into()));
+        self.settings.changelog_configs.push((key.into(), value.into()));
         self
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use streams_core::serde::Serde;
 use streams_core::store::{
-    KeyValueStoreBuilder, SessionStoreBuilder, StoreKind, TimeOrderedBufferBuilder,
+    KeyValueStoreBuilder, SessionStoreBuilder, StoreBuilder, StoreKind, TimeOrderedBufferBuilder,
     VersionedKeyValueStoreBuilder, WindowStoreBuilder,
 };
 
@@ -14,7 +14,7 @@ use crate::repartition::Serdes;
 use crate::waiting_serde::{WaitingKeySerde, WaitingValueSerde};
 
 /// What all kinds of stores can be told.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct StoreSettings {
     /// Default: as the topology says.
     pub(crate) kind: Option<StoreKind>,
@@ -22,16 +22,37 @@ pub(crate) struct StoreSettings {
     pub(crate) changelog_configs: Vec<(String, String)>,
 }
 
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            kind: None,
+            logged: true,
+            changelog_configs: Vec::new(),
+        }
+    }
+}
+
+/// A store as its builder says.
+fn plan_store(store: impl StoreBuilder) -> PlanStore {
+    let spec = store.into_spec();
+    PlanStore {
+        name: spec.name().to_owned(),
+        source_topic: None,
+        add: Box::new(move |builder| builder.add_store_spec(spec)),
+    }
+}
+
 macro_rules! settings {
-    ($builder:expr, $settings:ident) => {{
+    ($builder:expr, $settings:expr) => {{
         let mut builder = $builder;
-        if let Some(kind) = $settings.kind {
+        let settings: StoreSettings = $settings;
+        if let Some(kind) = settings.kind {
             builder = builder.kind(kind);
         }
-        if !$settings.logged {
+        if !settings.logged {
             builder = builder.logging_disabled();
         }
-        for (key, value) in $settings.changelog_configs {
+        for (key, value) in settings.changelog_configs {
             builder = builder.changelog_config(key, value);
         }
         builder
@@ -47,12 +68,7 @@ pub(crate) fn records<K: 'static, V: 'static>(
 ) -> PlanStore {
     let Serdes { key, value } = serdes.clone();
     let store = WindowStoreBuilder::with_serdes(name, retention_ms, key, value);
-    let store = settings!(store, settings).retain_duplicates();
-    PlanStore {
-        name: name.to_owned(),
-        source_topic: None,
-        add: Box::new(move |builder| builder.add_store(store)),
-    }
+    plan_store(settings!(store, settings).retain_duplicates())
 }
 
 /// A store of one row per key that is read in order.
@@ -63,12 +79,7 @@ pub(crate) fn rows<K: 'static, V: 'static>(
 ) -> PlanStore {
     let Serdes { key, value } = serdes.clone();
     let store = KeyValueStoreBuilder::with_serdes(name, key, value);
-    let store = settings!(store, settings).ordered();
-    PlanStore {
-        name: name.to_owned(),
-        source_topic: None,
-        add: Box::new(move |builder| builder.add_store(store)),
-    }
+    plan_store(settings!(store, settings).ordered())
 }
 
 /// The store of a table that is read from a topic, or made of a stream.
@@ -82,12 +93,7 @@ pub(crate) fn table<K: 'static, V: Clone + 'static>(
         return key_value(materialized, name, key_serde, value_serde);
     };
     let store = VersionedKeyValueStoreBuilder::with_serdes(name, history_ms, key_serde, value_serde);
-    let store = settings!(store, materialized);
-    PlanStore {
-        name: name.to_owned(),
-        source_topic: None,
-        add: Box::new(move |builder| builder.add_store(store)),
-    }
+    plan_store(settings!(store, materialized.settings))
 }
 
 /// Records that wait to be joined with a table.
@@ -99,12 +105,7 @@ pub(crate) fn waiting<K: Clone + 'static, V: Clone + 'static>(
         key: Arc::new(WaitingKeySerde(Arc::clone(&serdes.key))) as Arc<dyn Serde<_>>,
         value: Arc::new(WaitingValueSerde(Arc::clone(&serdes.value))) as Arc<dyn Serde<_>>,
     };
-    let settings = StoreSettings {
-        kind: None,
-        logged: true,
-        changelog_configs: Vec::new(),
-    };
-    rows(name, &serdes, settings)
+    rows(name, &serdes, StoreSettings::default())
 }
 
 /// A buffer of updates.
@@ -115,12 +116,7 @@ pub(crate) fn buffer<K: 'static, V: 'static>(
     settings: StoreSettings,
 ) -> PlanStore {
     let store = TimeOrderedBufferBuilder::with_serdes(name, key_serde, value_serde);
-    let store = settings!(store, settings);
-    PlanStore {
-        name: name.to_owned(),
-        source_topic: None,
-        add: Box::new(move |builder| builder.add_store(store)),
-    }
+    plan_store(settings!(store, settings))
 }
 
 pub(crate) fn key_value<K: 'static, V: Clone + 'static>(
@@ -131,15 +127,11 @@ pub(crate) fn key_value<K: 'static, V: Clone + 'static>(
 ) -> PlanStore {
     let entries_max = materialized.entries_max;
     let store = KeyValueStoreBuilder::with_serdes(name, key_serde, value_serde);
-    let mut store = settings!(store, materialized);
+    let mut store = settings!(store, materialized.settings);
     if let Some(entries_max) = entries_max {
         store = store.lru(entries_max);
     }
-    PlanStore {
-        name: name.to_owned(),
-        source_topic: None,
-        add: Box::new(move |builder| builder.add_store(store)),
-    }
+    plan_store(store)
 }
 
 /// What a window store is used for.
@@ -159,18 +151,14 @@ pub(crate) fn window<K: 'static, V: 'static>(
     value_serde: Arc<dyn Serde<V>>,
 ) -> PlanStore {
     let store = WindowStoreBuilder::with_serdes(name, shape.retention_ms, key_serde, value_serde);
-    let mut store = settings!(store, materialized);
+    let mut store = settings!(store, materialized.settings);
     if shape.time_ordered {
         store = store.time_ordered();
     }
     if shape.ordered {
         store = store.ordered();
     }
-    PlanStore {
-        name: name.to_owned(),
-        source_topic: None,
-        add: Box::new(move |builder| builder.add_store(store)),
-    }
+    plan_store(store)
 }
 
 pub(crate) fn session<K: 'static, V: 'static>(
@@ -181,10 +169,5 @@ pub(crate) fn session<K: 'static, V: 'static>(
     value_serde: Arc<dyn Serde<V>>,
 ) -> PlanStore {
     let store = SessionStoreBuilder::with_serdes(name, retention_ms, key_serde, value_serde);
-    let store = settings!(store, materialized);
-    PlanStore {
-        name: name.to_owned(),
-        source_topic: None,
-        add: Box::new(move |builder| builder.add_store(store)),
-    }
+    plan_store(settings!(store, materialized.settings))
 }

@@ -16,7 +16,7 @@ use crate::operators::self_join::SelfJoin;
 use crate::operators::stream_join::{Alone, Join, StreamJoinSide, StreamJoinWindow, Waiting};
 use crate::plan::{Kind, Plan, PlanId, PlanNode};
 use crate::repartition::{self, Serdes};
-use crate::stores::{self, StoreSettings};
+use crate::stores;
 use crate::{Data, KStream};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -457,24 +457,11 @@ fn add_stores<K: Data, V: Data, W: Data>(
     windows: JoinWindows,
     (left, right): (&Serdes<K, V>, &Serdes<K, W>),
 ) {
-    let settings = StoreSettings {
-        kind: joined.kind.clone(),
-        logged: joined.logged,
-        changelog_configs: joined.changelog_configs.clone(),
-    };
+    let settings = || joined.settings.clone();
     let retention_ms = windows.retention_ms();
-    plan.stores.push(stores::records(
-        &names.this_store,
-        retention_ms,
-        left,
-        settings.clone(),
-    ));
-    plan.stores.push(stores::records(
-        &names.other_store,
-        retention_ms,
-        right,
-        settings.clone(),
-    ));
+    let this = stores::records(&names.this_store, retention_ms, left, settings());
+    let other = stores::records(&names.other_store, retention_ms, right, settings());
+    plan.stores.extend([this, other]);
     if let Some(waiting) = &names.waiting_store {
         let serdes = Serdes {
             key: Arc::new(UnmatchedSerde(Arc::clone(&left.key))) as Arc<dyn Serde<_>>,
@@ -483,7 +470,7 @@ fn add_stores<K: Data, V: Data, W: Data>(
                 right: Arc::clone(&right.value),
             }) as Arc<dyn Serde<_>>,
         };
-        plan.stores.push(stores::rows(waiting, &serdes, settings));
+        plan.stores.push(stores::rows(waiting, &serdes, settings()));
     }
 }
 

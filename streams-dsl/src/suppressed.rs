@@ -43,8 +43,7 @@ pub struct BufferConfig {
     max_records: usize,
     max_bytes: usize,
     when_full: WhenFull,
-    logged: bool,
-    changelog_configs: Vec<(String, String)>,
+    settings: StoreSettings,
 }
 
 /// A [`BufferConfig`] that never lets go early.
@@ -139,8 +138,7 @@ impl BufferConfig {
             max_records,
             max_bytes,
             when_full: WhenFull::EmitEarly,
-            logged: true,
-            changelog_configs: Vec::new(),
+            settings: StoreSettings::default(),
         }
     }
 
@@ -227,7 +225,7 @@ impl BufferConfig {
     /// ```
     #[must_use]
     pub fn logging_disabled(mut self) -> Self {
-        self.logged = false;
+        self.settings.logged = false;
         self
     }
 
@@ -249,7 +247,7 @@ impl BufferConfig {
     /// ```
     #[must_use]
     pub fn changelog_config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.changelog_configs.push((key.into(), value.into()));
+        self.settings.changelog_configs.push((key.into(), value.into()));
         self
     }
 }
@@ -478,11 +476,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         let (name, store) = suppressed.names(&mut plan);
         let wait_ms = suppressed.checked_wait_ms(&mut plan, self.node, &name);
         plan.enable_old_values(self.node, true);
-        let settings = StoreSettings {
-            kind: None,
-            logged: suppressed.buffer.logged,
-            changelog_configs: suppressed.buffer.changelog_configs.clone(),
-        };
+        let settings = suppressed.buffer.settings.clone();
         let (key, value) = (Arc::clone(&self.key_serde), Arc::clone(&value_serde));
         plan.stores.push(stores::buffer(&store, key, value, settings));
         let lower = lower_suppress::<K, V>(suppressed, store.clone(), wait_ms);

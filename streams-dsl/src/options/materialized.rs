@@ -9,6 +9,7 @@ use streams_core::store::StoreKind;
 use super::SerdeOf;
 use crate::operators::update_cache::{Cache, OpenRows};
 use crate::plan::Plan;
+use crate::stores::StoreSettings;
 use crate::windows::millis;
 
 /// How a table is stored. Its keys are written as the table's keys are, so only the value's serde can be given.
@@ -30,13 +31,11 @@ use crate::windows::millis;
 pub struct Materialized<V> {
     pub(crate) name: Option<String>,
     pub(crate) value_serde: SerdeOf<V>,
-    pub(crate) kind: Option<StoreKind>,
-    pub(crate) logged: bool,
+    pub(crate) settings: StoreSettings,
     pub(crate) caching: bool,
     pub(crate) entries_max: Option<usize>,
     pub(crate) retention_ms: Option<i64>,
     pub(crate) history_ms: Option<i64>,
-    pub(crate) changelog_configs: Vec<(String, String)>,
 }
 
 impl<V: DefaultSerde> Default for Materialized<V> {
@@ -72,13 +71,11 @@ impl<V> Materialized<V> {
         Self {
             name: None,
             value_serde,
-            kind: None,
-            logged: true,
+            settings: StoreSettings::default(),
             caching: false,
             entries_max: None,
             retention_ms: None,
             history_ms: None,
-            changelog_configs: Vec::new(),
         }
     }
 
@@ -139,7 +136,7 @@ impl<V> Materialized<V> {
     /// ```
     #[must_use]
     pub fn kind(mut self, kind: StoreKind) -> Self {
-        self.kind = Some(kind);
+        self.settings.kind = Some(kind);
         self
     }
 
@@ -183,7 +180,7 @@ impl<V> Materialized<V> {
     /// ```
     #[must_use]
     pub fn logging_disabled(mut self) -> Self {
-        self.logged = false;
+        self.settings.logged = false;
         self
     }
 
@@ -314,7 +311,7 @@ impl<V> Materialized<V> {
     /// ```
     #[must_use]
     pub fn changelog_config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.changelog_configs.push((key.into(), value.into()));
+        self.settings.changelog_configs.push((key.into(), value.into()));
         self
     }
 }
