@@ -110,9 +110,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         reduce: impl Fn(V, V) -> V + Send + Sync + 'static,
         materialized: Materialized<V>,
     ) -> KTable<K, V> {
-        let mut materialized = materialized;
-        let serde = materialized.value_serde.resolve(Some(&self.serdes.value));
-        materialized.value_serde = crate::options::SerdeOf::Given(serde);
+        let materialized = materialized.carried_by(&self.serdes.value);
         let step = Steps::InPlace(Arc::new(Reducer(reduce)));
         self.stepped(prefix::REDUCE, step, materialized)
     }

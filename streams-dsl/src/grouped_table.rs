@@ -14,7 +14,7 @@ use crate::names::prefix;
 use crate::operators::table_group::{Refold, Regroup, Rereduce, Select, TableAggregate, TableSelect};
 use crate::operators::table_store::TableStore;
 use crate::operators::update_cache;
-use crate::options::{Grouped, Materialized, SerdeOf};
+use crate::options::{Grouped, Materialized};
 use crate::plan::{PlanId, PlanNode, SharedPlan};
 use crate::repartition::{self, Serdes};
 use crate::{Change, Data, KTable, stores, view};
@@ -187,10 +187,9 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         &self,
         add: impl Fn(V, V) -> V + Send + Sync + 'static,
         subtract: impl Fn(V, V) -> V + Send + Sync + 'static,
-        mut materialized: Materialized<V>,
+        materialized: Materialized<V>,
     ) -> KTable<K, V> {
-        let serde = materialized.value_serde.resolve(Some(&self.serdes.value));
-        materialized.value_serde = SerdeOf::Given(serde);
+        let materialized = materialized.carried_by(&self.serdes.value);
         let step = Arc::new(Rereduce {
             add,
             remove: subtract,

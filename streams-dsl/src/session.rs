@@ -15,7 +15,7 @@ use crate::names::prefix;
 use crate::operators::final_results::FinalResults;
 use crate::operators::session_aggregate::{SessionAggregate, SessionAggregator, SessionReducer, SessionStep};
 use crate::operators::update_cache;
-use crate::options::{Materialized, SerdeOf};
+use crate::options::Materialized;
 use crate::plan::Plan;
 use crate::repartition::Serdes;
 use crate::windows::{Window, Windowed, Windows, millis};
@@ -289,10 +289,9 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
     pub fn reduce(
         &self,
         reduce: impl Fn(V, V) -> V + Send + Sync + 'static,
-        mut materialized: Materialized<V>,
+        materialized: Materialized<V>,
     ) -> KTable<Windowed<K>, V> {
-        let serde = materialized.value_serde.resolve(Some(&self.grouped.serdes.value));
-        materialized.value_serde = SerdeOf::Given(serde);
+        let materialized = materialized.carried_by(&self.grouped.serdes.value);
         self.stepped(prefix::REDUCE, Arc::new(SessionReducer(reduce)), materialized)
     }
 

@@ -17,7 +17,7 @@ use crate::operators::sliding_aggregate::SlidingAggregate;
 use crate::operators::update_cache;
 use crate::operators::window_aggregate::WindowAggregate;
 use crate::operators::window_rows::WindowRows;
-use crate::options::{Materialized, SerdeOf};
+use crate::options::Materialized;
 use crate::repartition::Serdes;
 use crate::stores::WindowStoreShape;
 use crate::windows::{FixedWindows, TimeWindowedSerde, Windowed};
@@ -144,9 +144,7 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
         reduce: impl Fn(V, V) -> V + Send + Sync + 'static,
         materialized: Materialized<V>,
     ) -> KTable<Windowed<K>, V> {
-        let mut materialized = materialized;
-        let serde = materialized.value_serde.resolve(Some(&self.grouped.serdes.value));
-        materialized.value_serde = SerdeOf::Given(serde);
+        let materialized = materialized.carried_by(&self.grouped.serdes.value);
         let step = Steps::InPlace(Arc::new(Reducer(reduce)));
         self.stepped(prefix::REDUCE, step, materialized)
     }

@@ -3,23 +3,15 @@
 use std::sync::Arc;
 
 use streams_core::processor::BoxError;
-use streams_core::serde::Serde;
 
 use crate::names::prefix;
 use crate::operators::aggregate::{Steps, TryAggregator, TryReducer};
 use crate::operators::session_aggregate::{TrySessionAggregator, TrySessionReducer};
 use crate::operators::table_group::{TryRefold, TryRereduce};
-use crate::options::{Materialized, SerdeOf};
+use crate::options::Materialized;
 use crate::{
     Data, KGroupedStream, KGroupedTable, KTable, SessionWindowedKStream, TimeWindowedKStream, Windowed,
 };
-
-/// The serde of a reduced value is that of the values, unless it is given.
-fn reduced<V>(mut materialized: Materialized<V>, values: &Arc<dyn Serde<V>>) -> Materialized<V> {
-    let serde = materialized.value_serde.resolve(Some(values));
-    materialized.value_serde = SerdeOf::Given(serde);
-    materialized
-}
 
 /// Functions that may fail. What they return as an error goes to the
 /// [processing handler](streams_core::handlers::ErrorHandlers::processing), which stops the application or drops the record; the row
@@ -49,7 +41,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         reduce: impl Fn(V, V) -> Result<V, E> + Send + Sync + 'static,
         materialized: Materialized<V>,
     ) -> KTable<K, V> {
-        let materialized = reduced(materialized, &self.serdes.value);
+        let materialized = materialized.carried_by(&self.serdes.value);
         let step = Steps::Fallible(Arc::new(TryReducer(reduce)));
         self.stepped(prefix::REDUCE, step, materialized)
     }
@@ -115,7 +107,7 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
         reduce: impl Fn(V, V) -> Result<V, E> + Send + Sync + 'static,
         materialized: Materialized<V>,
     ) -> KTable<Windowed<K>, V> {
-        let materialized = reduced(materialized, &self.grouped.serdes.value);
+        let materialized = materialized.carried_by(&self.grouped.serdes.value);
         let step = Steps::Fallible(Arc::new(TryReducer(reduce)));
         self.stepped(prefix::REDUCE, step, materialized)
     }
@@ -184,7 +176,7 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
         reduce: impl Fn(V, V) -> Result<V, E> + Send + Sync + 'static,
         materialized: Materialized<V>,
     ) -> KTable<Windowed<K>, V> {
-        let materialized = reduced(materialized, &self.grouped.serdes.value);
+        let materialized = materialized.carried_by(&self.grouped.serdes.value);
         self.stepped(prefix::REDUCE, Arc::new(TrySessionReducer(reduce)), materialized)
     }
 
@@ -261,7 +253,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         subtract: impl Fn(V, V) -> Result<V, E> + Send + Sync + 'static,
         materialized: Materialized<V>,
     ) -> KTable<K, V> {
-        let materialized = reduced(materialized, &self.serdes.value);
+        let materialized = materialized.carried_by(&self.serdes.value);
         let step = Arc::new(TryRereduce {
             add,
             remove: subtract,

@@ -208,6 +208,12 @@ impl<V> Materialized<V> {
         self
     }
 
+    /// With the serde that the grouped values carry, unless one is given.
+    pub(crate) fn carried_by(mut self, values: &Arc<dyn Serde<V>>) -> Self {
+        self.value_serde = SerdeOf::Given(self.value_serde.resolve(Some(values)));
+        self
+    }
+
     /// Whether the key-value store of `processor` keeps versions. What cannot be with that is a problem of the plan.
     pub(crate) fn checked_versions(&self, plan: &mut Plan, processor: &str) -> bool {
         let is_versioned = self.history_ms.is_some();
