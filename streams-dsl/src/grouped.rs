@@ -8,11 +8,11 @@ use streams_core::error::Result;
 use streams_core::serde::Serde;
 use streams_core::topology::Wiring;
 
-use crate::lower::table_operator_of;
+use crate::lower::{Lower, table_operator_of};
 use crate::names::prefix;
 use crate::operators::aggregate::{Aggregate, Aggregator, Reducer, Steps};
 use crate::operators::table_store::TableStore;
-use crate::operators::update_cache;
+use crate::operators::update_cache::{self, Cache};
 use crate::options::Materialized;
 use crate::plan::{KeyEffect, Plan, PlanId, PlanNode, SharedPlan, TableState};
 use crate::repartition::{self, Serdes};
@@ -194,11 +194,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
             result_serde: Arc::clone(&result_serde),
             store: store.clone(),
         };
-        let lower = table_operator_of(cache, move |node| {
-            let (node, send_old) = (node.name.clone(), node.send_old_values);
-            move |wiring: &mut Wiring<'_>, next: Edge<K, Change<A>>| live.build(&node, send_old, wiring, next)
-        });
-        let mut node = aggregation(name, parent, &store, lower);
+        let mut node = aggregation(name, parent, &store, live.lower(cache));
         node.is_versioned = Some(is_versioned);
         let node = plan.add(node);
         KTable::new(
@@ -221,7 +217,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
 }
 
 /// The node of an aggregation, which owns its store.
-pub(crate) fn aggregation(name: String, parent: PlanId, store: &str, lower: crate::lower::Lower) -> PlanNode {
+pub(crate) fn aggregation(name: String, parent: PlanId, store: &str, lower: Lower) -> PlanNode {
     let mut node = PlanNode::new(name, vec![parent], lower);
     node.key = KeyEffect::Settles;
     node.stores.push(store.to_owned());
@@ -239,7 +235,15 @@ pub(crate) struct LiveAggregate<K, V, A> {
 }
 
 impl<K: Data, V: Data, A: Data> LiveAggregate<K, V, A> {
-    pub(crate) fn build(
+    /// As an operator of the plan. Updates are held in the cache until a commit, if there is one.
+    pub(crate) fn lower(self, cache: Option<Cache<K>>) -> Lower {
+        table_operator_of(cache, move |node| {
+            let (node, send_old) = (node.name.clone(), node.send_old_values);
+            move |wiring: &mut Wiring<'_>, next| self.build(&node, send_old, wiring, next)
+        })
+    }
+
+    fn build(
         &self,
         node: &str,
         send_old: bool,

@@ -10,11 +10,11 @@ use streams_core::serde::{Serde, SerdeError};
 use streams_core::topology::Wiring;
 
 use crate::grouped::aggregation;
-use crate::lower::table_operator_of;
+use crate::lower::{Lower, table_operator_of};
 use crate::names::prefix;
 use crate::operators::final_results::FinalResults;
 use crate::operators::session_aggregate::{SessionAggregate, SessionAggregator, SessionReducer, SessionStep};
-use crate::operators::update_cache;
+use crate::operators::update_cache::{self, Cache};
 use crate::options::Materialized;
 use crate::plan::Plan;
 use crate::repartition::Serdes;
@@ -359,11 +359,7 @@ impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
             result_serde: Arc::clone(&result_serde),
             store: store.clone(),
         };
-        let lower = table_operator_of(cache, move |node| {
-            let (node, send_old) = (node.name.clone(), node.send_old_values);
-            move |wiring: &mut Wiring<'_>, next| live.build(&node, send_old, wiring, next)
-        });
-        let mut node = aggregation(name, parent, &store, lower);
+        let mut node = aggregation(name, parent, &store, live.lower(cache));
         node.window_grace_ms = Some(self.windows.retention_ms());
         let node = plan.add(node);
         KTable::new(
@@ -387,7 +383,15 @@ pub(crate) struct LiveSessions<K, V, A> {
 }
 
 impl<K: Data, V: Data, A: Data> LiveSessions<K, V, A> {
-    pub(crate) fn build(
+    /// As an operator of the plan. Updates are held in the cache until a commit, if there is one.
+    pub(crate) fn lower(self, cache: Option<Cache<Windowed<K>>>) -> Lower {
+        table_operator_of(cache, move |node| {
+            let (node, send_old) = (node.name.clone(), node.send_old_values);
+            move |wiring: &mut Wiring<'_>, next| self.build(&node, send_old, wiring, next)
+        })
+    }
+
+    fn build(
         &self,
         node: &str,
         send_old: bool,

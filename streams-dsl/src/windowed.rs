@@ -9,12 +9,12 @@ use streams_core::serde::Serde;
 use streams_core::topology::Wiring;
 
 use crate::grouped::aggregation;
-use crate::lower::table_operator_of;
+use crate::lower::{Lower, table_operator_of};
 use crate::names::prefix;
 use crate::operators::aggregate::{Aggregator, Reducer, Steps};
 use crate::operators::final_results::FinalResults;
 use crate::operators::sliding_aggregate::SlidingAggregate;
-use crate::operators::update_cache;
+use crate::operators::update_cache::{self, Cache};
 use crate::operators::window_aggregate::WindowAggregate;
 use crate::operators::window_rows::WindowRows;
 use crate::options::Materialized;
@@ -211,11 +211,7 @@ impl<K: Data, V: Data> TimeWindowedKStream<K, V> {
             result_serde: Arc::clone(&result_serde),
             store: store.clone(),
         };
-        let lower = table_operator_of(cache, move |node| {
-            let (node, send_old) = (node.name.clone(), node.send_old_values);
-            move |wiring: &mut Wiring<'_>, next| live.build(&node, send_old, wiring, next)
-        });
-        let mut node = aggregation(name, parent, &store, lower);
+        let mut node = aggregation(name, parent, &store, live.lower(cache));
         node.window_grace_ms = Some(self.windows.grace_ms());
         let node = plan.add(node);
         KTable::new(
@@ -239,7 +235,15 @@ pub(crate) struct LiveWindows<K, V, A> {
 }
 
 impl<K: Data, V: Data, A: Data> LiveWindows<K, V, A> {
-    pub(crate) fn build(
+    /// As an operator of the plan. Updates are held in the cache until a commit, if there is one.
+    pub(crate) fn lower(self, cache: Option<Cache<Windowed<K>>>) -> Lower {
+        table_operator_of(cache, move |node| {
+            let (node, send_old) = (node.name.clone(), node.send_old_values);
+            move |wiring: &mut Wiring<'_>, next| self.build(&node, send_old, wiring, next)
+        })
+    }
+
+    fn build(
         &self,
         node: &str,
         send_old: bool,

@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
-use streams_core::edge::Edge;
 use streams_core::processor::BoxError;
 use streams_core::serde::Serde;
-use streams_core::topology::Wiring;
 
 use crate::grouped::LiveAggregate;
-use crate::lower::{Lower, operator_of};
+use crate::lower::Lower;
 use crate::operators::aggregate::{Aggregator, Steps, TryAggregator};
 use crate::operators::session_aggregate::{SessionAggregator, SessionStep, TrySessionAggregator};
 use crate::plan::{Plan, PlanId};
 use crate::session::{LiveSessions, SessionWindows};
 use crate::windowed::LiveWindows;
 use crate::windows::FixedWindows;
-use crate::{Change, Data, KGroupedStream};
+use crate::{Data, KGroupedStream};
 
 type Initial<A> = Arc<dyn Fn() -> A + Send + Sync>;
 pub(super) type Merge<K, A> = Arc<dyn Fn(&K, A, A) -> A + Send + Sync>;
@@ -130,45 +128,36 @@ impl<K: Data, V: Data, A: Data> Member<K, A> for Grouped<K, V, A> {
     }
 
     fn plain(&self, aggregation: &Aggregation<A>) -> Lower {
-        let live = LiveAggregate {
+        LiveAggregate {
             step: self.add.step(&aggregation.initial),
             serdes: self.grouped.serdes.clone(),
             result_serde: Arc::clone(&aggregation.result_serde),
             store: aggregation.store.clone(),
-        };
-        operator_of(move |node| {
-            let (node, send_old) = (node.name.clone(), node.send_old_values);
-            move |wiring: &mut Wiring<'_>, next: Edge<K, Change<A>>| live.build(&node, send_old, wiring, next)
-        })
+        }
+        .lower(None)
     }
 
     fn windowed(&self, windows: FixedWindows, aggregation: &Aggregation<A>) -> Lower {
-        let live = LiveWindows {
+        LiveWindows {
             windows,
             emit_final: false,
             step: self.add.step(&aggregation.initial),
             serdes: self.grouped.serdes.clone(),
             result_serde: Arc::clone(&aggregation.result_serde),
             store: aggregation.store.clone(),
-        };
-        operator_of(move |node| {
-            let (node, send_old) = (node.name.clone(), node.send_old_values);
-            move |wiring: &mut Wiring<'_>, next| live.build(&node, send_old, wiring, next)
-        })
+        }
+        .lower(None)
     }
 
     fn sessions(&self, windows: SessionWindows, merge: Merge<K, A>, aggregation: &Aggregation<A>) -> Lower {
-        let live = LiveSessions {
+        LiveSessions {
             windows,
             emit_final: false,
             step: self.add.session_step(&aggregation.initial, merge),
             serdes: self.grouped.serdes.clone(),
             result_serde: Arc::clone(&aggregation.result_serde),
             store: aggregation.store.clone(),
-        };
-        operator_of(move |node| {
-            let (node, send_old) = (node.name.clone(), node.send_old_values);
-            move |wiring: &mut Wiring<'_>, next| live.build(&node, send_old, wiring, next)
-        })
+        }
+        .lower(None)
     }
 }
