@@ -149,10 +149,9 @@ impl TopologyBuilder {
         VO: Clone + 'static,
         P: Processor<KI, VI, KO, VO>,
     {
-        let stores = self.add_connected(stores);
-        let stores: Vec<&str> = stores.iter().map(String::as_str).collect();
         let operator = OperatorSupplier::processor::<KI, VI, KO, VO, P>(supplier);
-        let id = self.add_operator_of(&name.into(), operator, &ids(parents), &stores);
+        let stores = StoreConnections::of(stores);
+        let id = self.add_connected(&name.into(), operator, &ids(parents), stores);
         self.node(id)
     }
 
@@ -170,10 +169,9 @@ impl TopologyBuilder {
         VO: Clone + 'static,
         P: FixedKeyProcessor<K, VI, VO>,
     {
-        let stores = self.add_connected(stores);
-        let stores: Vec<&str> = stores.iter().map(String::as_str).collect();
         let operator = OperatorSupplier::fixed_key_processor::<K, VI, VO, P>(supplier);
-        let id = self.add_operator_of(&name.into(), operator, &ids(parents), &stores);
+        let stores = StoreConnections::of(stores);
+        let id = self.add_connected(&name.into(), operator, &ids(parents), stores);
         self.node(id)
     }
 
@@ -270,13 +268,20 @@ impl TopologyBuilder {
         self.graph.stores.push(spec);
     }
 
-    /// Adds the stores that are brought. Returns the names of all.
-    fn add_connected(&mut self, stores: impl ConnectedStores) -> Vec<String> {
-        let StoreConnections { names, brought } = StoreConnections::of(stores);
+    /// Adds an operator, and the stores that it brings.
+    fn add_connected(
+        &mut self,
+        name: &str,
+        operator: OperatorSupplier,
+        parents: &[NodeId],
+        stores: StoreConnections,
+    ) -> NodeId {
+        let StoreConnections { names, brought } = stores;
         for spec in brought {
             self.add_store_spec(spec);
         }
-        names
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.add_operator_of(name, operator, parents, &names)
     }
 
     /// Adds a store that is filled from a topic by a processor, in each task from its own partitions, and restored from that topic:
