@@ -17,10 +17,11 @@ use streams_core::topology::{
 use crate::lower::{Lower, Lowered, lower};
 use crate::names::prefix;
 use crate::operators::table_source::{TableSource, ValueOf, VersionedTableSource};
-use crate::operators::update_cache::{self, Cache, cached};
+use crate::operators::update_cache::{Cache, cached};
 use crate::optimize::Optimization;
 use crate::options::{Consumed, Materialized};
-use crate::plan::{KeyEffect, Kind, PlanNode, PlanStore, SharedPlan, TableState};
+use crate::plan::{KeyEffect, Kind, PlanNode, PlanStore, SharedPlan};
+use crate::repartition::Serdes;
 use crate::{Change, Data, KStream, KTable, stores, view};
 
 /// Builds a topology from streams and tables (Kafka's `StreamsBuilder`).
@@ -254,17 +255,11 @@ impl StreamsBuilder {
         let key_serde = consumed.key_serde.resolve(None);
         let value_serde = consumed.value_serde.resolve(None);
         let named = materialized.name.is_some();
-        let stored_serde = materialized.value_serde.clone().resolve(Some(&value_serde));
-        let is_versioned = materialized.checked_versions(&mut plan, &name);
-        let cache = materialized
-            .cache_of(&key_serde, update_cache::rows::<K, V>(&store))
-            .filter(|_| named);
-        plan.stores.push(stores::table(
-            materialized,
-            &store,
-            Arc::clone(&key_serde),
-            Arc::clone(&stored_serde),
-        ));
+        let rows = Serdes {
+            key: Arc::clone(&key_serde),
+            value: materialized.value_serde.clone().resolve(Some(&value_serde)),
+        };
+        let (is_versioned, cache) = stores::add_table(&mut plan, materialized, (&name, &store), &rows);
         let mut options = SourceOptions::<K, Option<V>>::new(
             Arc::clone(&key_serde),
             Arc::new(NullableSerde::new(Arc::clone(&value_serde))),
@@ -276,7 +271,7 @@ impl StreamsBuilder {
             options,
             Arc::clone(&key_serde),
             (store.clone(), is_versioned),
-            cache,
+            cache.filter(|_| named),
         );
         let mut node = PlanNode::new(name, Vec::new(), lower);
         node.kind = Kind::TableSource {
@@ -285,16 +280,10 @@ impl StreamsBuilder {
             store: store.clone(),
         };
         node.key = KeyEffect::Settles;
-        node.is_versioned = Some(is_versioned);
-        if named {
-            node.stores.push(store.clone());
-            node.table = TableState::Stored(store.clone());
-        } else {
-            node.table = TableState::OnDemand(store.clone());
-        }
+        node.keeps_table(&store, named, is_versioned);
         let node = plan.add(node);
         let view = view::of_table(&store, is_versioned);
-        KTable::new(Rc::clone(&self.plan), node, key_serde, Some(stored_serde), view)
+        KTable::new(Rc::clone(&self.plan), node, rows.key, Some(rows.value), view)
     }
 
     /// Declares a store for several processors, which connect it by its name: see [`KStream::process`]. One that a single processor

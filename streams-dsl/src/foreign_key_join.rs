@@ -17,9 +17,8 @@ use crate::operators::foreign_key_join::{
     SubscriptionSend,
 };
 use crate::operators::table_join::Join;
-use crate::operators::update_cache;
 use crate::options::{Materialized, SerdeOf};
-use crate::plan::{KeyEffect, Kind, Plan, PlanId, PlanNode, TableState};
+use crate::plan::{KeyEffect, Kind, Plan, PlanId, PlanNode};
 use crate::repartition::Serdes;
 use crate::stores::{self, StoreSettings};
 use crate::table::not_null;
@@ -549,39 +548,26 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         let store = plan
             .names
             .store_or(materialized.name.as_deref(), prefix::FK_OUTPUT);
-        let value_serde = materialized.value_serde.clone().resolve(None);
+        let rows = Serdes {
+            key: Arc::clone(&self.left.key),
+            value: materialized.value_serde.clone().resolve(None),
+        };
         let is_there = not_null(Some(&materialized), None);
-        let key_serde = Arc::clone(&self.left.key);
-        let is_versioned = materialized.checked_versions(plan, &self.names.result);
-        let cache = materialized
-            .cache_of(&key_serde, update_cache::rows::<K, R>(&store))
-            .filter(|_| named);
-        let stored = stores::table(
-            materialized,
-            &store,
-            Arc::clone(&key_serde),
-            Arc::clone(&value_serde),
-        );
-        plan.stores.push(stored);
-        let (keys, store_name) = (Arc::clone(&key_serde), store.clone());
-        let lower = table_operator_of(cache, move |node| {
+        let place = (self.names.result.as_str(), store.as_str());
+        let (is_versioned, cache) = stores::add_table(plan, materialized, place, &rows);
+        let (keys, store_name) = (Arc::clone(&rows.key), store.clone());
+        let lower = table_operator_of(cache.filter(|_| named), move |node| {
             let value = Arc::new(move |value: Option<R>| value.filter(&is_there));
             builder::table_source(node, keys, (store_name, is_versioned), value)
         });
         let mut node = PlanNode::new(self.names.result.clone(), vec![resolver], lower);
-        node.is_versioned = Some(is_versioned);
-        if named {
-            node.stores.push(store.clone());
-            node.table = TableState::Stored(store.clone());
-        } else {
-            node.table = TableState::OnDemand(store.clone());
-        }
+        node.keeps_table(&store, named, is_versioned);
         let node = plan.add(node);
         KTable::new(
             Rc::clone(shared),
             node,
-            key_serde,
-            Some(value_serde),
+            rows.key,
+            Some(rows.value),
             view::of_table(&store, is_versioned),
         )
     }

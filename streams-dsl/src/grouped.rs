@@ -12,7 +12,7 @@ use crate::lower::{Lower, table_operator_of};
 use crate::names::prefix;
 use crate::operators::aggregate::{Aggregate, Aggregator, Reducer, Steps};
 use crate::operators::table_store::TableStore;
-use crate::operators::update_cache::{self, Cache};
+use crate::operators::update_cache::Cache;
 use crate::options::Materialized;
 use crate::plan::{KeyEffect, Plan, PlanId, PlanNode, SharedPlan, TableState};
 use crate::repartition::{self, Serdes};
@@ -178,20 +178,15 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         let store = plan.names.store_or(materialized.name.as_deref(), prefix);
         let name = plan.names.processor(prefix);
         let parent = self.partitioned(&mut plan, &store);
-        let key = Arc::clone(&self.serdes.key);
-        let result_serde = materialized.value_serde.clone().resolve(None);
-        let is_versioned = materialized.checked_versions(&mut plan, &name);
-        let cache = materialized.cache_of(&key, update_cache::rows::<K, A>(&store));
-        plan.stores.push(stores::table(
-            materialized,
-            &store,
-            Arc::clone(&key),
-            Arc::clone(&result_serde),
-        ));
+        let rows = Serdes {
+            key: Arc::clone(&self.serdes.key),
+            value: materialized.value_serde.clone().resolve(None),
+        };
+        let (is_versioned, cache) = stores::add_table(&mut plan, materialized, (&name, &store), &rows);
         let live = LiveAggregate {
             step,
             serdes: self.serdes.clone(),
-            result_serde: Arc::clone(&result_serde),
+            result_serde: Arc::clone(&rows.value),
             store: store.clone(),
         };
         let mut node = aggregation(name, parent, &store, live.lower(cache));
@@ -200,8 +195,8 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         KTable::new(
             Rc::clone(&self.plan),
             node,
-            key,
-            Some(result_serde),
+            rows.key,
+            Some(rows.value),
             view::of_table(&store, is_versioned),
         )
     }

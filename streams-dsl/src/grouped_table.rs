@@ -13,7 +13,6 @@ use crate::lower::{operator_of, table_operator_of};
 use crate::names::prefix;
 use crate::operators::table_group::{Refold, Regroup, Rereduce, Select, TableAggregate, TableSelect};
 use crate::operators::table_store::TableStore;
-use crate::operators::update_cache;
 use crate::options::{Grouped, Materialized};
 use crate::plan::{PlanId, PlanNode, SharedPlan};
 use crate::repartition::{self, Serdes};
@@ -251,18 +250,12 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         let topic_prefix = self.name.as_deref().unwrap_or(&store);
         let parent = repartition::of_changes(&mut plan, self.node, topic_prefix, self.name.is_some(), serdes);
         let name = plan.names.processor(prefix);
-        let key = Arc::clone(&self.serdes.key);
-        let result_serde = materialized.value_serde.clone().resolve(None);
-        let is_versioned = materialized.checked_versions(&mut plan, &name);
-        let cache = materialized.cache_of(&key, update_cache::rows::<K, A>(&store));
-        plan.stores.push(stores::table(
-            materialized,
-            &store,
-            Arc::clone(&key),
-            Arc::clone(&result_serde),
-        ));
-        let (key_serde, result) = (Arc::clone(&key), Arc::clone(&result_serde));
-        let store_name = store.clone();
+        let rows = Serdes {
+            key: Arc::clone(&self.serdes.key),
+            value: materialized.value_serde.clone().resolve(None),
+        };
+        let (is_versioned, cache) = stores::add_table(&mut plan, materialized, (&name, &store), &rows);
+        let (kept, store_name) = (rows.clone(), store.clone());
         let lower = table_operator_of(cache, move |node| {
             let (node, send_old) = (node.name.clone(), node.send_old_values);
             move |wiring: &mut Wiring<'_>, next: Edge<K, Change<A>>| {
@@ -270,8 +263,8 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
                     node: node.clone(),
                     store_name: store_name.clone(),
                     step: Arc::clone(&step),
-                    key_serde: Arc::clone(&key_serde),
-                    result_serde: Arc::clone(&result),
+                    key_serde: Arc::clone(&kept.key),
+                    result_serde: Arc::clone(&kept.value),
                     store: TableStore::open(wiring, &store_name)?,
                     send_old,
                     next,
@@ -284,8 +277,8 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         KTable::new(
             Rc::clone(&self.plan),
             node,
-            key,
-            Some(result_serde),
+            rows.key,
+            Some(rows.value),
             view::of_table(&store, is_versioned),
         )
     }

@@ -165,6 +165,17 @@ impl PlanNode {
         }
     }
 
+    /// It makes a table that is kept in this store: always if the user named it, otherwise once somebody needs it.
+    pub(crate) fn keeps_table(&mut self, store: &str, is_named: bool, is_versioned: bool) {
+        self.is_versioned = Some(is_versioned);
+        self.table = if is_named {
+            self.stores.push(store.to_owned());
+            TableState::Stored(store.to_owned())
+        } else {
+            TableState::OnDemand(store.to_owned())
+        };
+    }
+
     pub(crate) fn stores(&self) -> Vec<&str> {
         self.stores.iter().map(String::as_str).collect()
     }

@@ -8,8 +8,10 @@ use streams_core::store::{
     VersionedKeyValueStoreBuilder, WindowStoreBuilder,
 };
 
+use crate::Data;
+use crate::operators::update_cache::{self, Cache};
 use crate::options::Materialized;
-use crate::plan::PlanStore;
+use crate::plan::{Plan, PlanStore};
 use crate::repartition::Serdes;
 use crate::waiting_serde::{WaitingKeySerde, WaitingValueSerde};
 
@@ -94,6 +96,21 @@ pub(crate) fn table<K: 'static, V: Clone + 'static>(
     };
     let store = VersionedKeyValueStoreBuilder::with_serdes(name, history_ms, key_serde, value_serde);
     plan_store(settings!(store, materialized.settings))
+}
+
+/// Puts the store of the table that `processor` makes into the plan. Returns whether it keeps versions, and what updates are held
+/// with until a commit, if they are.
+pub(crate) fn add_table<K: Data, V: Data>(
+    plan: &mut Plan,
+    materialized: Materialized<V>,
+    (processor, store): (&str, &str),
+    serdes: &Serdes<K, V>,
+) -> (bool, Option<Cache<K>>) {
+    let is_versioned = materialized.checked_versions(plan, processor);
+    let cache = materialized.cache_of(&serdes.key, update_cache::rows::<K, V>(store));
+    let Serdes { key, value } = serdes.clone();
+    plan.stores.push(table(materialized, store, key, value));
+    (is_versioned, cache)
 }
 
 /// Records that wait to be joined with a table.

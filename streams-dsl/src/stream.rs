@@ -11,9 +11,8 @@ use crate::operators::filter::{Filter, RequireKey};
 use crate::operators::flat_map::{FlatMap, FlatMapValues};
 use crate::operators::map::{Map, MapValues, SelectKey};
 use crate::operators::peek::{ForEach, Peek};
-use crate::operators::update_cache;
 use crate::options::{Grouped, Materialized, Repartitioned};
-use crate::plan::{KeyEffect, Kind, PlanId, PlanNode, SharedPlan, TableState};
+use crate::plan::{KeyEffect, Kind, PlanId, PlanNode, SharedPlan};
 use crate::repartition::{self, Partitioning, Serdes};
 use crate::{BranchedKStream, Data, KGroupedStream, KTable, Terminal, builder, stores, view};
 
@@ -683,30 +682,15 @@ impl<K: Data, V: Data> KStream<K, V> {
         } else {
             self.node
         };
-        let is_versioned = materialized.checked_versions(&mut plan, &name);
-        let cache = materialized
-            .cache_of(&serdes.key, update_cache::rows::<K, V>(&store))
-            .filter(|_| named);
-        plan.stores.push(stores::table(
-            materialized,
-            &store,
-            Arc::clone(&serdes.key),
-            Arc::clone(&serdes.value),
-        ));
+        let (is_versioned, cache) = stores::add_table(&mut plan, materialized, (&name, &store), &serdes);
         let (key_serde, value_serde) = (Arc::clone(&serdes.key), Arc::clone(&serdes.value));
         let store_name = store.clone();
-        let lower = table_operator_of(cache, move |node| {
+        let lower = table_operator_of(cache.filter(|_| named), move |node| {
             let value = move |value: V| (!value_serde.is_null(&value)).then_some(value);
             builder::table_source(node, key_serde, (store_name, is_versioned), Arc::new(value))
         });
         let mut node = PlanNode::new(name, vec![parent], lower);
-        node.is_versioned = Some(is_versioned);
-        if named {
-            node.stores.push(store.clone());
-            node.table = TableState::Stored(store.clone());
-        } else {
-            node.table = TableState::OnDemand(store.clone());
-        }
+        node.keeps_table(&store, named, is_versioned);
         let node = plan.add(node);
         KTable::new(
             Rc::clone(&self.plan),
