@@ -20,7 +20,7 @@ use crate::log::{Fetched, RecordSet, RecordSpan, Span, TopicPartition};
 use crate::metrics::{RecordingLevel, TaskMetrics};
 use crate::partitioner::partition_for_key;
 use crate::processor::PunctuationType;
-use crate::store::{GlobalStoreSpec, StoreSpec, open_bytes};
+use crate::store::{GlobalStoreSpec, StoreKind, StoreSpec, open_bytes};
 use crate::task::{StartPosition, StreamTask};
 use crate::topology::{
     ErasedHandle, InternalTopics, StorePlace, Subtopology, TopicName, Topology, open_global_stores, wire,
@@ -278,21 +278,41 @@ struct Home {
 type Live = (crate::topology::LiveTopology, BTreeMap<String, ErasedHandle>);
 
 impl Home {
+    /// Of a task, or of the global stores.
+    fn directory(&self, owner: &str) -> Option<PathBuf> {
+        let state_dir = self.state_dir.as_ref();
+        state_dir.map(|path| path.join(&*self.application_id).join(owner))
+    }
+
+    /// A byte store in memory, unless its kind is one of the user's own.
+    fn open_bytes(
+        &self,
+        owner: &str,
+        name: &str,
+        layout: state_store::Layout,
+        kind: Option<&StoreKind>,
+    ) -> Result<Arc<dyn state_store::KeyValueStore>> {
+        let identity = StoreIdentity::new(&*self.application_id, owner, name);
+        let spec = state_store::StoreSpec::new(identity, layout);
+        let path = self.directory(owner).map(|path| path.join(name));
+        Ok(open_bytes(
+            kind,
+            &MemoryEngine,
+            &MemoryEngine,
+            &spec,
+            path.as_deref(),
+        )?)
+    }
+
     /// Opens the global stores, and makes what fills them.
     fn open_globals(&mut self, topology: &Topology) -> Result<GlobalState> {
-        let directory = self.state_dir.as_ref();
-        let directory = directory.map(|path| path.join(&*self.application_id).join("global"));
         let mut open = |spec: &GlobalStoreSpec| {
-            let identity = StoreIdentity::new(&*self.application_id, "global", &spec.name);
-            let bytes = state_store::StoreSpec::new(identity, state_store::Layout::Plain);
-            let path = directory.as_ref().map(|path| path.join(&spec.name));
-            Ok(open_bytes(
+            self.open_bytes(
+                "global",
+                &spec.name,
+                state_store::Layout::Plain,
                 spec.kind.as_ref(),
-                &MemoryEngine,
-                &MemoryEngine,
-                &bytes,
-                path.as_deref(),
-            )?)
+            )
         };
         let (state, stores) = GlobalState::open(topology, self.errors.clone(), &mut open)?;
         self.globals = stores;
@@ -306,25 +326,12 @@ impl Home {
         part: &Subtopology,
         producer: &mut CapturingProducer,
     ) -> Result<Live> {
-        let state_dir = self.state_dir.as_ref();
-        let state_dir = state_dir.map(|path| path.join(&*self.application_id).join(id.to_string()));
-        let stores = state_dir.clone();
-        let mut open = |spec: &StoreSpec| {
-            let identity = StoreIdentity::new(&*self.application_id, id.to_string(), &spec.name);
-            let bytes = state_store::StoreSpec::new(identity, spec.layout);
-            let path = stores.as_ref().map(|path| path.join(&spec.name));
-            Ok(open_bytes(
-                spec.kind.as_ref(),
-                &MemoryEngine,
-                &MemoryEngine,
-                &bytes,
-                path.as_deref(),
-            )?)
-        };
+        let task = id.to_string();
+        let mut open = |spec: &StoreSpec| self.open_bytes(&task, &spec.name, spec.layout, spec.kind.as_ref());
         let mut place = StorePlace {
             application_id: &self.application_id,
             task_id: id,
-            state_dir,
+            state_dir: self.directory(&task),
             cache_bytes: usize::MAX,
             logs_every_put: true,
             globals: &self.globals,
