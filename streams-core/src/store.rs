@@ -23,8 +23,10 @@ mod global;
 mod global_processor;
 mod key_value;
 mod keys;
+mod kind;
 mod lru;
 mod session;
+mod spec;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -33,17 +35,19 @@ mod window;
 
 pub use buffer::{Oldest, RecordContext, TimeOrderedBuffer};
 pub use builder::{
-    KeyValueStoreBuilder, SessionStoreBuilder, StoreBuilder, StoreKind, TimeOrderedBufferBuilder,
+    KeyValueStoreBuilder, SessionStoreBuilder, StoreBuilder, TimeOrderedBufferBuilder,
     VersionedKeyValueStoreBuilder, WindowStoreBuilder,
 };
-pub(crate) use builder::{OpenStore, OpenedStore, StoreSpec, open_bytes};
 pub use connected::{ConnectedStores, StoreConnections};
 pub use global::{GlobalIter, GlobalKeyValueStore, GlobalStoreBuilder};
 pub(crate) use global::{GlobalRows, GlobalStoreSpec, PendingRows, position as global_position};
 pub(crate) use global_processor::{GlobalProblem, GlobalUpdate, UpdateFunction};
 pub use global_processor::{GlobalProcessor, GlobalStoreWriter};
 pub use key_value::{KeyValueIter, KeyValueStore};
+pub use kind::StoreKind;
+pub(crate) use kind::open_bytes;
 pub use session::{Session, SessionIter, SessionStore};
+pub(crate) use spec::{OpenStore, OpenedStore, StoreSpec};
 /// Byte stores, and the engines that open them: what typed stores are built on.
 pub use state_store as engine;
 pub use state_store::{Direction, RocksDbOptions};
