@@ -2,12 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use super::*;
+use super::store::RocksDbStore;
+use super::{Database, RocksDbEngine, RocksDbOptions};
 use crate::key_schema::WindowKey;
-use crate::{KeySchema, StoreIdentity};
+use crate::segments::PartId;
+use crate::{
+    Direction, Error, KeySchema, KeyValueStore, Layout, Result, StoreEngine, StoreIdentity, StoreSpec,
+    WriteBatch, metadata,
+};
 
 /// Set in a child process: where it writes until it dies.
 const CHILD_DIRECTORY: &str = "STATE_STORE_TEST_CHILD_DIRECTORY";
