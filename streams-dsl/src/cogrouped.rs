@@ -16,10 +16,11 @@ use crate::names::prefix;
 use crate::operators::update_cache::{self, Cache, OpenRows};
 use crate::options::Materialized;
 use crate::plan::{KeyEffect, Kind, PlanId, PlanNode, SharedPlan, TableState};
-use crate::session::{SessionWindowedSerde, SessionWindows};
 use crate::stores::{self, WindowStoreShape};
 use crate::view::{self, OpenView};
-use crate::windows::{FixedWindows, TimeWindowedSerde, Windowed, Windows};
+use crate::windows::{
+    FixedWindows, SessionWindowedSerde, SessionWindows, TimeWindowedSerde, Windowed, Windows,
+};
 use crate::{Change, Data, KGroupedStream, KTable};
 
 /// Several grouped streams that are aggregated into one table (Kafka's `CogroupedKStream`, KIP-150).

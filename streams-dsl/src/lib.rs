@@ -136,7 +136,7 @@ pub use join_windows::{JoinWindows, StreamJoined};
 pub use optimize::Optimization;
 pub use options::{Consumed, Grouped, Joined, Materialized, Produced, Repartitioned};
 pub use print::Printed;
-pub use session::{SessionWindowedKStream, SessionWindowedSerde, SessionWindows};
+pub use session::SessionWindowedKStream;
 pub use stream::KStream;
 pub use streams_core::{
     Header, Headers, Record, RecordMetadata, TaskContext, error, handlers, json_serde, log, metrics,
@@ -147,7 +147,8 @@ pub use table::KTable;
 pub use terminal::Terminal;
 pub use windowed::TimeWindowedKStream;
 pub use windows::{
-    SlidingWindows, TimeWindowedSerde, TimeWindows, UnlimitedWindows, Window, Windowed, Windows,
+    SessionWindowedSerde, SessionWindows, SlidingWindows, TimeWindowedSerde, TimeWindows, UnlimitedWindows,
+    Window, Windowed, Windows,
 };
 
 pub(crate) use change::Change;

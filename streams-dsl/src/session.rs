@@ -1,12 +1,11 @@
-//! Session windows, the serde of their keys, and `SessionWindowedKStream`: a stream by key and session.
+//! `SessionWindowedKStream`: a stream by key and session, to be aggregated into a table.
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use streams_core::edge::Edge;
 use streams_core::error::Result;
-use streams_core::serde::{Serde, SerdeError};
+use streams_core::serde::Serde;
 use streams_core::topology::Wiring;
 
 use crate::grouped::aggregation;
@@ -16,168 +15,9 @@ use crate::operators::final_results::FinalResults;
 use crate::operators::session_aggregate::{SessionAggregate, SessionAggregator, SessionReducer, SessionStep};
 use crate::operators::update_cache::{self, Cache};
 use crate::options::Materialized;
-use crate::plan::Plan;
 use crate::repartition::Serdes;
-use crate::windows::{Window, Windowed, Windows, millis};
-use crate::{
-    Change, CogroupedKStream, Data, KGroupedStream, KTable, SessionWindowedCogroupedKStream, stores, view,
-};
-
-/// Sessions: records of a key belong together as long as no gap between them is longer than the inactivity gap (Kafka's
-/// `SessionWindows`).
-///
-/// The window of a session goes from its first record to its last: here `end_ms` is the time of the last record, which
-/// belongs to it. There is no implicit grace, so say which you want. A record is late if the session it would make or join
-/// ended more than gap and grace before the largest timestamp the operator has seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionWindows {
-    gap_ms: i64,
-    grace_ms: i64,
-}
-
-impl SessionWindows {
-    /// Sessions that end with a gap longer than this, and close with it. At least a millisecond; smaller parts are dropped.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use streams_dsl::prelude::*;
-    ///
-    /// let builder = StreamsBuilder::new();
-    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
-    /// let visits = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_secs(5));
-    /// clicks.windowed_by(visits).count(Materialized::named("visits"));
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// for at_ms in [1_000, 6_000] {
-    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
-    /// }
-    /// let visits = driver.session_store::<String, i64>("visits")?;
-    /// assert_eq!(visits.fetch_session(&"ada".into(), 1_000, 6_000).unwrap().unwrap().value, 2);
-    /// # Ok::<(), streams_dsl::error::StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn of_inactivity_gap_with_no_grace(gap: Duration) -> Self {
-        Self::of_inactivity_gap_and_grace(gap, Duration::ZERO)
-    }
-
-    /// Sessions that end with a gap longer than this, and stay open for `grace` after it, by event time.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use streams_dsl::prelude::*;
-    ///
-    /// let builder = StreamsBuilder::new();
-    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
-    /// let visits = SessionWindows::of_inactivity_gap_and_grace(Duration::from_secs(5), Duration::from_secs(60));
-    /// clicks.windowed_by(visits).count(Materialized::named("visits"));
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// // The last one is out of order, and makes one session of two.
-    /// for at_ms in [1_000, 9_000, 5_000] {
-    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
-    /// }
-    /// let visits = driver.session_store::<String, i64>("visits")?;
-    /// assert_eq!(visits.fetch_session(&"ada".into(), 1_000, 9_000).unwrap().unwrap().value, 3);
-    /// # Ok::<(), streams_dsl::error::StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn of_inactivity_gap_and_grace(gap: Duration, grace: Duration) -> Self {
-        Self {
-            gap_ms: millis(gap),
-            grace_ms: millis(grace),
-        }
-    }
-
-    /// Inactivity gap in milliseconds.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use streams_dsl::prelude::*;
-    ///
-    /// let builder = StreamsBuilder::new();
-    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
-    /// let windows = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_secs(5));
-    /// clicks.windowed_by(windows).count(Materialized::named("visits"));
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// for at_ms in [0, windows.gap_ms()] {
-    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
-    /// }
-    /// let visits = driver.session_store::<String, i64>("visits")?;
-    /// assert_eq!(visits.fetch_session(&"ada".into(), 0, 5_000).unwrap().unwrap().value, 2);
-    /// # Ok::<(), streams_dsl::error::StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn gap_ms(&self) -> i64 {
-        self.gap_ms
-    }
-
-    /// Grace in milliseconds.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use streams_dsl::prelude::*;
-    ///
-    /// let builder = StreamsBuilder::new();
-    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
-    /// let windows = SessionWindows::of_inactivity_gap_and_grace(Duration::from_secs(5), Duration::from_secs(1));
-    /// clicks.windowed_by(windows).count(Materialized::named("visits"));
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// let late_ms = 20_000 - windows.gap_ms() - windows.grace_ms() - 1;
-    /// for at_ms in [20_000, late_ms] {
-    ///     driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), at_ms)?;
-    /// }
-    /// assert_eq!(driver.dropped(DropReason::Late), 1);
-    /// # Ok::<(), streams_dsl::error::StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn grace_ms(&self) -> i64 {
-        self.grace_ms
-    }
-
-    /// How long rows must be kept, at least: as long as a session stays open after its end.
-    pub(crate) fn retention_ms(self) -> i64 {
-        self.gap_ms.saturating_add(self.grace_ms)
-    }
-
-    /// How long rows are kept: as `materialized` says, or as short as can be. What is wrong with that is a problem of `name`.
-    pub(crate) fn checked_retention_ms<A>(
-        self,
-        plan: &mut Plan,
-        materialized: &Materialized<A>,
-        name: &str,
-    ) -> i64 {
-        let least_ms = self.retention_ms();
-        materialized.check_windows(plan, name);
-        let retention_ms = materialized.retention_ms.unwrap_or(least_ms);
-        if self.gap_ms < 1 || retention_ms < least_ms {
-            plan.problems.push(format!(
-                "{name}: the inactivity gap of {} ms must be at least 1 ms, and the retention of {retention_ms} ms at least gap \
-                 and grace, {least_ms} ms",
-                self.gap_ms
-            ));
-        }
-        retention_ms
-    }
-}
-
-impl Windows for SessionWindows {
-    type Stream<K: Data, V: Data> = SessionWindowedKStream<K, V>;
-
-    fn group<K: Data, V: Data>(self, grouped: KGroupedStream<K, V>) -> SessionWindowedKStream<K, V> {
-        SessionWindowedKStream {
-            grouped,
-            windows: self,
-            emit_final: false,
-        }
-    }
-
-    type Cogrouped<K: Data, A: Data> = SessionWindowedCogroupedKStream<K, A>;
-
-    fn cogroup<K: Data, A: Data>(
-        self,
-        cogrouped: CogroupedKStream<K, A>,
-    ) -> SessionWindowedCogroupedKStream<K, A> {
-        SessionWindowedCogroupedKStream::new(cogrouped, self)
-    }
-}
+use crate::windows::{SessionWindowedSerde, SessionWindows, Windowed};
+use crate::{Change, Data, KGroupedStream, KTable, stores, view};
 
 /// A stream grouped by key and session (Kafka's `SessionWindowedKStream`).
 ///
@@ -210,6 +50,14 @@ pub struct SessionWindowedKStream<K, V> {
 }
 
 impl<K: Data, V: Data> SessionWindowedKStream<K, V> {
+    pub(crate) fn new(grouped: KGroupedStream<K, V>, windows: SessionWindows) -> Self {
+        Self {
+            grouped,
+            windows,
+            emit_final: false,
+        }
+    }
+
     /// Sends one result per key and session, when the session closes (KIP-825): as soon as the operator has seen a timestamp
     /// that is more than gap and grace after the session's end. Default: every update is sent. Nothing closes without input.
     /// Keys and times of sessions that are open are kept in memory.
@@ -410,98 +258,5 @@ impl<K: Data, V: Data, A: Data> LiveSessions<K, V, A> {
             finals: self.emit_final.then(|| FinalResults::new(&self.store)),
             next,
         }))
-    }
-}
-
-/// The serde of session keys in topics: the key's bytes, then the session's end and its start in 8 bytes each (Kafka's
-/// `SessionWindowedSerde`). Records lie on the partition of the inner key.
-///
-/// ```
-/// use std::sync::Arc;
-/// use streams_dsl::prelude::*;
-///
-/// let builder = StreamsBuilder::new();
-/// let serde: Arc<dyn Serde<Windowed<String>>> = Arc::new(SessionWindowedSerde::new(String::default_serde()));
-/// let visits = builder.stream_with("visits", Consumed::with(Arc::clone(&serde), i64::default_serde()));
-/// visits.map(|visit, n| (visit.key, visit.window.end_ms - visit.window.start_ms + n)).to("out");
-/// let driver = TopologyTestDriver::new(&builder.build()?)?;
-/// let key = Windowed { key: "a".to_string(), window: Window { start_ms: 1, end_ms: 2 } };
-/// driver.input_with("visits", Arc::clone(&serde), i64::default_serde()).pipe(key.clone(), 7)?;
-/// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("a".into(), 8)]);
-///
-/// let mut bytes = Vec::new();
-/// serde.serialize("topic", &key, &mut bytes).unwrap();
-/// assert_eq!(bytes, [b'a', 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1]);
-/// # Ok::<(), streams_dsl::error::StreamsError>(())
-/// ```
-pub struct SessionWindowedSerde<K> {
-    inner: Arc<dyn Serde<K>>,
-}
-
-const TIME_BYTES: usize = 8;
-
-impl<K> SessionWindowedSerde<K> {
-    /// Sessions of keys that `inner` reads and writes.
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use std::time::Duration;
-    /// use streams_dsl::prelude::*;
-    ///
-    /// let builder = StreamsBuilder::new();
-    /// let clicks = builder.stream::<String, String>("clicks").group_by_key();
-    /// let visits = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_secs(10));
-    /// clicks.windowed_by(visits).count(Materialized::named("visits")).to_stream().to("visits");
-    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
-    /// driver.input("clicks").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
-    /// let serde = Arc::new(SessionWindowedSerde::new(String::default_serde()));
-    /// let visit = driver.output_with("visits", serde, i64::default_serde()).read_record().unwrap();
-    /// assert_eq!((visit.key.window.start_ms, visit.key.window.end_ms), (1_000, 1_000));
-    /// # Ok::<(), streams_dsl::error::StreamsError>(())
-    /// ```
-    pub fn new(inner: Arc<dyn Serde<K>>) -> Self {
-        Self { inner }
-    }
-}
-
-impl<K> std::fmt::Debug for SessionWindowedSerde<K> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SessionWindowedSerde")
-            .field("inner", &self.inner)
-            .finish()
-    }
-}
-
-impl<K> Serde<Windowed<K>> for SessionWindowedSerde<K> {
-    fn serialize(&self, topic: &str, value: &Windowed<K>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        self.inner.serialize(topic, &value.key, out)?;
-        out.extend_from_slice(&value.window.end_ms.to_be_bytes());
-        out.extend_from_slice(&value.window.start_ms.to_be_bytes());
-        Ok(())
-    }
-
-    fn deserialize(&self, topic: &str, bytes: &[u8]) -> Result<Windowed<K>, SerdeError> {
-        let times = bytes.split_last_chunk::<TIME_BYTES>().and_then(|(rest, start)| {
-            let (key, end) = rest.split_last_chunk::<TIME_BYTES>()?;
-            Some((key, i64::from_be_bytes(*start), i64::from_be_bytes(*end)))
-        });
-        let Some((key, start_ms, end_ms)) = times else {
-            return Err(SerdeError::new(format!(
-                "a session's key ends with {} bytes of its end and start, but only {} bytes were found",
-                2 * TIME_BYTES,
-                bytes.len()
-            )));
-        };
-        let key = self.inner.deserialize(topic, key)?;
-        let window = Window { start_ms, end_ms };
-        Ok(Windowed { key, window })
-    }
-
-    fn is_null(&self, value: &Windowed<K>) -> bool {
-        self.inner.is_null(&value.key)
-    }
-
-    fn partition_bytes<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        &bytes[..bytes.len().saturating_sub(2 * TIME_BYTES)]
     }
 }

@@ -10,9 +10,9 @@ use crate::lower::Lower;
 use crate::operators::aggregate::{Aggregator, Steps, TryAggregator};
 use crate::operators::session_aggregate::{SessionAggregator, SessionStep, TrySessionAggregator};
 use crate::plan::{Plan, PlanId};
-use crate::session::{LiveSessions, SessionWindows};
+use crate::session::LiveSessions;
 use crate::windowed::LiveWindows;
-use crate::windows::FixedWindows;
+use crate::windows::{FixedWindows, SessionWindows};
 use crate::{Data, KGroupedStream};
 
 type Initial<A> = Arc<dyn Fn() -> A + Send + Sync>;

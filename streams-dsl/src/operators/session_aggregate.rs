@@ -17,8 +17,7 @@ use streams_core::{Headers, Record, TaskContext};
 use super::final_results::FinalResults;
 use super::{decided, place};
 use crate::change::Change;
-use crate::session::SessionWindows;
-use crate::windows::{Window, Windowed};
+use crate::windows::{SessionWindows, Window, Windowed};
 
 /// The aggregate of a session that a value joins, from those of the sessions it brings together.
 pub(crate) trait SessionStep<K, V, A>: Send + Sync {
