@@ -23,6 +23,8 @@ use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, Wri
 use kafka_protocol::messages::*;
 
 use super::*;
+use crate::config::Properties;
+use crate::group::Client;
 use crate::ids::CountingIds;
 use crate::log::{BatchBuilder, ProducerStamp};
 

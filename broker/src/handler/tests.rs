@@ -26,6 +26,7 @@ use kafka_protocol::messages::{
 };
 
 use super::*;
+use crate::group::Client;
 use crate::ids::CountingIds;
 use crate::log::{BatchBuilder, ProducerStamp};
 
