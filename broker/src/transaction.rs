@@ -302,26 +302,36 @@ impl TransactionCoordinator {
         topic: &str,
         partition: i32,
     ) -> Result<(), ResponseError> {
+        let current = self.state_of(transactional_id, (producer_id, producer_epoch))?;
+        let numbers = current.partitions.get(topic);
+        if numbers.is_some_and(|numbers| numbers.contains(&partition)) {
+            Ok(())
+        } else {
+            Err(ResponseError::TransactionAbortable)
+        }
+    }
+
+    /// The state of an id, if it is this producer's and no step of it is under way.
+    fn state_of(
+        &self,
+        transactional_id: &str,
+        (producer_id, producer_epoch): (i64, i16),
+    ) -> Result<&TransactionMetadata, ResponseError> {
         let entry = self
             .entries
             .get(transactional_id)
             .ok_or(ResponseError::InvalidProducerIdMapping)?;
         let current = &entry.current;
         if current.producer_id != producer_id {
-            Err(ResponseError::InvalidProducerIdMapping)
-        } else if current.producer_epoch != producer_epoch {
-            Err(ResponseError::ProducerFenced)
-        } else if current.state.is_prepared() || entry.pending.is_some() {
-            Err(ResponseError::ConcurrentTransactions)
-        } else if current
-            .partitions
-            .get(topic)
-            .is_some_and(|numbers| numbers.contains(&partition))
-        {
-            Ok(())
-        } else {
-            Err(ResponseError::TransactionAbortable)
+            return Err(ResponseError::InvalidProducerIdMapping);
         }
+        if current.producer_epoch != producer_epoch {
+            return Err(ResponseError::ProducerFenced);
+        }
+        if entry.pending.is_some() || current.state.is_prepared() {
+            return Err(ResponseError::ConcurrentTransactions);
+        }
+        Ok(current)
     }
 
     /// The visible state of an id.
@@ -398,7 +408,7 @@ impl TransactionCoordinator {
         &mut self,
         token: Token,
         transactional_id: &str,
-        (producer_id, producer_epoch): (i64, i16),
+        identity: (i64, i16),
         partitions: TopicPartitions,
         client_version: i16,
         now_ms: i64,
@@ -406,20 +416,7 @@ impl TransactionCoordinator {
         if transactional_id.is_empty() {
             return Err(ResponseError::InvalidRequest);
         }
-        let entry = self
-            .entries
-            .get(transactional_id)
-            .ok_or(ResponseError::InvalidProducerIdMapping)?;
-        let current = &entry.current;
-        if current.producer_id != producer_id {
-            return Err(ResponseError::InvalidProducerIdMapping);
-        }
-        if current.producer_epoch != producer_epoch {
-            return Err(ResponseError::ProducerFenced);
-        }
-        if entry.pending.is_some() || current.state.is_prepared() {
-            return Err(ResponseError::ConcurrentTransactions);
-        }
+        let current = self.state_of(transactional_id, identity)?;
         let done = TransactionReply::AddPartitions(Ok(()));
         if current.state == TransactionState::Ongoing && current.contains(&partitions) {
             self.reply(token, done);
