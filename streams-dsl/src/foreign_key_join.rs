@@ -2,7 +2,6 @@
 
 mod names;
 mod nodes;
-mod options;
 mod parts;
 
 use std::rc::Rc;
@@ -11,10 +10,9 @@ use std::sync::Arc;
 use streams_core::serde::DefaultSerde;
 
 use self::names::JoinNames;
-pub use self::options::TableJoined;
 use self::parts::Parts;
 use crate::operators::foreign_key_join::Extract;
-use crate::options::Materialized;
+use crate::options::{Materialized, TableJoined};
 use crate::repartition::Serdes;
 use crate::{Data, KTable};
 

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use crate::join_windows::{JoinWindows, StreamJoined};
-use crate::options::Joined;
+use crate::join_windows::JoinWindows;
+use crate::options::{Joined, StreamJoined};
 use crate::stream_join::JoinKind;
 use crate::{Data, GlobalKTable, KStream, KTable};
 

@@ -128,13 +128,15 @@ mod windows;
 pub use branch::BranchedKStream;
 pub use builder::{StreamsBuilder, Topics};
 pub use cogrouped::{CogroupedKStream, SessionWindowedCogroupedKStream, TimeWindowedCogroupedKStream};
-pub use foreign_key_join::TableJoined;
 pub use global_table::GlobalKTable;
 pub use grouped::KGroupedStream;
 pub use grouped_table::KGroupedTable;
-pub use join_windows::{JoinWindows, StreamJoined};
+pub use join_windows::JoinWindows;
 pub use optimize::Optimization;
-pub use options::{Consumed, Grouped, Joined, Materialized, Produced, Repartitioned};
+pub use options::{
+    BufferConfig, Consumed, Grouped, Joined, Materialized, Produced, Repartitioned, StreamJoined,
+    StrictBufferConfig, TableJoined,
+};
 pub use print::Printed;
 pub use session::SessionWindowedKStream;
 pub use stream::KStream;
@@ -142,7 +144,7 @@ pub use streams_core::{
     Header, Headers, Record, RecordMetadata, TaskContext, error, handlers, json_serde, log, metrics,
     processor, runtime, serde, store, testing, time, topology,
 };
-pub use suppressed::{BufferConfig, StrictBufferConfig, Suppressed};
+pub use suppressed::Suppressed;
 pub use table::KTable;
 pub use terminal::Terminal;
 pub use windowed::TimeWindowedKStream;

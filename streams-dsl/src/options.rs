@@ -110,16 +110,23 @@ macro_rules! debug_options {
     };
 }
 
+mod buffer_config;
 mod consumed;
 mod grouped;
 mod joined;
 mod materialized;
 mod produced;
 mod repartitioned;
+mod stream_joined;
+mod table_joined;
 
+pub use buffer_config::{BufferConfig, StrictBufferConfig};
 pub use consumed::Consumed;
 pub use grouped::Grouped;
 pub use joined::Joined;
 pub use materialized::Materialized;
 pub use produced::Produced;
 pub use repartitioned::Repartitioned;
+pub use stream_joined::StreamJoined;
+pub(crate) use table_joined::KeyPartitioner;
+pub use table_joined::TableJoined;

@@ -10,8 +10,9 @@ use streams_core::serde::DefaultSerde;
 
 use self::names::JoinNames;
 use self::parts::{StreamJoin, add_stores, check_windows, partitioned, windowed};
-use crate::join_windows::{JoinWindows, StreamJoined};
+use crate::join_windows::JoinWindows;
 use crate::operators::stream_join::Join;
+use crate::options::StreamJoined;
 use crate::repartition::Serdes;
 use crate::{Data, KStream};
 

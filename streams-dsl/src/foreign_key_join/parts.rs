@@ -6,12 +6,11 @@ use std::sync::Arc;
 use streams_core::serde::Serde;
 
 use super::names::JoinNames;
-use super::options::KeyPartitioner;
 use crate::lower::{Lower, table_operator_of};
 use crate::names::prefix;
 use crate::operators::foreign_key_join::Extract;
 use crate::operators::table_join::Join;
-use crate::options::Materialized;
+use crate::options::{KeyPartitioner, Materialized};
 use crate::plan::{KeyEffect, Kind, Plan, PlanId, PlanNode, SharedPlan};
 use crate::repartition::Serdes;
 use crate::stores::{self, StoreSettings};

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use streams_core::serde::{DefaultSerde, Serde};
 
-use crate::options::SerdeOf;
+use super::SerdeOf;
 
 /// Chooses a partition from a key and the number of partitions.
-pub(super) type KeyPartitioner<K> = Arc<dyn Fn(&K, u32) -> i32 + Send + Sync>;
+pub(crate) type KeyPartitioner<K> = Arc<dyn Fn(&K, u32) -> i32 + Send + Sync>;
 
 /// How tables are joined by a foreign key: serdes of both values, partitioners of both keys, and a name (Kafka's
 /// `TableJoined`). `K` and `V` are key and value of this table, `F` and `W` those of the other.
@@ -36,11 +36,11 @@ pub(super) type KeyPartitioner<K> = Arc<dyn Fn(&K, u32) -> i32 + Send + Sync>;
 /// ```
 #[derive(Clone)]
 pub struct TableJoined<K, V, F, W> {
-    pub(super) value_serde: SerdeOf<V>,
-    pub(super) other_value_serde: SerdeOf<W>,
-    pub(super) partitioner: Option<KeyPartitioner<K>>,
-    pub(super) other_partitioner: Option<KeyPartitioner<F>>,
-    pub(super) name: Option<String>,
+    pub(crate) value_serde: SerdeOf<V>,
+    pub(crate) other_value_serde: SerdeOf<W>,
+    pub(crate) partitioner: Option<KeyPartitioner<K>>,
+    pub(crate) other_partitioner: Option<KeyPartitioner<F>>,
+    pub(crate) name: Option<String>,
 }
 
 impl<K, V: DefaultSerde, F, W: DefaultSerde> Default for TableJoined<K, V, F, W> {
