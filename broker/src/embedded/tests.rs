@@ -28,6 +28,11 @@ fn open(data: &Path, clock: &Arc<ManualClock>) -> Arc<EmbeddedBroker> {
     EmbeddedBroker::open(data, BrokerConfig::embedded(), clock.clone()).unwrap()
 }
 
+fn create_topic(broker: &EmbeddedBroker, name: &str, partitions: u32) {
+    let mut admin = broker.admin().unwrap();
+    admin.create_topic(&NewTopic::new(name, partitions)).unwrap();
+}
+
 fn producer(broker: &EmbeddedBroker, id: &str) -> Box<dyn Producer> {
     let mut config = ProducerConfig::new(id);
     config.transactional_id = Some(id.to_owned());
@@ -104,11 +109,7 @@ fn a_closed_broker_says_so_and_its_directory_can_be_opened_again_at_once() {
     let data = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new(1_000));
     let broker = open(data.path(), &clock);
-    broker
-        .admin()
-        .unwrap()
-        .create_topic(&NewTopic::new("out", 1))
-        .unwrap();
+    create_topic(&broker, "out", 1);
     let mut writer = producer(&broker, "writer");
     writer.init_transactions().unwrap();
     writer.begin_transaction().unwrap();
@@ -137,9 +138,8 @@ fn a_crash_after_any_step_of_a_transaction_leaves_all_of_it_or_nothing() {
         let data = tempfile::tempdir().unwrap();
         let crashed = tempfile::tempdir().unwrap();
         let broker = open(data.path(), &clock);
-        let mut admin = broker.admin().unwrap();
-        admin.create_topic(&NewTopic::new("in", 1)).unwrap();
-        admin.create_topic(&NewTopic::new("out", 2)).unwrap();
+        create_topic(&broker, "in", 1);
+        create_topic(&broker, "out", 2);
         let mut writer = producer(&broker, "writer");
         writer.init_transactions().unwrap();
         let run: [fn(&mut dyn Producer); 6] = [
@@ -216,9 +216,8 @@ fn what_the_coordinators_log_says_is_completed_after_a_crash_between_decision_an
     let clock = Arc::new(ManualClock::new(1_000));
     let data = tempfile::tempdir().unwrap();
     let broker = open(data.path(), &clock);
-    let mut admin = broker.admin().unwrap();
-    admin.create_topic(&NewTopic::new("in", 1)).unwrap();
-    admin.create_topic(&NewTopic::new("out", 2)).unwrap();
+    create_topic(&broker, "in", 1);
+    create_topic(&broker, "out", 2);
     let mut writer = producer(&broker, "writer");
     writer.init_transactions().unwrap();
     writer.begin_transaction().unwrap();
@@ -313,11 +312,7 @@ fn a_transaction_of_a_producer_that_vanished_is_aborted_by_its_timeout() {
     let data = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new(1_000));
     let broker = open(data.path(), &clock);
-    broker
-        .admin()
-        .unwrap()
-        .create_topic(&NewTopic::new("out", 1))
-        .unwrap();
+    create_topic(&broker, "out", 1);
     let mut gone = producer(&broker, "gone");
     gone.init_transactions().unwrap();
     gone.begin_transaction().unwrap();
@@ -378,11 +373,7 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(1_000));
         let broker = Self::start(directory.path(), &clock, 0);
-        broker
-            .admin()
-            .unwrap()
-            .create_topic(&NewTopic::new("out", 2))
-            .unwrap();
+        create_topic(&broker, "out", 2);
         let mut world = Self {
             directories: vec![directory],
             clock,
@@ -496,11 +487,7 @@ fn a_new_producer_takes_over_what_its_predecessor_left_open() {
     let data = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new(1_000));
     let broker = open(data.path(), &clock);
-    broker
-        .admin()
-        .unwrap()
-        .create_topic(&NewTopic::new("out", 1))
-        .unwrap();
+    create_topic(&broker, "out", 1);
     let mut zombie = producer(&broker, "writer");
     zombie.init_transactions().unwrap();
     zombie.begin_transaction().unwrap();
