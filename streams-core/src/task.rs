@@ -25,7 +25,7 @@ use crate::log::{Fetched, OffsetAndMetadata, Producer, TopicPartition};
 use crate::metrics::{DropReason, TaskMetrics};
 use crate::processor::{PunctuationType, Scheduler};
 use crate::store::TaskStore;
-use crate::topology::{LivePunctuation, LiveTopology, SourceNode, TopicName};
+use crate::topology::{LivePunctuation, LiveTopology, RawInput, SourceNode, TopicName};
 
 /// See the file's top.
 pub(crate) struct StreamTask {
@@ -232,7 +232,12 @@ impl StreamTask {
             task.state.stream_time_ms = task.state.stream_time_ms.max(timestamp_ms);
             let processed = source.process(head.input, &mut task);
             if processed.is_err() || !self.state.failures.is_empty() {
-                self.send_dead_letters(index, processed.as_ref().err().map(|error| &**error), producer)?;
+                self.send_dead_letters(
+                    Some(index),
+                    timestamp_ms,
+                    processed.as_ref().err().map(|error| &**error),
+                    producer,
+                )?;
             }
             processed?;
         }
@@ -245,24 +250,48 @@ impl StreamTask {
         Ok(())
     }
 
-    /// Keeps the current input record for each failure that it had.
+    /// Writes a dead letter for each failure: the record at the head of a queue, if it was that one that failed. What a
+    /// punctuator made, or what had been held back, has no bytes of input any more, and is at `at_ms`.
     #[cold]
     fn send_dead_letters(
         &mut self,
-        index: usize,
+        index: Option<usize>,
+        at_ms: i64,
         fatal: Option<&ProcessError>,
         producer: &mut dyn Producer,
     ) -> ProcessResult {
         let failures = std::mem::take(&mut self.state.failures);
-        let (Some(topic), Some(head)) = (self.state.handlers.dead_letters(), self.queues[index].head())
-        else {
+        let Some(topic) = self.state.handlers.dead_letters() else {
             return Ok(());
         };
         let topic = producer.topic(topic)?;
+        let head = index.and_then(|index| Some((index, self.queues[index].head()?)));
         for error in failures.iter().chain(fatal) {
-            send_dead_letter(producer, topic, &head.input, error)?;
+            let is_head = |(index, offset): (usize, i64)| match &error.input {
+                Some((partition, failed)) => *partition == self.state.partitions[index] && *failed == offset,
+                None => true,
+            };
+            match &head {
+                Some((index, head)) if is_head((*index, head.offset)) => {
+                    send_dead_letter(producer, topic, &head.input, error)?;
+                }
+                _ => send_dead_letter(producer, topic, &RawInput::without_bytes(at_ms), error)?,
+            }
         }
         Ok(())
+    }
+
+    /// What failed without a record of the input.
+    fn settle<T>(
+        &mut self,
+        at_ms: i64,
+        result: Result<T, Box<ProcessError>>,
+        producer: &mut dyn Producer,
+    ) -> Result<T, Box<ProcessError>> {
+        if result.is_err() || !self.state.failures.is_empty() {
+            self.send_dead_letters(None, at_ms, result.as_ref().err().map(|error| &**error), producer)?;
+        }
+        result
     }
 
     /// Calls all schedules of this kind that are due. Returns how many.
@@ -278,6 +307,18 @@ impl StreamTask {
         if now_ms < 0 {
             return Ok(0);
         }
+        let fired = self.fire(kind, now_ms, producer);
+        let fired = self.settle(now_ms, fired, producer)?;
+        self.uncommitted |= fired > 0;
+        Ok(fired)
+    }
+
+    fn fire(
+        &mut self,
+        kind: PunctuationType,
+        now_ms: i64,
+        producer: &mut dyn Producer,
+    ) -> Result<usize, Box<ProcessError>> {
         let mut fired = 0;
         for LivePunctuation { scheduler, node } in &self.punctuations {
             for schedule in scheduler.take_due(kind, now_ms) {
@@ -293,7 +334,6 @@ impl StreamTask {
                 fired += 1;
             }
         }
-        self.uncommitted |= fired > 0;
         Ok(fired)
     }
 
@@ -319,13 +359,8 @@ impl StreamTask {
         producer: &mut dyn Producer,
     ) -> Result<Vec<(TopicPartition, OffsetAndMetadata)>, Box<ProcessError>> {
         self.state.input = None;
-        for node in &self.at_commit {
-            let mut task = TaskContext {
-                state: &mut self.state,
-                producer,
-            };
-            node.borrow_mut().at_commit(&mut task)?;
-        }
+        let sent = self.send_held_back(producer);
+        self.settle(self.state.stream_time_ms.max(0), sent, producer)?;
         for store in &self.stores {
             store
                 .write_changelog(producer)
@@ -338,6 +373,17 @@ impl StreamTask {
             .iter()
             .filter_map(|queue| queue.commit_position(&self.state.processor_times_ms))
             .collect())
+    }
+
+    fn send_held_back(&mut self, producer: &mut dyn Producer) -> ProcessResult {
+        for node in &self.at_commit {
+            let mut task = TaskContext {
+                state: &mut self.state,
+                producer,
+            };
+            node.borrow_mut().at_commit(&mut task)?;
+        }
+        Ok(())
     }
 
     /// Second half, once the log has it all.

@@ -17,6 +17,12 @@ pub(crate) struct Place {
 
 impl Place {
     #[cold]
+    fn negative_timestamp(&self, timestamp_ms: i64) -> BoxError {
+        let name = &self.name;
+        format!("processor {name} forwards a record with the timestamp {timestamp_ms}: event times are not negative").into()
+    }
+
+    #[cold]
     fn no_child(&self, child: &str) -> BoxError {
         let (name, children) = (&self.name, self.children.join(", "));
         format!("processor {name} has no child {child} to forward to, only: {children}").into()
@@ -38,8 +44,11 @@ impl<'a, 'b, KO, VO> ProcessorContext<'a, 'b, KO, VO> {
     /// Passes a record on, and returns when all downstream work on it is done.
     ///
     /// # Errors
-    /// If something downstream failed. Return it: the thread stops.
+    /// If the record's timestamp is negative, or something downstream failed. Return it: the thread stops.
     pub fn forward(&mut self, record: Record<KO, VO>) -> Result<(), BoxError> {
+        if record.timestamp_ms < 0 {
+            return Err(self.place.negative_timestamp(record.timestamp_ms));
+        }
         self.next
             .process(record, self.task)
             .map_err(|error| error as BoxError)
@@ -80,8 +89,12 @@ impl<'a, 'b, KO, VO> ProcessorContext<'a, 'b, KO, VO> {
     /// ```
     ///
     /// # Errors
-    /// If nothing of that name comes next, or something downstream failed. Return it: the thread stops.
+    /// If the record's timestamp is negative, nothing of that name comes next, or something downstream failed. Return it: the
+    /// thread stops.
     pub fn forward_to(&mut self, child: &str, record: Record<KO, VO>) -> Result<(), BoxError> {
+        if record.timestamp_ms < 0 {
+            return Err(self.place.negative_timestamp(record.timestamp_ms));
+        }
         let Some(index) = self.place.children.iter().position(|name| name == child) else {
             return Err(self.place.no_child(child));
         };

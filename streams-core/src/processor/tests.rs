@@ -8,6 +8,7 @@ use super::{
 };
 use crate::context::TaskContext;
 use crate::error::Result;
+use crate::handlers::{ErrorHandlers, LogAndContinue};
 use crate::record::Record;
 use crate::testing::{TestDriverOptions, TopologyTestDriver};
 use crate::topology::{Node, SinkOptions, SourceOptions, TopicName, TopologyBuilder};
@@ -64,11 +65,18 @@ fn sink(builder: &mut TopologyBuilder, name: &str, parent: Node<String, i64>) {
 fn driver<P: Processor<String, i64, String, i64>>(
     supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
 ) -> TopologyTestDriver {
+    driver_with(TestDriverOptions::default(), supplier)
+}
+
+fn driver_with<P: Processor<String, i64, String, i64>>(
+    options: TestDriverOptions,
+    supplier: impl Fn(&mut ProcessorInit<'_, '_>) -> Result<P> + Send + Sync + 'static,
+) -> TopologyTestDriver {
     let mut builder = TopologyBuilder::new();
     let input = source(&mut builder);
     let output = builder.add_processor("processor", &[input], &[], supplier);
     sink(&mut builder, "out", output);
-    TopologyTestDriver::new(&builder.build().unwrap()).unwrap()
+    TopologyTestDriver::with_options(&builder.build().unwrap(), options).unwrap()
 }
 
 fn out(driver: &TopologyTestDriver) -> Vec<i64> {
@@ -304,4 +312,58 @@ fn a_task_has_a_directory_where_one_is_named() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("there is no state directory"), "{error}");
+}
+
+#[test]
+fn what_fails_on_a_schedule_is_a_dead_letter_of_its_own() {
+    let handlers = ErrorHandlers::default()
+        .processing(LogAndContinue)
+        .dead_letter_topic("dead");
+    let driver = driver_with(TestDriverOptions::default().errors(handlers), |init| {
+        init.schedule(SECOND, PunctuationType::WallClockTime);
+        calls(|event, context| match event {
+            Event::Record(record) => context.forward(record),
+            Event::Due(..) => Err("no answer".into()),
+        })
+    });
+    driver.advance_wall_clock(SECOND).unwrap();
+    let dead = driver.written("dead");
+    assert_eq!(dead.len(), 1);
+    assert_eq!(
+        (&dead[0].key, &dead[0].value, dead[0].timestamp_ms),
+        (&None, &None, 1_000)
+    );
+    let message = dead[0]
+        .headers
+        .iter()
+        .find(|header| &*header.key == "__streams.errors.message");
+    assert_eq!(message.unwrap().value.as_deref(), Some(b"no answer".as_slice()));
+    // The next record has not failed.
+    driver.input("in").pipe("a".to_owned(), 1_i64).unwrap();
+    assert_eq!(driver.written("dead").len(), 1);
+    assert_eq!(out(&driver), [1]);
+}
+
+#[test]
+fn a_negative_timestamp_is_not_forwarded() {
+    let driver = driver(|_| {
+        calls(|event, context| match event {
+            Event::Record(record) => context.forward(Record {
+                timestamp_ms: record.value,
+                ..record
+            }),
+            Event::Due(..) => Ok(()),
+        })
+    });
+    driver.input("in").pipe("a".to_owned(), 0_i64).unwrap();
+    let error = driver
+        .input("in")
+        .pipe("a".to_owned(), -1_i64)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("processor processor forwards a record with the timestamp -1"),
+        "{error}"
+    );
+    assert_eq!(out(&driver), [0]);
 }

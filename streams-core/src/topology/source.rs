@@ -83,6 +83,19 @@ pub(crate) struct RawInput<'a> {
     pub(crate) headers: Headers,
 }
 
+impl RawInput<'_> {
+    /// What stands for an input record where there is none.
+    pub(crate) fn without_bytes(timestamp_ms: i64) -> Self {
+        Self {
+            topic: "",
+            key: None,
+            value: None,
+            timestamp_ms,
+            headers: Headers::default(),
+        }
+    }
+}
+
 /// A live source.
 pub(crate) trait SourceNode {
     /// True if event times are not the records' own timestamps.
