@@ -180,6 +180,14 @@ pub enum ProcessCause {
         /// What is wrong with it.
         error: SerdeError,
     },
+    /// A store was asked for the row of a null key.
+    #[error(
+        "a store has no row for a null key (its changelog is {topic}): drop such records, or give them a key, before they get there"
+    )]
+    NullKey {
+        /// The store's changelog.
+        topic: String,
+    },
     /// The log refused a record.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -226,6 +234,7 @@ impl ProcessCause {
     pub(crate) fn type_name(&self) -> &'static str {
         match self {
             Self::Serde { .. } => "streams_core::error::ProcessCause::Serde",
+            Self::NullKey { .. } => "streams_core::error::ProcessCause::NullKey",
             Self::Log(_) => "streams_core::error::ProcessCause::Log",
             Self::Store(_) => "streams_core::error::ProcessCause::Store",
             Self::CorruptRow { .. } => "streams_core::error::ProcessCause::CorruptRow",

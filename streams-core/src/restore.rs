@@ -35,10 +35,22 @@ impl std::fmt::Debug for Restorer {
 struct Restoring {
     store: Arc<dyn KeyValueStore>,
     row: RestoredRow,
+    /// Records that are older than the latest one by more were never put, only logged.
+    history_ms: Option<i64>,
+    latest_ms: i64,
     position: i64,
     end_offset: i64,
     /// Records so far.
     restored: u64,
+}
+
+impl Restoring {
+    /// Whether a record was too old already when it was put.
+    fn is_history(&mut self, timestamp_ms: i64) -> bool {
+        self.latest_ms = self.latest_ms.max(timestamp_ms);
+        self.history_ms
+            .is_some_and(|history_ms| timestamp_ms < self.latest_ms.saturating_sub(history_ms))
+    }
 }
 
 impl std::fmt::Debug for Restoring {
@@ -90,12 +102,15 @@ impl Restorer {
                 self.listener.on_restore_end(&partition, store.name(), 0);
             } else {
                 tracing::info!(store = store.name(), %partition, position, end_offset, "restoring");
-                let (row, store) = (store.restored(), Arc::clone(store.bytes()));
+                let (row, history_ms) = (store.restored(), store.history_ms());
+                let store = Arc::clone(store.bytes());
                 self.restoring.insert(
                     partition,
                     Restoring {
                         store,
                         row,
+                        history_ms,
+                        latest_ms: i64::MIN,
                         position,
                         end_offset,
                         restored: 0,
@@ -164,6 +179,9 @@ impl Restorer {
             let Some(key) = fetched.records.key(index) else {
                 continue;
             };
+            if restoring.is_history(span.timestamp_ms) {
+                continue;
+            }
             row_key.clear();
             row.clear();
             let value = fetched.records.value(index);

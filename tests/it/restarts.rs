@@ -256,6 +256,41 @@ fn a_versioned_table_knows_its_past_and_records_wait_for_it() {
 }
 
 #[test]
+fn what_was_too_old_for_a_versioned_table_is_not_there_after_a_restore() {
+    let (log, dir) = embedded();
+    create_topics(&*log, &[("left", 1), ("right", 1), ("out", 1)]);
+    let topology = built(Optimization::NONE, |builder| {
+        let versioned = Materialized::named("table").versioned(Duration::from_millis(100));
+        let table = builder.stream::<String, String>("right").to_table(versioned);
+        let stream = builder.stream::<String, String>("left");
+        stream.left_join(&table, |a, b| format!("{a}+{b:?}")).to("out");
+    });
+    let state = dir.path().join("state");
+    let run = |topic: &'static str, key: &[u8], value: &[u8], at_ms: i64| {
+        send(&*log, [(topic, 0, key, Some(value), at_ms)]);
+        let config = StreamsConfig::new("app").state_dir(&state);
+        let streams = Streams::start(&topology, config, Arc::clone(&log)).unwrap();
+        wait(&[&streams]);
+        streams.close().unwrap();
+    };
+    run("right", b"old", b"kept", 10);
+    send(
+        &*log,
+        [("right", 0, b"new".as_slice(), Some(b"kept".as_slice()), 1_000)],
+    );
+    run("right", b"late", b"not kept", 50);
+    run("left", b"late", b"before", 1_000);
+    std::fs::remove_dir_all(&state).unwrap();
+    run("left", b"late", b"after", 1_000);
+    run("left", b"old", b"after", 1_000);
+    let joined: Vec<String> = read(&*log, "out", 0)
+        .into_iter()
+        .map(|(_, value, _)| String::from_utf8(value.unwrap()).unwrap())
+        .collect();
+    assert_eq!(joined, ["before+None", "after+None", "after+Some(\"kept\")"]);
+}
+
+#[test]
 fn stores_are_within_the_limits_that_are_set() {
     let (log, dir) = embedded();
     create_topics(&*log, &[("left", 1), ("out", 1)]);

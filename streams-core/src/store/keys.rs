@@ -28,8 +28,13 @@ impl<K> KeyCodec<K> {
         Self { topic, serde }
     }
 
-    /// Appends the bytes of a key.
+    /// Appends the bytes of a key, which must not be null.
     pub(super) fn write(&self, key: &K, out: &mut Vec<u8>) -> StoreResult<()> {
+        if self.serde.is_null(key) {
+            return Err(ProcessCause::NullKey {
+                topic: self.topic.to_string(),
+            });
+        }
         match self.serde.serialize(&self.topic, key, out) {
             Ok(()) => Ok(()),
             Err(error) => Err(ProcessCause::serde("write", "key", &self.topic, error)),

@@ -95,6 +95,12 @@ pub(crate) trait TaskStore: Debug {
         self.base().changelog.as_ref()
     }
 
+    /// How old a record of the changelog may be, in milliseconds before the latest one, to be a row at all; `None` if that is no
+    /// question.
+    fn history_ms(&self) -> Option<i64> {
+        None
+    }
+
     /// The row that a record of the changelog is: its key, and its bytes; `None` if it is deleted.
     fn restored(&self) -> RestoredRow {
         plain_row
@@ -146,8 +152,12 @@ impl TaskStore for LiveStore {
         &self.base
     }
 
+    fn history_ms(&self) -> Option<i64> {
+        self.cached.borrow().index().history_ms
+    }
+
     fn restored(&self) -> RestoredRow {
-        if self.cached.borrow().index().is_versioned {
+        if self.history_ms().is_some() {
             version_row
         } else {
             plain_row

@@ -301,3 +301,15 @@ fn duplicates_of_an_earlier_life_are_kept() {
         }
     }
 }
+
+#[test]
+fn a_null_key_has_no_row() {
+    let mut context = MockProcessorContext::<(), ()>::new();
+    let builder = KeyValueStoreBuilder::<Option<String>, i64>::new("rows");
+    let store = context.add_store(builder).unwrap();
+    store.put(&Some(String::new()), Some(1), 0).unwrap();
+    let error = store.put(&None, Some(2), 0).unwrap_err().to_string();
+    assert!(error.contains("no row for a null key"), "{error}");
+    assert!(store.get(&None).is_err());
+    assert_eq!(store.get(&Some(String::new())).unwrap().unwrap().value, 1);
+}

@@ -16,8 +16,8 @@ pub(super) enum Shape {
     Single,
     /// By ranges, all the time.
     Ranged,
-    /// By ranges, and they are versions of keys.
-    Versions,
+    /// By ranges, and they are versions of keys, with a history of so many milliseconds.
+    Versions(i64),
 }
 
 impl Shape {
@@ -42,15 +42,15 @@ pub(super) fn live<V: 'static>(
 
 fn index_of(open: &OpenStore, row_bytes: usize, shape: Shape) -> RowIndex {
     let mut index = RowIndex::new(Arc::clone(&open.bytes), row_bytes, open.cache_bytes);
-    if open.logs_every_put || matches!(shape, Shape::Versions) {
+    if open.logs_every_put || matches!(shape, Shape::Versions(_)) {
         index.log_every_put();
     }
     match shape {
         Shape::Single => {}
         Shape::Ranged => index.keep_order(),
-        Shape::Versions => {
+        Shape::Versions(history_ms) => {
             index.keep_order();
-            index.is_versioned = true;
+            index.history_ms = Some(history_ms);
         }
     }
     index

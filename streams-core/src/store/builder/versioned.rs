@@ -67,7 +67,7 @@ impl<K: 'static, V: Clone + 'static> StoreBuilder for VersionedKeyValueStoreBuil
         let version_serde: Arc<dyn Serde<Option<V>>> = Arc::new(VersionSerde(Arc::clone(&value_serde)));
         let open = move |name: &str, open: OpenStore| {
             let topic = Arc::clone(&open.topic);
-            let (store, cached) = live(name, open, &version_serde, Shape::Versions);
+            let (store, cached) = live(name, open, &version_serde, Shape::Versions(history_ms));
             let serdes = (Arc::clone(&key_serde), Arc::clone(&value_serde));
             let handle = VersionedKeyValueStore::new(topic, serdes, history_ms, cached);
             OpenedStore {

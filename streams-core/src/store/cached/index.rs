@@ -109,8 +109,9 @@ pub(crate) struct RowIndex {
     pub(super) unflushed: Vec<Slot>,
     /// The unflushed rows by key, for stores that are read by ranges all the time.
     pub(super) ordered: Option<BTreeMap<Box<[u8]>, Slot>>,
-    /// Rows are versions of a key: their time is not part of the key that is logged, nor the byte in front of their value.
-    pub(crate) is_versioned: bool,
+    /// Of versions of keys: how old what is put may be. Their time is not part of the key that is logged, nor the byte in front of
+    /// their value.
+    pub(crate) history_ms: Option<i64>,
     /// If every put is logged: what was replaced since the last commit, by its place in `unlogged`.
     superseded: Option<BTreeMap<usize, StoreResult<Superseded>>>,
     used_bytes: usize,
@@ -142,7 +143,7 @@ impl RowIndex {
             unlogged: Vec::new(),
             unflushed: Vec::new(),
             ordered: None,
-            is_versioned: false,
+            history_ms: None,
             superseded: None,
             used_bytes: 0,
             dirty_bytes: 0,
@@ -164,6 +165,10 @@ impl RowIndex {
     /// Logs every put, and not only the last one of a key before a commit.
     pub(crate) fn log_every_put(&mut self) {
         self.superseded = Some(BTreeMap::new());
+    }
+
+    pub(crate) fn is_versioned(&self) -> bool {
+        self.history_ms.is_some()
     }
 
     pub(super) fn logs_every_put(&self) -> bool {
@@ -206,7 +211,7 @@ impl RowIndex {
 
     fn deletion(&self, stored: Option<&Bytes>) -> u8 {
         match stored {
-            Some(stored) if self.is_versioned && is_deletion(stored) => DELETION,
+            Some(stored) if self.is_versioned() && is_deletion(stored) => DELETION,
             _ => 0,
         }
     }
@@ -413,7 +418,7 @@ impl RowIndex {
 
     /// The time of a version is not part of the key that is logged.
     fn logged_key<'a>(&self, head: &'a Head) -> &'a [u8] {
-        if self.is_versioned {
+        if self.is_versioned() {
             &head.key[..head.key.len() - versioned::TIME_BYTES]
         } else {
             &head.key
@@ -422,7 +427,7 @@ impl RowIndex {
 
     /// Nor is the byte in front of its value.
     fn logged_value<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
-        if self.is_versioned {
+        if self.is_versioned() {
             value.strip_prefix(&[versioned::IS_THERE])
         } else {
             Some(value)
