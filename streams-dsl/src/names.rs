@@ -77,6 +77,24 @@ pub(crate) struct RepartitionNames {
     pub(crate) source: String,
 }
 
+impl RepartitionNames {
+    /// Nodes that go by the name of their topic.
+    fn of(topic: String) -> Self {
+        Self {
+            filter: format!("{topic}-filter"),
+            sink: format!("{topic}-sink"),
+            source: format!("{topic}-source"),
+            topic,
+        }
+    }
+
+    /// The names if a node that the topic goes by is renamed; `None` if the topic goes by something else.
+    pub(crate) fn renamed(&self, node: &str, name: &str) -> Option<Self> {
+        let is_by_node = self.topic.strip_suffix(REPARTITION_SUFFIX) == Some(node);
+        is_by_node.then(|| Self::of(format!("{name}{REPARTITION_SUFFIX}")))
+    }
+}
+
 impl Names {
     pub(crate) fn processor(&mut self, prefix: &str) -> String {
         format!("{prefix}{:010}", self.take())
@@ -125,12 +143,7 @@ impl Names {
                 source,
             };
         }
-        RepartitionNames {
-            filter: format!("{topic}-filter"),
-            sink: format!("{topic}-sink"),
-            source: format!("{topic}-source"),
-            topic,
-        }
+        RepartitionNames::of(topic)
     }
 
     /// The names around the repartition topic of a grouped table, which has no filter. Takes two numbers.

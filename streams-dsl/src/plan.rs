@@ -246,7 +246,7 @@ impl Plan {
     pub(crate) fn rename(&mut self, id: PlanId, name: &str) {
         self.check_time(name);
         let node = self.node_mut(id);
-        name.clone_into(&mut node.name);
+        let before = std::mem::replace(&mut node.name, name.to_owned());
         match &mut node.kind {
             Kind::TableSource { source_name, .. } | Kind::GlobalSource { source_name } => {
                 *source_name = format!("{name}-source");
@@ -268,7 +268,20 @@ impl Plan {
                     self.node_mut(member).name = format!("{name}-cogroup-agg-{index}");
                 }
             }
-            _ => {}
+            _ => self.rename_repartition(id, &before, name),
+        }
+    }
+
+    /// The topic that brought equal keys together for a node, and is named after it, is renamed with it.
+    fn rename_repartition(&mut self, id: PlanId, before: &str, name: &str) {
+        for parent in self.node(id).parents.clone() {
+            let parent = self.node_mut(parent);
+            if let Kind::Repartition { names, .. } = &mut parent.kind
+                && let Some(renamed) = names.renamed(before, name)
+            {
+                parent.name.clone_from(&renamed.source);
+                *names = renamed;
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use streams_dsl::prelude::*;
 use streams_dsl::serde::SerdeError;
@@ -97,5 +98,44 @@ fn groups_are_told_apart_as_in_a_topic() {
         told.iter()
             .all(|topic| topic.starts_with("app-") || topic == "out"),
         "{told:?}"
+    );
+}
+
+#[test]
+fn windows_are_not_written_in_a_way_that_nobody_chose() {
+    let builder = StreamsBuilder::new();
+    let gap = SessionWindows::of_inactivity_gap_with_no_grace(Duration::from_millis(10));
+    let clicks = builder.stream::<String, String>("clicks").group_by_key();
+    let counts = clicks.windowed_by(gap).count(Materialized::default()).to_stream();
+    counts.to("carried");
+    let louder = |key: Windowed<String>, count| {
+        (
+            Windowed {
+                key: key.key.to_uppercase(),
+                ..key
+            },
+            count,
+        )
+    };
+    counts.map(louder).to("lost");
+    let driver = TopologyTestDriver::new(&builder.build().unwrap()).unwrap();
+    let error = driver
+        .input("clicks")
+        .pipe("ada".to_owned(), "home".to_owned())
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("give a TimeWindowedSerde or a SessionWindowedSerde"),
+        "{error}"
+    );
+    let serde = Arc::new(SessionWindowedSerde::new(String::default_serde()));
+    assert_eq!(
+        driver
+            .output_with("carried", serde, i64::default_serde())
+            .read_record()
+            .unwrap()
+            .value,
+        1
     );
 }

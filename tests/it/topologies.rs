@@ -53,6 +53,28 @@ fn everything_that_outlives_the_program_can_be_named() {
 }
 
 #[test]
+fn the_topic_of_a_table_made_of_a_stream_goes_by_its_name() {
+    let named = built(|builder| {
+        let words = builder.stream::<String, String>("words").named("words");
+        let by_length = words.select_key(|_, word| word.len() as i64).named("by-length");
+        let table = by_length.to_table(Materialized::named("latest")).named("latest");
+        table.to_stream().named("changes").to("changes").named("out");
+    });
+    assert!(
+        named.check_names().is_ok(),
+        "{}",
+        named.check_names().unwrap_err()
+    );
+    let described = named.describe();
+    for name in [
+        "Sink: latest-repartition-sink (topic: latest-repartition)",
+        "Source: latest-repartition-source",
+    ] {
+        assert!(described.contains(name), "{name} in {described}");
+    }
+}
+
+#[test]
 fn an_upgrade_says_what_it_orphans() {
     let before = version("counts", false).summary();
     let kept = serde_json::to_string(&before).unwrap();

@@ -101,10 +101,40 @@ impl<K> Serde<Windowed<K>> for TimeWindowedSerde<K> {
     }
 }
 
-/// Without a size, as Kafka's default: keys that are read have windows without end. A table's own serde knows the size.
+/// Only reads, and keys with windows of a fixed size, whose end it does not know: it is as if they had none. Writing is an
+/// error, since nothing says how such keys are written. The table of an aggregation carries the serde that knows its windows; after
+/// `map`, `select_key` and what else makes new keys, give one.
 impl<K: DefaultSerde> DefaultSerde for Windowed<K> {
     fn default_serde() -> Arc<dyn Serde<Self>> {
-        Arc::new(TimeWindowedSerde::new(K::default_serde(), i64::MAX))
+        Arc::new(ReadOnly(TimeWindowedSerde::new(K::default_serde(), i64::MAX)))
+    }
+}
+
+struct ReadOnly<K>(TimeWindowedSerde<K>);
+
+impl<K> std::fmt::Debug for ReadOnly<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ReadOnly").field(&self.0).finish()
+    }
+}
+
+impl<K> Serde<Windowed<K>> for ReadOnly<K> {
+    fn serialize(&self, _topic: &str, _value: &Windowed<K>, _out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        Err(SerdeError::new(
+            "nothing says how the windows of these keys are written: give a TimeWindowedSerde or a SessionWindowedSerde",
+        ))
+    }
+
+    fn deserialize(&self, topic: &str, bytes: &[u8]) -> Result<Windowed<K>, SerdeError> {
+        self.0.deserialize(topic, bytes)
+    }
+
+    fn is_null(&self, value: &Windowed<K>) -> bool {
+        self.0.is_null(value)
+    }
+
+    fn partition_bytes<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        self.0.partition_bytes(bytes)
     }
 }
 
