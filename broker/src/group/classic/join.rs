@@ -434,7 +434,6 @@ impl ClassicGroup {
                 .members
                 .get_mut(&member_id)
                 .expect("no member is removed here");
-            member.assignment = Bytes::new();
             // A static member that did not rejoin has its session to come back in.
             member.owes_sync = member.join.is_some();
             if let Some(token) = member.join.take() {
