@@ -153,6 +153,13 @@ impl FieldWriter {
         }
     }
 
+    /// Bytes of the flexible formats: length + 1 as an unsigned varint.
+    pub(crate) fn compact_bytes(&mut self, value: &[u8]) -> &mut Self {
+        self.compact_array_length(Some(value.len()));
+        self.buffer.put_slice(value);
+        self
+    }
+
     /// The end of a flexible struct that has no tagged fields.
     pub(crate) fn no_tags(&mut self) -> &mut Self {
         self.unsigned_varint(0)

@@ -16,9 +16,11 @@
 mod classic;
 mod config;
 mod consumer;
+mod embedded;
 mod event;
 mod expiry;
 mod load;
+mod migration;
 mod modern;
 mod offsets;
 mod record;
@@ -41,9 +43,11 @@ use kafka_protocol::protocol::StrBytes;
 pub use classic::{ClassicGroup, ClassicState, Member};
 pub use config::{ConsumerGroupConfig, GroupConfig, GroupOverrides, StreamsGroupConfig};
 pub use consumer::{
-    Assignment, Assignor, ConsumerGroup, ConsumerMember, ConsumerRecord, ConsumerState, MemberState,
+    Assignment, Assignor, ClassicMember, ConsumerGroup, ConsumerMember, ConsumerRecord, ConsumerState,
+    MemberState,
 };
 pub use event::{Client, GroupAction, GroupEvent, GroupReply, GroupRequest};
+pub use migration::MigrationPolicy;
 pub use record::{GroupKey, GroupValue, MemberValue, OffsetValue};
 pub use state::{CommittedOffset, Group, GroupKind};
 pub use streams::{InternalTopic, StreamsGroup, StreamsMember, StreamsRecord, StreamsState, TaskMap, Tasks};

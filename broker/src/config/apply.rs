@@ -10,7 +10,7 @@ use super::listener::listeners;
 use super::properties::Properties;
 use super::security::security;
 use super::{TOPIC_KEYS, broker_keys};
-use crate::group::Assignor;
+use crate::group::{Assignor, MigrationPolicy};
 use crate::handler::BrokerConfig;
 
 const MINUTE_MS: i64 = 60_000;
@@ -213,6 +213,9 @@ impl BrokerConfig {
             "group.consumer.session.timeout.ms" => group.consumer.session_timeout_ms = number(value) as i32,
             "group.consumer.heartbeat.interval.ms" => {
                 group.consumer.heartbeat_interval_ms = number(value) as i32;
+            }
+            "group.consumer.migration.policy" => {
+                group.consumer.migration = MigrationPolicy::of_name(value).unwrap_or_default();
             }
             "group.consumer.max.size" => group.consumer.max_size = count(value),
             "group.streams.session.timeout.ms" => group.streams.session_timeout_ms = number(value) as i32,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::consumer::Assignor;
+use super::migration::MigrationPolicy;
 
 /// Settings of the group coordinator, with Kafka's names and defaults.
 #[derive(Debug, Clone)]
@@ -44,6 +45,8 @@ pub struct ConsumerGroupConfig {
     pub max_size: usize,
     /// The first of `group.consumer.assignors`: what a group uses whose members ask for none. `uniform`.
     pub assignor: Assignor,
+    /// `group.consumer.migration.policy`: which way live groups may change their protocol. Both ways.
+    pub migration: MigrationPolicy,
 }
 
 impl Default for ConsumerGroupConfig {
@@ -53,6 +56,7 @@ impl Default for ConsumerGroupConfig {
             heartbeat_interval_ms: 5_000,
             max_size: 10_000,
             assignor: Assignor::Uniform,
+            migration: MigrationPolicy::default(),
         }
     }
 }

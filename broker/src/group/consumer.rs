@@ -12,6 +12,7 @@
 //! - A member's epoch moves to the group's only when it holds nothing that the target takes from it.
 
 mod assignor;
+mod classic;
 mod describe;
 mod fence;
 mod heartbeat;
@@ -24,7 +25,7 @@ mod subscription;
 mod target;
 
 pub use assignor::Assignor;
-pub use member::{Assignment, ConsumerMember, MemberState};
+pub use member::{Assignment, ClassicMember, ConsumerMember, MemberState};
 pub use record::ConsumerRecord;
 pub use state::{ConsumerGroup, ConsumerState};
 

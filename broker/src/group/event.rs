@@ -14,7 +14,7 @@ use kafka_protocol::messages::{
 use super::config::GroupOverrides;
 use super::streams::InternalTopic;
 use super::topics::TopicImage;
-use super::{consumer, refuse, streams};
+use super::{classic, consumer, refuse, streams};
 use crate::protocol::streams_heartbeat::{StreamsGroupHeartbeatRequest, StreamsGroupHeartbeatResponse};
 use crate::transaction::{AppendId, Token};
 
@@ -151,6 +151,8 @@ impl GroupReply {
         match self {
             Self::ConsumerHeartbeat(_) => consumer::refused(&refuse(error, error.to_string())),
             Self::StreamsHeartbeat(_) => streams::refused(&refuse(error, error.to_string())),
+            Self::Join(_) => classic::refused(error, ""),
+            Self::Leave(response) => Self::Leave(response.with_error_code(error.code())),
             other => other,
         }
     }

@@ -16,8 +16,11 @@ use crate::transaction::Token;
 
 impl GroupCoordinator {
     pub(super) fn tick(&mut self, now_ms: i64) {
-        for group in self.groups.values_mut() {
-            if let GroupKind::Classic(group) = &mut group.kind {
+        for (group_id, group) in &mut self.groups {
+            // One that is about to become something else keeps still.
+            if let GroupKind::Classic(group) = &mut group.kind
+                && !self.busy.contains_key(group_id)
+            {
                 group.tick(&mut self.outbox, now_ms);
             }
         }

@@ -124,9 +124,13 @@ impl GroupCoordinator {
                     for member_id in gone {
                         group.remove_member(&member_id, &mut self.outbox, now_ms);
                     }
+                    if group.leader.is_none() && !group.members.is_empty() {
+                        // It was a consumer group until just before the end.
+                        group.prepare_rebalance(&mut self.outbox, now_ms);
+                    }
                 }
                 GroupKind::Consumer(group) => {
-                    group.restart_sessions(now_ms.saturating_add(consumer_session_ms));
+                    group.restart_sessions(consumer_session_ms, now_ms);
                 }
                 GroupKind::Streams(group) => {
                     group.restart_sessions(now_ms.saturating_add(streams_session_ms));

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 
+use super::classic::ClassicGroup;
 use super::consumer::{ConsumerGroup, ConsumerRecord};
 use super::streams::{SideEffects, StreamsGroup, StreamsRecord};
 use super::{Append, Client, Group, GroupCoordinator, GroupKind, GroupReply, GroupRequest, Refusal, refuse};
@@ -45,6 +46,12 @@ pub(super) struct Step {
     pub(super) heard: Option<(String, i64)>,
     /// Version of the topics the group was compared with.
     pub(super) seen_topics: Option<u64>,
+    /// Until when members are believed to live that came from a classic group.
+    pub(super) sessions: Vec<(String, i64)>,
+    /// The member that was heard of speaks the classic protocol and has joined: until when it must ask what it holds.
+    pub(super) sync_deadline_ms: Option<i64>,
+    /// What a consumer group becomes in which only classic members are left.
+    pub(super) becomes: Option<Box<ClassicGroup>>,
     /// What a streams group keeps that is not in the log.
     pub(super) side_effects: Option<SideEffects>,
 }
@@ -184,6 +191,8 @@ impl GroupCoordinator {
             pending.step.heard = None;
             pending.step.seen_topics = None;
             pending.step.side_effects = None;
+            pending.step.sessions.clear();
+            pending.step.becomes = None;
         }
         self.finish_step(pending, now_ms);
         self.resume(&group_id, now_ms);
@@ -191,7 +200,9 @@ impl GroupCoordinator {
 
     /// The group's last step is over: those that waited for it go on, in order.
     pub(super) fn resume(&mut self, group_id: &str, now_ms: i64) {
-        for waiting in self.busy.remove(group_id).into_iter().flatten() {
+        let waiting = self.busy.remove(group_id);
+        self.maybe_downgrade(group_id, now_ms);
+        for waiting in waiting.into_iter().flatten() {
             self.request(
                 waiting.token,
                 &waiting.client,
@@ -215,12 +226,21 @@ impl GroupCoordinator {
                 ModernRecord::Streams(record) => self.apply_streams(&group_id, record, now_ms),
             }
         }
+        if let Some(classic) = step.becomes {
+            self.become_classic(&group_id, *classic, now_ms);
+        }
         if let Some(group) = self.groups.get_mut(&group_id) {
             match &mut group.kind {
                 GroupKind::Consumer(group) => {
+                    for (member_id, deadline_ms) in &step.sessions {
+                        group.heard(member_id, *deadline_ms);
+                    }
                     if let Some((member_id, deadline_ms)) = &step.heard {
                         group.heard(member_id, *deadline_ms);
                         group.see_topics(step.seen_topics);
+                    }
+                    if let (Some((member_id, _)), Some(deadline_ms)) = (&step.heard, step.sync_deadline_ms) {
+                        group.has_joined(member_id, deadline_ms);
                     }
                 }
                 GroupKind::Streams(group) => {
@@ -299,26 +319,21 @@ impl GroupCoordinator {
                 continue;
             }
             tracing::info!(group = group_id, members = ?overdue, "members were not heard of, or did not revoke, in time");
-            let records: Vec<ModernRecord> = match &group.kind {
-                GroupKind::Classic(_) => Vec::new(),
-                GroupKind::Consumer(group) => {
-                    let records = group.fence(&overdue, &self.topics).into_iter();
-                    records.map(ModernRecord::Consumer).collect()
+            let step = match &group.kind {
+                GroupKind::Streams(group) => {
+                    let records = group.fence(&overdue).into_iter();
+                    Step {
+                        records: records.map(ModernRecord::Streams).collect(),
+                        ..Step::default()
+                    }
                 }
-                GroupKind::Streams(group) => group
-                    .fence(&overdue)
-                    .into_iter()
-                    .map(ModernRecord::Streams)
-                    .collect(),
+                _ => self.step_without(group_id, &overdue, now_ms),
             };
-            steps.push((group_id.clone(), records));
+            steps.push((group_id.clone(), step));
         }
-        for (group_id, records) in steps {
-            let step = Step {
-                records,
-                ..Step::default()
-            };
+        for (group_id, step) in steps {
             self.take_step(&group_id, None, step, now_ms);
         }
+        self.downgrade_due(now_ms);
     }
 }

@@ -14,6 +14,7 @@ use kafka_protocol::messages::{
 };
 
 use super::classic::{ClassicGroup, ClassicState};
+use super::consumer::ConsumerMember;
 use super::record::{GroupKey, OffsetValue};
 use super::state::{CommittedOffset, Group, GroupKind, Offsets};
 use super::{Append, GroupCoordinator, GroupReply, OffsetsReply};
@@ -172,15 +173,13 @@ impl GroupCoordinator {
                 }
             }
             GroupKind::Consumer(group) => {
-                let epoch = group
-                    .member(committer.member_id)
-                    .map(|member| member.current.epoch);
+                let epoch = group.member(committer.member_id).map(MemberEpoch::of);
                 check_member_epoch(committer, group.is_empty(), epoch)?;
             }
             GroupKind::Streams(group) => {
                 let epoch = group
                     .member(committer.member_id)
-                    .map(|member| member.current.epoch);
+                    .map(|member| MemberEpoch::Modern(member.current.epoch));
                 check_member_epoch(committer, group.is_empty(), epoch)?;
             }
         }
@@ -322,6 +321,24 @@ impl ClassicGroup {
     }
 }
 
+/// What a member of a group whose members have epochs must say.
+enum MemberEpoch {
+    /// As its generation.
+    Classic(i32),
+    /// As its epoch.
+    Modern(i32),
+}
+
+impl MemberEpoch {
+    fn of(member: &ConsumerMember) -> Self {
+        if member.is_classic() {
+            Self::Classic(member.current.epoch)
+        } else {
+            Self::Modern(member.current.epoch)
+        }
+    }
+}
+
 /// First version of OffsetCommit that says a member epoch.
 const MEMBER_EPOCH_VERSION: i16 = 9;
 
@@ -329,7 +346,7 @@ const MEMBER_EPOCH_VERSION: i16 = 9;
 fn check_member_epoch(
     committer: &Committer<'_>,
     group_is_empty: bool,
-    epoch: Option<i32>,
+    epoch: Option<MemberEpoch>,
 ) -> Result<(), ResponseError> {
     if committer.generation < 0 && group_is_empty {
         return Ok(());
@@ -339,7 +356,11 @@ fn check_member_epoch(
     if committer.transactional && says_nothing {
         return Ok(());
     }
-    let epoch = epoch.ok_or(ResponseError::UnknownMemberId)?;
+    let epoch = match epoch.ok_or(ResponseError::UnknownMemberId)? {
+        MemberEpoch::Classic(generation) if generation == committer.generation => return Ok(()),
+        MemberEpoch::Classic(_) => return Err(ResponseError::IllegalGeneration),
+        MemberEpoch::Modern(epoch) => epoch,
+    };
     if !committer.transactional && committer.version < MEMBER_EPOCH_VERSION {
         return Err(ResponseError::UnsupportedVersion);
     }
@@ -362,7 +383,13 @@ impl Group {
         let member_id = member_id.unwrap_or_default();
         let epoch = match &self.kind {
             GroupKind::Classic(_) => return Ok(()),
-            GroupKind::Consumer(group) => group.member(member_id).map(|member| member.current.epoch),
+            GroupKind::Consumer(group) => match group.member(member_id).map(MemberEpoch::of) {
+                Some(MemberEpoch::Classic(generation)) if generation != member_epoch => {
+                    return Err(ResponseError::IllegalGeneration);
+                }
+                Some(MemberEpoch::Classic(epoch) | MemberEpoch::Modern(epoch)) => Some(epoch),
+                None => None,
+            },
             GroupKind::Streams(group) => group.member(member_id).map(|member| member.current.epoch),
         };
         match epoch {

@@ -3,7 +3,9 @@
 mod classic;
 mod consumer;
 mod consumer_log;
+mod migration;
 mod offsets;
 mod script;
 mod simulation;
 mod streams;
+mod upgrade;

@@ -75,6 +75,9 @@ impl GroupCoordinator {
         if !self.groups.contains_key(request.group_id.as_str()) && !member_id.is_empty() {
             return Err(refuse(ResponseError::UnknownMemberId));
         }
+        if self.is_live_consumer(&request.group_id) {
+            return self.join_consumer(token, client, version, request, now_ms);
+        }
         let new_id = self.ids.next_id();
         self.make_classic(&request.group_id, now_ms).map_err(refuse)?;
         let group = match self

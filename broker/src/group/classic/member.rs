@@ -20,6 +20,11 @@ const BATCH_LEAVE_VERSION: i16 = 3;
 
 impl GroupCoordinator {
     pub(in crate::group) fn sync(&mut self, token: Token, request: &SyncGroupRequest, now_ms: i64) {
+        if self.is_live_consumer(&request.group_id) {
+            let synced = self.sync_consumer(request, now_ms);
+            let reply = synced.map_or_else(sync_refused, GroupReply::Sync);
+            return self.outbox.reply(token, reply);
+        }
         if let Err(error) = self.try_sync(token, request, now_ms) {
             self.outbox.reply(token, sync_refused(error));
         }
@@ -107,6 +112,9 @@ impl GroupCoordinator {
 
     fn try_heartbeat(&mut self, request: &HeartbeatRequest, now_ms: i64) -> Result<(), ResponseError> {
         check_group_id(&request.group_id)?;
+        if self.is_live_consumer(&request.group_id) {
+            return self.heartbeat_consumer(request, now_ms);
+        }
         let group = classic_in(&mut self.groups, &request.group_id).ok_or(ResponseError::UnknownMemberId)?;
         let member_id = request.member_id.as_str();
         group.check_generation(
@@ -136,6 +144,9 @@ impl GroupCoordinator {
         request: &LeaveGroupRequest,
         now_ms: i64,
     ) {
+        if self.is_live_consumer(&request.group_id) {
+            return self.leave_consumer(token, version, request, now_ms);
+        }
         let mut response = LeaveGroupResponse::default();
         if let Err(error) = check_group_id(&request.group_id) {
             response.error_code = error.code();

@@ -11,7 +11,8 @@ use super::state::ConsumerGroup;
 use crate::group::text;
 use crate::group::topics::TopicImage;
 
-/// `memberType` of a member that speaks the consumer protocol.
+/// `memberType` of a member that speaks the classic protocol, and of one that speaks the consumer protocol.
+const CLASSIC_MEMBER: i8 = 0;
 const CONSUMER_MEMBER: i8 = 1;
 
 impl ConsumerGroup {
@@ -59,7 +60,11 @@ impl ConsumerGroup {
             .with_subscribed_topic_regex(Some(text(metadata.regex().unwrap_or_default())))
             .with_assignment(describe_assignment(&member.current.assigned, topics))
             .with_target_assignment(target.unwrap_or_default())
-            .with_member_type(CONSUMER_MEMBER)
+            .with_member_type(if member.is_classic() {
+                CLASSIC_MEMBER
+            } else {
+                CONSUMER_MEMBER
+            })
     }
 }
 

@@ -12,7 +12,11 @@ use crate::group::topics::TopicImage;
 use crate::group::{GroupCoordinator, GroupReply, Refusal, refuse, text};
 
 impl GroupCoordinator {
-    pub(super) fn consumer_leave(&self, request: &ConsumerGroupHeartbeatRequest) -> Result<Step, Refusal> {
+    pub(super) fn consumer_leave(
+        &self,
+        request: &ConsumerGroupHeartbeatRequest,
+        now_ms: i64,
+    ) -> Result<Step, Refusal> {
         self.check_there(&request.group_id)?;
         let Found::There(group) = self.find_consumer(&request.group_id, false)? else {
             unreachable!("only a member that joins makes a group");
@@ -28,23 +32,24 @@ impl GroupCoordinator {
                 refuse(ResponseError::UnknownMemberId, message)
             })?,
         };
-        let records = if request.member_epoch == LEFT_STATIC_EPOCH {
+        let mut step = if request.member_epoch == LEFT_STATIC_EPOCH {
             // It keeps its partitions for its session, in case it comes back.
             let mut current = member.current.clone();
             current.epoch = LEFT_STATIC_EPOCH;
             current.revoking = Assignment::new();
-            vec![ConsumerRecord::Current(member.member_id.clone(), Some(current))]
+            let paused = ConsumerRecord::Current(member.member_id.clone(), Some(current));
+            Step {
+                records: vec![ModernRecord::Consumer(paused)],
+                ..Step::default()
+            }
         } else {
-            group.fence(&[member_id], &self.topics)
+            self.step_without(&request.group_id, &[member_id], now_ms)
         };
         let response = ConsumerGroupHeartbeatResponse::default()
             .with_member_id(Some(text(member_id)))
             .with_member_epoch(request.member_epoch);
-        Ok(Step {
-            records: records.into_iter().map(ModernRecord::Consumer).collect(),
-            reply: Some(GroupReply::ConsumerHeartbeat(response)),
-            ..Step::default()
-        })
+        step.reply = Some(GroupReply::ConsumerHeartbeat(response));
+        Ok(step)
     }
 }
 
@@ -91,10 +96,15 @@ impl ConsumerGroup {
         }
     }
 
-    /// Every member is given its session from now on.
-    pub(in crate::group) fn restart_sessions(&mut self, deadline_ms: i64) {
-        for timers in self.timers.values_mut() {
-            timers.session_ms = deadline_ms;
+    /// Every member is given its session from now on; `session_ms` if it does not say one itself.
+    pub(in crate::group) fn restart_sessions(&mut self, session_ms: i64, now_ms: i64) {
+        for (member_id, timers) in &mut self.timers {
+            let classic = self
+                .members
+                .get(member_id)
+                .and_then(|member| member.metadata.classic.as_ref());
+            let session_ms = classic.map_or(session_ms, |classic| i64::from(classic.session_timeout_ms));
+            timers.session_ms = now_ms.saturating_add(session_ms);
         }
     }
 

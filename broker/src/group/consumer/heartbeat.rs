@@ -10,7 +10,8 @@ use kafka_protocol::messages::consumer_group_heartbeat_response::{
 use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 
 use super::assignor::Assignor;
-use super::member::{Assignment, ConsumerMember};
+use super::classic::joined;
+use super::member::{Assignment, ClassicMember, ConsumerMember};
 use super::reconcile::{Goal, reconcile};
 use super::record::{ConsumerRecord, GroupEpoch};
 use super::state::{ConsumerGroup, LEAVE_EPOCH, LEFT_STATIC_EPOCH, member_tombstones};
@@ -24,7 +25,7 @@ use crate::topic::encode_id;
 /// First version in which the consumer makes its own member id.
 const OWN_MEMBER_ID_VERSION: i16 = 1;
 /// Epoch with which a member joins.
-const JOIN_EPOCH: i32 = 0;
+pub(super) const JOIN_EPOCH: i32 = 0;
 
 impl GroupCoordinator {
     pub(in crate::group) fn consumer_heartbeat(
@@ -36,7 +37,7 @@ impl GroupCoordinator {
     ) -> Result<Step, Refusal> {
         check_request(version, request)?;
         if matches!(request.member_epoch, LEAVE_EPOCH | LEFT_STATIC_EPOCH) {
-            return self.consumer_leave(request);
+            return self.consumer_leave(request, now_ms);
         }
         let member_id = if request.member_id.is_empty() {
             encode_id(self.ids.next_id())
@@ -45,12 +46,19 @@ impl GroupCoordinator {
         };
         let topics = Arc::clone(&self.topics);
         let config = self.consumer_config(&request.group_id);
+        let joins = request.member_epoch == JOIN_EPOCH;
+        let upgraded = match joins {
+            true => self.upgraded(&request.group_id, now_ms)?,
+            false => None,
+        };
         let fresh = ConsumerGroup::default();
-        let (group, converted) =
-            match self.find_consumer(&request.group_id, request.member_epoch == JOIN_EPOCH)? {
+        let (group, converted) = match &upgraded {
+            Some(upgraded) => (&upgraded.group, Vec::new()),
+            None => match self.find_consumer(&request.group_id, joins)? {
                 Found::There(group) => (group, Vec::new()),
                 Found::New(converted) => (&fresh, converted),
-            };
+            },
+        };
         if group.members.len() >= config.max_size && !group.members.contains_key(&member_id) {
             let message = format!(
                 "The group {} has {} members, the most it may have.",
@@ -58,7 +66,8 @@ impl GroupCoordinator {
             );
             return Err(refuse(ResponseError::GroupMaxSizeReached, message));
         }
-        let turn = Turn::begin(group, &member_id, client, request, &topics, now_ms)?;
+        let mut turn = Turn::begin(group, &member_id, client, request, None, &topics, now_ms)?;
+        turn.upgrades = upgraded.is_some();
         let mut step = turn.run(config.assignor, config.heartbeat_interval_ms);
         step.records
             .splice(0..0, converted.into_iter().map(ModernRecord::Raw));
@@ -67,6 +76,11 @@ impl GroupCoordinator {
             member_id,
             now_ms.saturating_add(i64::from(config.session_timeout_ms)),
         ));
+        if let Some(upgraded) = upgraded {
+            step.records.splice(0..0, upgraded.records);
+            step.sessions = upgraded.sessions;
+            self.interrupt_classic(&request.group_id, now_ms);
+        }
         Ok(step)
     }
 }
@@ -136,8 +150,8 @@ fn check_request(version: i16, request: &ConsumerGroupHeartbeatRequest) -> Resul
     }
 }
 
-/// One heartbeat: the member as it was and as it says it is, beside the group as it is.
-struct Turn<'a> {
+/// One heartbeat, or what a classic member sends instead: the member as it was and as it says it is, beside the group as it is.
+pub(super) struct Turn<'a> {
     group: &'a ConsumerGroup,
     topics: &'a TopicImage,
     request: &'a ConsumerGroupHeartbeatRequest,
@@ -146,39 +160,42 @@ struct Turn<'a> {
     after: ConsumerMember,
     /// The static member that this one takes the place of.
     replaced: Option<&'a ConsumerMember>,
+    /// The group was a classic one until now: what it was assigned is agreed upon anew, even if the member reads nothing.
+    upgrades: bool,
     records: Vec<ConsumerRecord>,
 }
 
 impl<'a> Turn<'a> {
-    /// Finds or makes the member and takes in what it says.
-    fn begin(
+    /// Finds or makes the member and takes in what it says; `classic` if it speaks the classic protocol.
+    pub(super) fn begin(
         group: &'a ConsumerGroup,
         member_id: &str,
         client: &Client,
         request: &'a ConsumerGroupHeartbeatRequest,
+        classic: Option<ClassicMember>,
         topics: &'a TopicImage,
         now_ms: i64,
     ) -> Result<Self, Refusal> {
         let mut records = Vec::new();
-        let mut replaced = None;
-        let before = match request.instance_id.as_deref() {
-            None => group.dynamic_member(member_id, request)?,
-            Some(instance_id) => {
-                let (member, old) = group.static_member_of(member_id, instance_id, request)?;
-                if let Some(old) = old {
-                    records.extend(member_tombstones(&old.member_id));
-                    let id = || member.member_id.clone();
-                    records.push(ConsumerRecord::Member(id(), Some(member.metadata.clone())));
-                    let target = group.target(&old.member_id).cloned().unwrap_or_default();
-                    records.push(ConsumerRecord::Target(id(), Some(target)));
-                    records.push(ConsumerRecord::Current(id(), Some(member.current.clone())));
-                    replaced = Some(old);
-                }
-                member
+        let (before, replaced) = match request.instance_id.as_deref() {
+            instance_id if classic.is_some() => {
+                let is_unknown = request.member_epoch == JOIN_EPOCH;
+                group.joining_classic_member(member_id, instance_id, is_unknown)?
             }
+            None => (group.dynamic_member(member_id, request)?, None),
+            Some(instance_id) => group.static_member_of(member_id, instance_id, request)?,
         };
+        if let Some(old) = replaced {
+            records.extend(member_tombstones(&old.member_id));
+            let id = || before.member_id.clone();
+            records.push(ConsumerRecord::Member(id(), Some(before.metadata.clone())));
+            let target = group.target(&old.member_id).cloned().unwrap_or_default();
+            records.push(ConsumerRecord::Target(id(), Some(target)));
+            records.push(ConsumerRecord::Current(id(), Some(before.current.clone())));
+        }
         let mut after = before.clone();
         take_in(&mut after, client, request);
+        after.metadata.classic = classic;
         if let Some(regex) = after.metadata.regex()
             && before.metadata.regex() != Some(regex)
         {
@@ -199,16 +216,18 @@ impl<'a> Turn<'a> {
             before,
             after,
             replaced,
+            upgrades: false,
             records,
         })
     }
 
-    fn run(mut self, default_assignor: Assignor, heartbeat_interval_ms: i32) -> Step {
+    pub(super) fn run(mut self, default_assignor: Assignor, heartbeat_interval_ms: i32) -> Step {
         let group = self.group;
         let names_changed = self.before.metadata.topic_names != self.after.metadata.topic_names;
         let regex_changed = self.before.metadata.regex() != self.after.metadata.regex();
         let subscription_changed = names_changed || regex_changed;
-        let refresh = group.epoch == 0 || subscription_changed || group.seen_topics != self.topics.version();
+        let must_assign = group.epoch == 0 || subscription_changed || self.upgrades;
+        let refresh = must_assign || group.seen_topics != self.topics.version();
         let at_rest =
             group.epoch == group.assignment_epoch && self.before.is_reconciled_to(group.assignment_epoch);
         if at_rest && !refresh {
@@ -229,7 +248,7 @@ impl<'a> Turn<'a> {
             self.records.extend(records);
             let names = topics_of(members.iter().copied(), &regexes);
             let metadata_hash = self.topics.metadata_hash(names);
-            if epoch == 0 || subscription_changed || metadata_hash != group.metadata_hash {
+            if must_assign || metadata_hash != group.metadata_hash {
                 epoch += 1;
                 self.records
                     .push(ConsumerRecord::Group(Some(GroupEpoch { epoch, metadata_hash })));
@@ -286,9 +305,13 @@ impl<'a> Turn<'a> {
         if request.member_epoch == JOIN_EPOCH || is_full || current.assigned != self.before.current.assigned {
             response.assignment = Some(given(&current.assigned));
         }
+        let reply = match &self.after.metadata.classic {
+            Some(classic) => joined(&self.after, classic),
+            None => GroupReply::ConsumerHeartbeat(response),
+        };
         Step {
             records: self.records.into_iter().map(ModernRecord::Consumer).collect(),
-            reply: Some(GroupReply::ConsumerHeartbeat(response)),
+            reply: Some(reply),
             ..Step::default()
         }
     }
@@ -356,7 +379,7 @@ impl ConsumerGroup {
             let new = || ConsumerMember::new(member_id);
             return Ok((self.members.get(member_id).cloned().unwrap_or_else(new), None));
         };
-        if old.current.epoch != LEFT_STATIC_EPOCH {
+        if old.current.epoch != LEFT_STATIC_EPOCH && !old.is_classic() {
             let message = format!(
                 "Static member {member_id} with instance id {instance_id} cannot join the group because the instance id is \
                  owned by {} member.",
@@ -364,11 +387,7 @@ impl ConsumerGroup {
             );
             return Err(refuse(ResponseError::UnreleasedInstanceId, message));
         }
-        let mut member = old.clone();
-        member.member_id = member_id.to_owned();
-        member.current.epoch = JOIN_EPOCH;
-        member.current.previous_epoch = JOIN_EPOCH;
-        Ok((member, Some(old)))
+        Ok((old.succeeded_by(member_id), Some(old)))
     }
 
     /// The member that holds a static id, which must be this one.

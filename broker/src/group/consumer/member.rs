@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 /// Partitions by topic id. No topic is listed without a partition.
@@ -57,6 +58,17 @@ pub struct MemberMetadata {
     pub rebalance_timeout_ms: i32,
     /// The assignor it asks for.
     pub server_assignor: Option<String>,
+    /// What it says beside that if it speaks the classic protocol.
+    pub classic: Option<ClassicMember>,
+}
+
+/// What a member says that speaks the classic protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClassicMember {
+    /// It is given up when not heard of for this long.
+    pub session_timeout_ms: i32,
+    /// Protocols it can use and its metadata for each, most wanted first.
+    pub protocols: Vec<(String, Bytes)>,
 }
 
 impl MemberMetadata {
@@ -82,6 +94,15 @@ pub struct CurrentAssignment {
 }
 
 impl CurrentAssignment {
+    /// All that the member may be reading.
+    pub(in crate::group) fn held(&self) -> Assignment {
+        let mut held = self.assigned.clone();
+        for (topic, partitions) in &self.revoking {
+            held.entry(*topic).or_default().extend(partitions);
+        }
+        held
+    }
+
     /// Moves to an epoch, remembering the one it had.
     pub(super) fn enter(&mut self, state: MemberState, epoch: i32) {
         self.previous_epoch = self.epoch;
@@ -102,7 +123,7 @@ pub struct ConsumerMember {
 }
 
 impl ConsumerMember {
-    pub(super) fn new(member_id: &str) -> Self {
+    pub(in crate::group) fn new(member_id: &str) -> Self {
         Self {
             member_id: member_id.to_owned(),
             metadata: MemberMetadata {
@@ -111,6 +132,20 @@ impl ConsumerMember {
             },
             current: CurrentAssignment::default(),
         }
+    }
+
+    /// Whether it speaks the classic protocol.
+    pub fn is_classic(&self) -> bool {
+        self.metadata.classic.is_some()
+    }
+
+    /// The same under another member id, as it joins again.
+    pub(super) fn succeeded_by(&self, member_id: &str) -> Self {
+        let mut member = self.clone();
+        member.member_id = member_id.to_owned();
+        member.current.epoch = 0;
+        member.current.previous_epoch = 0;
+        member
     }
 
     /// Whether it holds what the target of this epoch gives it.

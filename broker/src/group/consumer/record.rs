@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::member::{Assignment, CurrentAssignment, MemberMetadata, MemberState};
+use super::member::{Assignment, ClassicMember, CurrentAssignment, MemberMetadata, MemberState};
 use super::regex::ResolvedRegex;
 use crate::coordinator_records::{FieldReader, FieldWriter, RecordError};
 
@@ -17,6 +17,7 @@ const TARGET_KEY: i16 = 7;
 const CURRENT_KEY: i16 = 8;
 const REGEX_KEY: i16 = 16;
 const METADATA_HASH_TAG: u32 = 0;
+const CLASSIC_MEMBER_TAG: u32 = 0;
 
 /// The group itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,11 @@ pub enum ConsumerRecord {
 }
 
 impl ConsumerRecord {
+    /// The group itself, with its epoch and the hash of the topics it reads.
+    pub(in crate::group) fn group(epoch: i32, metadata_hash: i64) -> Self {
+        Self::Group(Some(GroupEpoch { epoch, metadata_hash }))
+    }
+
     /// Key and value, None for a tombstone.
     pub fn encode(&self, group_id: &str) -> (Bytes, Option<Bytes>) {
         let key = |kind: i16| {
@@ -154,9 +160,44 @@ fn encode_member(member: &MemberMetadata) -> Bytes {
     writer
         .compact_nullable_string(member.topic_regex.as_deref())
         .i32(member.rebalance_timeout_ms)
-        .compact_nullable_string(member.server_assignor.as_deref())
-        .no_tags()
-        .finish()
+        .compact_nullable_string(member.server_assignor.as_deref());
+    match &member.classic {
+        None => writer.no_tags(),
+        Some(classic) => {
+            writer.unsigned_varint(1).unsigned_varint(CLASSIC_MEMBER_TAG);
+            writer.tagged_field(&encode_classic(classic))
+        }
+    };
+    writer.finish()
+}
+
+fn encode_classic(classic: &ClassicMember) -> Bytes {
+    let mut writer = FieldWriter::default();
+    // It is not null.
+    writer.i8(1).i32(classic.session_timeout_ms);
+    writer.compact_array_length(Some(classic.protocols.len()));
+    for (name, metadata) in &classic.protocols {
+        writer.compact_string(name).compact_bytes(metadata).no_tags();
+    }
+    writer.no_tags().finish()
+}
+
+fn decode_classic(reader: &mut FieldReader<'_>) -> Result<Option<ClassicMember>, RecordError> {
+    if reader.i8("classicMemberMetadata")? < 0 {
+        return Ok(None);
+    }
+    let session_timeout_ms = reader.i32("sessionTimeoutMs")?;
+    let mut protocols = Vec::new();
+    for _ in 0..reader.compact_array_length("supportedProtocols")?.unwrap_or(0) {
+        let name = reader.compact_string("name")?;
+        protocols.push((name, reader.compact_bytes("metadata")?));
+        reader.tagged_fields(|_, _| Ok(()))?;
+    }
+    reader.tagged_fields(|_, _| Ok(()))?;
+    Ok(Some(ClassicMember {
+        session_timeout_ms,
+        protocols,
+    }))
 }
 
 fn decode_member(value: &[u8]) -> Result<MemberMetadata, RecordError> {
@@ -169,7 +210,7 @@ fn decode_member(value: &[u8]) -> Result<MemberMetadata, RecordError> {
     let topic_names: Result<BTreeSet<String>, _> = (0..count)
         .map(|_| reader.compact_string("subscribedTopicNames"))
         .collect();
-    Ok(MemberMetadata {
+    let mut member = MemberMetadata {
         instance_id,
         rack_id,
         client_id,
@@ -178,7 +219,15 @@ fn decode_member(value: &[u8]) -> Result<MemberMetadata, RecordError> {
         topic_regex: reader.compact_nullable_string("subscribedTopicRegex")?,
         rebalance_timeout_ms: reader.i32("rebalanceTimeoutMs")?,
         server_assignor: reader.compact_nullable_string("serverAssignor")?,
-    })
+        classic: None,
+    };
+    reader.tagged_fields(|tag, field| {
+        if tag == CLASSIC_MEMBER_TAG {
+            member.classic = decode_classic(field)?;
+        }
+        Ok(())
+    })?;
+    Ok(member)
 }
 
 fn decode_target_epoch(value: &[u8]) -> Result<i32, RecordError> {

@@ -45,12 +45,17 @@ pub(in crate::group) struct Timers {
     pub(in crate::group) session_ms: i64,
     /// Unless it has revoked what it must before.
     pub(in crate::group) rebalance_ms: Option<i64>,
+    /// Unless it joins again before, if it speaks the classic protocol and was told to.
+    pub(in crate::group) join_ms: Option<i64>,
+    /// Unless it asks before what it holds, if it speaks the classic protocol and has joined.
+    pub(in crate::group) sync_ms: Option<i64>,
 }
 
 impl Timers {
     /// Whether one of them has run out.
     pub(in crate::group) fn are_due(&self, now_ms: i64) -> bool {
-        self.session_ms <= now_ms || self.rebalance_ms.is_some_and(|at_ms| at_ms <= now_ms)
+        let others = [self.rebalance_ms, self.join_ms, self.sync_ms];
+        self.session_ms <= now_ms || others.into_iter().flatten().any(|at_ms| at_ms <= now_ms)
     }
 }
 
@@ -197,6 +202,8 @@ impl ConsumerGroup {
         let member = self.member_or_new(member_id.clone());
         let before = std::mem::replace(&mut member.current, current.clone());
         let timeout_ms = i64::from(member.metadata.rebalance_timeout_ms.max(0));
+        // Classic members are given that time to join and to sync.
+        let is_timed = current.state == MemberState::UnrevokedPartitions && !member.is_classic();
         self.release(&member_id, &before);
         for held in [&current.assigned, &current.revoking] {
             for (topic, partition) in partitions(held) {
@@ -204,8 +211,7 @@ impl ConsumerGroup {
             }
         }
         let timers = self.timers.entry(member_id).or_default();
-        timers.rebalance_ms =
-            (current.state == MemberState::UnrevokedPartitions).then(|| now_ms.saturating_add(timeout_ms));
+        timers.rebalance_ms = is_timed.then(|| now_ms.saturating_add(timeout_ms));
     }
 
     /// Frees what a member held, unless another has taken its place already.

@@ -94,7 +94,7 @@ fn empty_groups_change_their_kind_and_keep_their_offsets() {
               append t-0 at 5
               a: commit ok
             > hb b 0 topics=t
-              b: GroupIdNotFound: Group g is not a consumer group.
+              b: GroupIdNotFound: Cannot upgrade classic group g to consumer group because the embedded consumer protocol is malformed.
             > leave a
               append group generation 2 members []
               a: leave ok
@@ -105,7 +105,7 @@ fn empty_groups_change_their_kind_and_keep_their_offsets() {
               append t-0 at 6
               b: commit ok
             > join a x v3
-              a: join InconsistentGroupProtocol as "a"
+              a: join InconsistentGroupProtocol as ""
             > delete
               admin: delete Err(NonEmptyGroup)
             > hb b -1

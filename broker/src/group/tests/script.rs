@@ -30,6 +30,7 @@ use kafka_protocol::messages::{
 use crate::group::*;
 use kafka_protocol::protocol::StrBytes;
 
+use super::migration::{Named, assignment, read_assignment, read_subscription, subscription};
 use crate::ids::CountingIds;
 
 const GROUP: &str = "g";
@@ -101,7 +102,7 @@ impl Script {
                 };
                 let protocols = words[2].split(',').map(|protocol| {
                     let (protocol, metadata) = protocol.split_once('=').unwrap_or(("range", protocol));
-                    let metadata = Bytes::copy_from_slice(metadata.as_bytes());
+                    let metadata = metadata_of(metadata);
                     JoinGroupRequestProtocol::default()
                         .with_name(text(protocol))
                         .with_metadata(metadata)
@@ -119,10 +120,10 @@ impl Script {
             // sync CLIENT GENERATION [CLIENT=ASSIGNMENT...]
             "sync" => {
                 let assignments = words[3..].iter().map(|assignment| {
-                    let (member, assignment) = assignment.split_once('=').unwrap();
+                    let (member, given) = assignment.split_once('=').unwrap();
                     SyncGroupRequestAssignment::default()
                         .with_member_id(self.id(member))
-                        .with_assignment(Bytes::copy_from_slice(assignment.as_bytes()))
+                        .with_assignment(assignment_of(given))
                 });
                 let request = SyncGroupRequest::default()
                     .with_group_id(GroupId(text(GROUP)))
@@ -210,6 +211,10 @@ impl Script {
                 };
                 let group_id = GROUP.to_owned();
                 return self.drive(GroupEvent::Overridden { group_id, overrides });
+            }
+            "policy" => {
+                let policy = MigrationPolicy::of_name(words[1]).unwrap();
+                return self.coordinator.outbox.config.consumer.migration = policy;
             }
             // topics t=2 u=3
             "topics" => return self.topics_are(&words[1..]),
@@ -462,7 +467,11 @@ pub(super) fn error(code: i16) -> String {
 }
 
 fn show_reply(reply: &GroupReply) -> String {
-    let bytes = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+    let bytes = |bytes: &Bytes| match bytes.first() {
+        // Of the embedded consumer protocol.
+        Some(0) => format!("reads {:?}", read_subscription(bytes)),
+        _ => String::from_utf8(bytes.to_vec()).unwrap(),
+    };
     match reply {
         GroupReply::Join(response) if response.error_code != 0 => {
             format!(
@@ -487,7 +496,10 @@ fn show_reply(reply: &GroupReply) -> String {
         GroupReply::Sync(response) => format!(
             "sync {} {:?}",
             error(response.error_code),
-            bytes(&response.assignment)
+            match response.assignment.first() {
+                Some(0) => format!("{:?}", read_assignment(&response.assignment)),
+                _ => bytes(&response.assignment),
+            }
         ),
         GroupReply::Heartbeat(response) => format!("beat {}", error(response.error_code)),
         GroupReply::Leave(response) => format!("leave {}", error(response.members[0].error_code)),
@@ -619,4 +631,31 @@ fn show_record(key: &[u8], value: Option<&[u8]>) -> String {
 
 pub(super) fn check(script: &str, expected: &Expect) {
     expected.assert_eq(&Script::run(script));
+}
+
+/// `reads:t/u+t:0/1`: topics that are read, and partitions that are held. Anything else is itself.
+fn metadata_of(text: &str) -> Bytes {
+    let Some(reads) = text.strip_prefix("reads:") else {
+        return Bytes::copy_from_slice(text.as_bytes());
+    };
+    let (topics, owned) = reads.split_once('+').unwrap_or((reads, ""));
+    subscription(&topics.split('/').collect::<Vec<_>>(), &named(owned))
+}
+
+/// `gives:t:0/1`. Anything else is itself.
+fn assignment_of(text: &str) -> Bytes {
+    match text.strip_prefix("gives:") {
+        Some(given) => assignment(&named(given)),
+        None => Bytes::copy_from_slice(text.as_bytes()),
+    }
+}
+
+fn named(text: &str) -> Named {
+    let topic = text.split_once(':').into_iter();
+    topic
+        .map(|(topic, partitions)| {
+            let partitions = partitions.split('/').map(|partition| partition.parse().unwrap());
+            (topic.to_owned(), partitions.collect())
+        })
+        .collect()
 }
