@@ -4,6 +4,7 @@ mod classic;
 mod consumer;
 mod consumer_log;
 mod migration;
+mod mixed_simulation;
 mod offsets;
 mod script;
 mod simulation;
