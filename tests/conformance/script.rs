@@ -4,6 +4,7 @@ mod admin;
 mod compaction;
 mod fetch_sessions;
 mod groups;
+mod migration;
 mod quotas;
 
 use bytes::Bytes;
@@ -141,6 +142,7 @@ pub(crate) fn run(client: &mut Client) {
     compaction::run(client);
     fetch_sessions::run(client);
     quotas::run(client);
+    migration::run(client);
 }
 
 fn topics(client: &mut Client) {
