@@ -78,6 +78,11 @@ fn confluent_kafka() {
 }
 
 #[test]
+fn confluent_kafka_moves_a_group_to_another_protocol_and_back() {
+    python("migration.py");
+}
+
+#[test]
 fn kafka_python() {
     python("kafka_python.py");
 }
@@ -120,6 +125,12 @@ fn kcat() {
 fn java_clients() {
     let broker = broker();
     run(Command::new("java").args(["-cp", &jars(), "Clients", broker.address()]));
+}
+
+#[test]
+fn java_clients_move_a_group_to_another_protocol_and_back() {
+    let broker = broker();
+    run(Command::new("java").args(["-cp", &jars(), "Migration", broker.address()]));
 }
 
 #[test]
