@@ -11,7 +11,7 @@
 //!   routing                  plain: one part;                     segments.rs
 //!       |                    segmented: one part per span of time, dropped whole when its time is over
 //!   engine                   ordered memory   memory.rs, ordered.rs
-//!                            RocksDB          persistent.rs, metadata.rs (what is written about the store itself)
+//!                            RocksDB          persistent/, metadata.rs (what is written about the store itself)
 //! ```
 //!
 //! Read `store.rs` first, then `engine.rs` (how a store is opened), then one engine. `conformance.rs` says what every
