@@ -24,7 +24,7 @@ pub use broker_keys::broker_keys;
 pub use error::{BrokerConfigError, ConfigScope};
 pub use group_keys::{GROUP_KEYS, GroupKey};
 pub use key::{Allowed, ConfigKey, Update, ValueType};
-pub use listener::{Listener, SecurityProtocol};
+pub use listener::{Listener, ListenerOverrides, SecurityProtocol, check_own_config};
 pub use network::NetworkConfig;
 pub use properties::Properties;
 pub use security::{SASL_MECHANISMS, STANDARD_AUTHORIZER, SecurityConfig};

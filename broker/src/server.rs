@@ -166,13 +166,14 @@ async fn accept(bound: BoundListener, shared: Arc<Shared>, mut shutdown: watch::
     let listener = Arc::new(bound.listener);
     let mut connections = JoinSet::new();
     // Outlives each round, so that no connection is lost between being accepted and being let in.
-    let mut next = pin!(next_connection(&bound.socket, &shared));
+    let name: Arc<str> = listener.name.as_str().into();
+    let mut next = pin!(next_connection(&bound.socket, &name, &shared));
     loop {
         tokio::select! {
             () = stopped(&mut shutdown) => break,
             (stream, peer) = &mut next => {
-                welcome(stream, peer, &listener, &shared, &mut connections);
-                next.set(next_connection(&bound.socket, &shared));
+                welcome(stream, peer, &listener, &name, &shared, &mut connections);
+                next.set(next_connection(&bound.socket, &name, &shared));
             }
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
         }
@@ -181,15 +182,17 @@ async fn accept(bound: BoundListener, shared: Arc<Shared>, mut shutdown: watch::
 }
 
 /// The next connection, when there is room for it.
-async fn next_connection(socket: &TcpListener, shared: &Shared) -> (TcpStream, SocketAddr) {
+async fn next_connection(socket: &TcpListener, name: &Arc<str>, shared: &Shared) -> (TcpStream, SocketAddr) {
     loop {
         match socket.accept().await {
             Ok(accepted) => {
                 let network = shared.live_network();
-                let wait = shared.admission.arrived(&network, shared.clock.now_ms());
+                let wait = shared.admission.arrived(&network, name, shared.clock.now_ms());
                 tokio::time::sleep(wait).await;
-                let most = || shared.live_network().max_connections;
-                shared.admission.wait_for_room(most).await;
+                shared
+                    .admission
+                    .wait_for_room(|| shared.live_network(), name)
+                    .await;
                 return accepted;
             }
             Err(error) => {
@@ -205,6 +208,7 @@ fn welcome(
     stream: TcpStream,
     peer: SocketAddr,
     listener: &Arc<Listener>,
+    name: &Arc<str>,
     shared: &Arc<Shared>,
     connections: &mut JoinSet<()>,
 ) {
@@ -212,7 +216,7 @@ fn welcome(
     let now_ms = shared.clock.now_ms();
     match shared
         .admission
-        .admit(&network, cluster.limits(), peer.ip(), now_ms)
+        .admit(&network, cluster.limits(), name, peer.ip(), now_ms)
     {
         Ok(place) => {
             let connection = Connection::new(stream, peer, listener.clone(), shared.clone());

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::error::{BrokerConfigError, ConfigScope};
 use super::key::{ConfigKey, Update, split_list};
-use super::listener::listeners;
+use super::listener::{check_own_configs, listeners, read_overrides};
 use super::properties::Properties;
 use super::security::security;
 use super::{TOPIC_KEYS, broker_keys};
@@ -38,6 +38,8 @@ impl BrokerConfig {
         let mut config = Self::server();
         config.apply(&properties)?;
         config.network.listeners = listeners(&properties)?;
+        check_own_configs(&properties, &config.network.listeners)?;
+        read_overrides(&mut config.network.listener_overrides, &properties);
         if let Some(first) = config.network.listeners.first() {
             config.host.clone_from(&first.advertised_host);
             config.port = i32::from(first.advertised_port);
@@ -67,6 +69,7 @@ impl BrokerConfig {
                 config.set(key, value)?;
             }
         }
+        read_overrides(&mut config.network.listener_overrides, dynamic);
         Ok(config)
     }
 

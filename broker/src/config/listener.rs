@@ -1,6 +1,8 @@
 //! `listeners`, `advertised.listeners` and what belongs to them: where a server listens, with what protocol, and what it
 //! tells clients.
 
+use std::collections::BTreeMap;
+
 use super::error::{BrokerConfigError, ConfigScope};
 use super::key::split_list;
 use super::properties::Properties;
@@ -46,26 +48,124 @@ const DEFAULT_ADVERTISED_HOST: &str = "localhost";
 const LISTENER_PREFIX: &str = "listener.name.";
 /// Names of mechanisms as they occur in keys.
 const MECHANISM_PREFIXES: [&str; 3] = ["plain.", "scram-sha-256.", "scram-sha-512."];
+/// Config of the users of a listener; the only one that a mechanism may stand before.
+const JAAS_CONFIG: &str = "sasl.jaas.config";
+/// The configs that a listener can have of its own.
+const OWN_CONFIGS: [&str; 5] = [
+    "connections.max.reauth.ms",
+    "max.connection.creation.rate",
+    "max.connections",
+    "sasl.enabled.mechanisms",
+    JAAS_CONFIG,
+];
+
+/// What a listener has of its own, as `listener.name.NAME.KEY`; None is what holds for all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListenerOverrides {
+    /// `max.connections`: a limit beside that of all listeners together.
+    pub max_connections: Option<usize>,
+    /// `max.connection.creation.rate`: a limit beside that of all listeners together.
+    pub max_connection_creation_rate: Option<u32>,
+    /// `connections.max.reauth.ms`, instead of that of all.
+    pub connections_max_reauth_ms: Option<i64>,
+}
+
+/// A key `listener.name.NAME.KEY` in its parts.
+pub(super) struct OwnConfig<'a> {
+    /// The listener's name as it is written.
+    pub(super) listener: &'a str,
+    /// Whether a mechanism is named before the key.
+    has_mechanism: bool,
+    /// The key.
+    pub(super) key: &'a str,
+}
+
+impl<'a> OwnConfig<'a> {
+    /// None of a key that is no listener's.
+    pub(super) fn of(name: &'a str) -> Option<Self> {
+        let (listener, rest) = name.strip_prefix(LISTENER_PREFIX)?.split_once('.')?;
+        let key = MECHANISM_PREFIXES
+            .iter()
+            .find_map(|prefix| rest.strip_prefix(prefix));
+        Some(Self {
+            listener,
+            has_mechanism: key.is_some(),
+            key: key.unwrap_or(rest),
+        })
+    }
+}
 
 /// `listener.name.NAME.KEY`, also with a mechanism before the key, without what is before the key.
 pub(super) fn without_listener(name: &str) -> &str {
-    let Some(rest) = name.strip_prefix(LISTENER_PREFIX) else {
-        return name;
-    };
-    let Some((_, key)) = rest.split_once('.') else {
-        return name;
-    };
-    let mechanism = MECHANISM_PREFIXES
-        .iter()
-        .find_map(|prefix| key.strip_prefix(prefix));
-    mechanism.unwrap_or(key)
+    OwnConfig::of(name).map_or(name, |own| own.key)
+}
+
+/// Says whether a listener can have this config of its own. Every other name is right.
+///
+/// # Errors
+/// It cannot: what is set for one listener must not be ignored.
+pub fn check_own_config(name: &str) -> Result<(), BrokerConfigError> {
+    match OwnConfig::of(name) {
+        Some(own) if !OWN_CONFIGS.contains(&own.key) || (own.has_mechanism && own.key != JAAS_CONFIG) => {
+            let (key, own_configs) = (own.key, OWN_CONFIGS.join(", "));
+            Err(BrokerConfigError::Contradiction(format!(
+                "{name}: this broker has no {key} for a single listener or mechanism: set {key} for all of them (a listener \
+                 can have its own {own_configs})"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says whether every config of a single listener is that of one there is, and one it can have. Those of the controller's
+/// listeners mean nothing here, as these are not opened.
+pub(super) fn check_own_configs(
+    properties: &Properties,
+    listeners: &[Listener],
+) -> Result<(), BrokerConfigError> {
+    let controller = controller_names(properties);
+    for (name, _) in properties.iter() {
+        let Some(own) = OwnConfig::of(name) else { continue };
+        if controller.contains(&own.listener.to_ascii_uppercase()) {
+            continue;
+        }
+        check_own_config(name)?;
+        if !listeners
+            .iter()
+            .any(|listener| listener.name.eq_ignore_ascii_case(own.listener))
+        {
+            let listener = own.listener;
+            return Err(BrokerConfigError::Contradiction(format!(
+                "{name} is about the listener {listener}, which is not among listeners"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Takes over what `properties` say of single listeners.
+pub(super) fn read_overrides(overrides: &mut BTreeMap<String, ListenerOverrides>, properties: &Properties) {
+    for (name, value) in properties.iter() {
+        let Some(own) = OwnConfig::of(name) else { continue };
+        let of_listener = overrides.entry(own.listener.to_ascii_lowercase()).or_default();
+        match own.key {
+            "max.connections" => of_listener.max_connections = value.parse().ok(),
+            "max.connection.creation.rate" => of_listener.max_connection_creation_rate = value.parse().ok(),
+            "connections.max.reauth.ms" => of_listener.connections_max_reauth_ms = value.parse().ok(),
+            _ => {}
+        }
+    }
+}
+
+fn controller_names(properties: &Properties) -> Vec<String> {
+    split_list(properties.get("controller.listener.names").unwrap_or_default())
+        .map(str::to_ascii_uppercase)
+        .collect()
 }
 
 /// The listeners that `properties` ask for, but for the controller's.
 pub(super) fn listeners(properties: &Properties) -> Result<Vec<Listener>, BrokerConfigError> {
-    let controller: Vec<String> = split_list(properties.get("controller.listener.names").unwrap_or_default())
-        .map(str::to_ascii_uppercase)
-        .collect();
+    let controller = controller_names(properties);
     let advertised = endpoints("advertised.listeners", properties.get("advertised.listeners"))?;
     let mut listeners = Vec::new();
     let asked = properties.get("listeners").unwrap_or("PLAINTEXT://:9092");

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::listener::{Listener, SecurityProtocol};
+use super::listener::{Listener, ListenerOverrides, SecurityProtocol};
 
 /// Settings of the server around a broker. A broker in process has none of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkConfig {
     /// `listeners` with `advertised.listeners`: at least one.
     pub listeners: Vec<Listener>,
+    /// What listeners have of their own, by name in small letters.
+    pub listener_overrides: BTreeMap<String, ListenerOverrides>,
     /// `socket.request.max.bytes`: a larger request closes its connection. 100 MiB.
     pub request_max_bytes: usize,
     /// `socket.send.buffer.bytes`; None leaves it to the system. 100 KiB.
@@ -46,6 +48,7 @@ impl Default for NetworkConfig {
                 advertised_host: "localhost".to_owned(),
                 advertised_port: 9092,
             }],
+            listener_overrides: BTreeMap::new(),
             request_max_bytes: 100 * 1024 * 1024,
             send_buffer_bytes: Some(100 * 1024),
             receive_buffer_bytes: Some(100 * 1024),
@@ -59,5 +62,33 @@ impl Default for NetworkConfig {
             failed_authentication_delay_ms: 100,
             sasl_max_receive_bytes: 512 * 1024,
         }
+    }
+}
+
+impl NetworkConfig {
+    /// Most connections of one listener at a time. No limit, but for that of all together.
+    pub fn max_connections_of(&self, listener: &str) -> usize {
+        let own = self.overrides_of(listener).and_then(|own| own.max_connections);
+        own.unwrap_or(i32::MAX as usize)
+    }
+
+    /// Most new connections of one listener a second. No limit, but for that of all together.
+    pub fn max_connection_creation_rate_of(&self, listener: &str) -> u32 {
+        let own = self
+            .overrides_of(listener)
+            .and_then(|own| own.max_connection_creation_rate);
+        own.unwrap_or(i32::MAX as u32)
+    }
+
+    /// How long an authentication on a listener is good for, in milliseconds; 0 for ever.
+    pub fn connections_max_reauth_ms_of(&self, listener: &str) -> i64 {
+        let own = self
+            .overrides_of(listener)
+            .and_then(|own| own.connections_max_reauth_ms);
+        own.unwrap_or(self.connections_max_reauth_ms)
+    }
+
+    fn overrides_of(&self, listener: &str) -> Option<&ListenerOverrides> {
+        self.listener_overrides.get(&listener.to_ascii_lowercase())
     }
 }

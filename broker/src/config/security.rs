@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use super::error::{BrokerConfigError, ConfigScope};
 use super::key::split_list;
-use super::listener::{Listener, SecurityProtocol};
+use super::listener::{Listener, OwnConfig, SecurityProtocol};
 use super::properties::Properties;
 
 /// The authorizer of Apache Kafka whose rules this broker follows.
 pub const STANDARD_AUTHORIZER: &str = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
 /// The SASL mechanisms that are served.
 pub const SASL_MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+const MECHANISMS: &str = "sasl.enabled.mechanisms";
 
 /// Settings of authentication and authorization.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -21,8 +22,8 @@ pub struct SecurityConfig {
     pub super_users: Vec<String>,
     /// `allow.everyone.if.no.acl.found`. False.
     pub allow_everyone_if_no_acl_found: bool,
-    /// `sasl.enabled.mechanisms`, of those that are served.
-    pub mechanisms: Vec<String>,
+    /// `sasl.enabled.mechanisms` of each listener with SASL, of those that are served, by its name in small letters.
+    pub mechanisms: BTreeMap<String, Vec<String>>,
     /// Users of PLAIN by listener name, from `sasl.jaas.config`; those under the empty name are every listener's.
     pub plain_users: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -43,6 +44,13 @@ impl std::fmt::Debug for SecurityConfig {
 }
 
 impl SecurityConfig {
+    /// The mechanisms that a listener offers. None without SASL.
+    pub fn mechanisms(&self, listener: &str) -> &[String] {
+        self.mechanisms
+            .get(&listener.to_ascii_lowercase())
+            .map_or(&[], Vec::as_slice)
+    }
+
     /// The password of a user of PLAIN on a listener.
     pub fn plain_password(&self, listener: &str, user: &str) -> Option<&str> {
         let users = self
@@ -63,23 +71,29 @@ pub(super) fn security(
         allow_everyone_if_no_acl_found: properties
             .get("allow.everyone.if.no.acl.found")
             .is_some_and(|value| value.eq_ignore_ascii_case("true")),
-        mechanisms: Vec::new(),
+        mechanisms: BTreeMap::new(),
         plain_users: BTreeMap::new(),
     };
-    if listeners
+    for listener in listeners
         .iter()
-        .any(|listener| listener.protocol == SecurityProtocol::SaslPlaintext)
+        .filter(|listener| listener.protocol == SecurityProtocol::SaslPlaintext)
     {
-        config.mechanisms = mechanisms(properties.get("sasl.enabled.mechanisms").unwrap_or("GSSAPI"))?;
+        let own = properties.iter().find_map(|(key, value)| {
+            let own = OwnConfig::of(key)?;
+            let is_it = own.key == MECHANISMS && own.listener.eq_ignore_ascii_case(&listener.name);
+            is_it.then_some(value)
+        });
+        let value = own.or_else(|| properties.get(MECHANISMS)).unwrap_or("GSSAPI");
+        let offered = mechanisms(&listener.name, value)?;
+        config
+            .mechanisms
+            .insert(listener.name.to_ascii_lowercase(), offered);
     }
     for (key, value) in properties
         .iter()
         .filter(|(key, _)| key.ends_with("sasl.jaas.config"))
     {
-        let listener = key
-            .strip_prefix("listener.name.")
-            .and_then(|rest| rest.split_once('.'))
-            .map_or("", |(listener, _)| listener);
+        let listener = OwnConfig::of(key).map_or("", |own| own.listener);
         let users = config
             .plain_users
             .entry(listener.to_ascii_lowercase())
@@ -118,14 +132,14 @@ fn super_users(value: &str) -> Result<Vec<String>, BrokerConfigError> {
         .collect()
 }
 
-fn mechanisms(value: &str) -> Result<Vec<String>, BrokerConfigError> {
+fn mechanisms(listener: &str, value: &str) -> Result<Vec<String>, BrokerConfigError> {
     let served = |mechanism: &str| {
         SASL_MECHANISMS
             .contains(&mechanism)
             .then(|| mechanism.to_owned())
             .ok_or_else(|| {
                 BrokerConfigError::Contradiction(format!(
-                    "a listener uses SASL with the mechanism {mechanism}, which is not served: set sasl.enabled.mechanisms to \
+                    "the listener {listener} uses SASL with the mechanism {mechanism}, which is not served: set {MECHANISMS} to \
                      some of {}",
                     SASL_MECHANISMS.join(", ")
                 ))

@@ -137,6 +137,61 @@ fn users_of_plain_come_from_jaas_lines() {
 }
 
 #[test]
+fn a_listener_has_mechanisms_and_limits_of_its_own() {
+    let config = config(&[
+        "listeners=INNER://localhost:0,OUTER://localhost:1",
+        "listener.security.protocol.map=INNER:SASL_PLAINTEXT,OUTER:SASL_PLAINTEXT",
+        "sasl.enabled.mechanisms=PLAIN",
+        "connections.max.reauth.ms=5",
+        "listener.name.outer.sasl.enabled.mechanisms=SCRAM-SHA-512",
+        "listener.name.outer.connections.max.reauth.ms=7",
+        "listener.name.outer.max.connections=3",
+        "listener.name.outer.max.connection.creation.rate=4",
+    ])
+    .unwrap();
+    assert_eq!(config.security.mechanisms("INNER"), ["PLAIN"]);
+    assert_eq!(config.security.mechanisms("OUTER"), ["SCRAM-SHA-512"]);
+    let network = &config.network;
+    assert_eq!(network.connections_max_reauth_ms_of("INNER"), 5);
+    assert_eq!(network.connections_max_reauth_ms_of("OUTER"), 7);
+    assert_eq!(network.max_connections_of("INNER"), i32::MAX as usize);
+    assert_eq!(network.max_connections_of("OUTER"), 3);
+    assert_eq!(network.max_connection_creation_rate_of("OUTER"), 4);
+    // Those two can change while the broker runs.
+    let mut dynamic = Properties::default();
+    dynamic.set("listener.name.outer.max.connections", "9").unwrap();
+    let network = config.with_dynamic(&dynamic).unwrap().network;
+    assert_eq!(network.max_connections_of("OUTER"), 9);
+    assert_eq!(network.max_connection_creation_rate_of("OUTER"), 4);
+}
+
+#[test]
+fn what_a_listener_cannot_have_of_its_own_is_refused() {
+    let own = |setting: &str| config(&["controller.listener.names=CONTROLLER", setting]);
+    let refused = |setting: &str, words: &str| {
+        let error = own(setting).unwrap_err();
+        assert!(error.contains(words), "{setting}: {error}");
+    };
+    refused(
+        "listener.name.plaintext.max.connections.per.ip=1",
+        "no max.connections.per.ip for a single listener",
+    );
+    refused(
+        "listener.name.plaintext.sasl.server.max.receive.size=9",
+        "no sasl.server.max.receive.size for",
+    );
+    refused(
+        "listener.name.plaintext.plain.connections.max.reauth.ms=1",
+        "or mechanism: set connections.max.reauth.ms",
+    );
+    refused(
+        "listener.name.plain.max.connections=1",
+        "the listener plain, which is not among listeners",
+    );
+    assert!(own("listener.name.controller.ssl.keystore.location=/k").is_ok());
+}
+
+#[test]
 fn dynamic_settings_lie_over_static_ones_but_not_over_read_only_ones() {
     let config = config(&["log.retention.hours=1", "num.partitions=2"]).unwrap();
     let mut dynamic = Properties::default();

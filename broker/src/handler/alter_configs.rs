@@ -16,8 +16,8 @@ use super::configs::ResourceType;
 use super::{Broker, BrokerConfig, Refusal, text};
 use crate::cluster::{Change, ClusterState, Configs, MAX_ENTRIES};
 use crate::config::{
-    BrokerConfigError, ConfigKey, ConfigScope, Properties, Update, broker_key, check_topic_config, group_key,
-    split_list, topic_key,
+    BrokerConfigError, ConfigKey, ConfigScope, Properties, Update, broker_key, check_own_config,
+    check_topic_config, group_key, split_list, topic_key,
 };
 
 /// One thing to do to one config.
@@ -316,6 +316,7 @@ fn check_dynamic(name: &str, value: &str) -> Result<(), Refusal> {
         );
         return Err(Refusal::new(ResponseError::InvalidRequest, message));
     }
+    check_own_config(name).map_err(|error| Refusal::new(ResponseError::InvalidRequest, error.to_string()))?;
     // A topic's bad value is INVALID_CONFIG, a broker's INVALID_REQUEST: Kafka judges them in different places.
     key.validate(ConfigScope::Broker, value)
         .map_err(|error| Refusal::new(ResponseError::InvalidRequest, error.to_string()))

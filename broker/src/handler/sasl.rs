@@ -33,9 +33,9 @@ impl Credentials for Users<'_> {
 
 impl Broker {
     /// The authentication of a new connection to a listener with SASL.
-    pub fn sasl_session(&self) -> SaslSession {
-        let lifetime_ms = self.config.network.connections_max_reauth_ms;
-        SaslSession::new(&self.config.security.mechanisms, lifetime_ms)
+    pub fn sasl_session(&self, listener: &str) -> SaslSession {
+        let lifetime_ms = self.config.network.connections_max_reauth_ms_of(listener);
+        SaslSession::new(self.config.security.mechanisms(listener), lifetime_ms)
     }
 
     /// Serves SaslHandshake on such a connection.

@@ -34,8 +34,10 @@ pub(super) struct Admission {
 #[derive(Debug, Default)]
 struct State {
     connections: usize,
+    by_listener: HashMap<Arc<str>, usize>,
     by_address: HashMap<IpAddr, usize>,
     new: Samples,
+    new_by_listener: HashMap<Arc<str>, Samples>,
     new_by_address: HashMap<IpAddr, Samples>,
 }
 
@@ -43,6 +45,7 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Place {
     admission: Arc<Admission>,
+    listener: Arc<str>,
     address: IpAddr,
 }
 
@@ -66,25 +69,39 @@ impl Admission {
     }
 
     /// Counts a new connection; answers for how long its listener must wait before it is served.
-    pub(super) fn arrived(&self, network: &NetworkConfig, now_ms: i64) -> Duration {
-        let limit = network.max_connection_creation_rate;
+    pub(super) fn arrived(&self, network: &NetworkConfig, listener: &Arc<str>, now_ms: i64) -> Duration {
+        let mut state = self.lock();
+        let of_all = network.max_connection_creation_rate;
+        let wait = self.counted(&mut state.new, of_all, now_ms);
+        let of_listener = network.max_connection_creation_rate_of(listener);
+        let new = state.new_by_listener.entry(listener.clone()).or_default();
+        wait.max(self.counted(new, of_listener, now_ms))
+    }
+
+    fn counted(&self, new: &mut Samples, limit: u32, now_ms: i64) -> Duration {
         if limit == i32::MAX as u32 {
             return Duration::ZERO;
         }
-        let mut state = self.lock();
-        state.new.add(self.window, 1.0, now_ms);
-        self.bounded(state.new.excess_ms(self.window, f64::from(limit), now_ms))
+        new.add(self.window, 1.0, now_ms);
+        self.bounded(new.excess_ms(self.window, f64::from(limit), now_ms))
     }
 
-    /// Waits until there is room for one more.
-    pub(super) async fn wait_for_room(&self, max_connections: impl Fn() -> usize) {
+    /// Waits until there is room for one more: on a listener, and in all.
+    pub(super) async fn wait_for_room(&self, network: impl Fn() -> NetworkConfig, listener: &str) {
         loop {
+            // From here on no place that becomes free is missed, although it is not waited for yet.
             let freed = self.freed.notified();
-            if self.lock().connections < max_connections() {
+            if self.has_room(&network(), listener) {
                 return;
             }
             let _ = tokio::time::timeout(LOOK_AGAIN, freed).await;
         }
+    }
+
+    fn has_room(&self, network: &NetworkConfig, listener: &str) -> bool {
+        let state = self.lock();
+        let of_listener = state.by_listener.get(listener).copied().unwrap_or(0);
+        state.connections < network.max_connections && of_listener < network.max_connections_of(listener)
     }
 
     /// Leave to keep a connection open for a while that is refused.
@@ -97,6 +114,7 @@ impl Admission {
         self: &Arc<Self>,
         network: &NetworkConfig,
         limits: &QuotaLimits,
+        listener: &Arc<str>,
         address: IpAddr,
         now_ms: i64,
     ) -> Result<Place, Refused> {
@@ -104,7 +122,7 @@ impl Admission {
         let limit = *overridden.unwrap_or(&network.max_connections_per_ip);
         let mut state = self.lock();
         if let Some(rate) = limits.connection_rate(address) {
-            let wait = self.made(&mut state, address, rate, now_ms);
+            let wait = self.made(&mut state, listener, address, rate, now_ms);
             if !wait.is_zero() {
                 return Err(Refused::TooFast(wait));
             }
@@ -113,16 +131,25 @@ impl Admission {
             return Err(Refused::TooMany);
         }
         *state.by_address.entry(address).or_default() += 1;
+        *state.by_listener.entry(listener.clone()).or_default() += 1;
         state.connections += 1;
         drop(state);
         Ok(Place {
             admission: self.clone(),
+            listener: listener.clone(),
             address,
         })
     }
 
     /// Counts a new connection of an address, unless there were too many: then that of the listener is taken back too.
-    fn made(&self, state: &mut State, address: IpAddr, rate: f64, now_ms: i64) -> Duration {
+    fn made(
+        &self,
+        state: &mut State,
+        listener: &Arc<str>,
+        address: IpAddr,
+        rate: f64,
+        now_ms: i64,
+    ) -> Duration {
         let window = self.window;
         if state.new_by_address.len() >= MAX_ADDRESSES && !state.new_by_address.contains_key(&address) {
             state
@@ -138,6 +165,9 @@ impl Admission {
         if !wait.is_zero() {
             samples.add(window, -1.0, now_ms);
             state.new.add(window, -1.0, now_ms);
+            if let Some(new) = state.new_by_listener.get_mut(listener) {
+                new.add(window, -1.0, now_ms);
+            }
         }
         wait
     }
@@ -158,6 +188,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.admission.lock();
         state.connections -= 1;
+        if let Some(count) = state.by_listener.get_mut(&self.listener) {
+            *count -= 1;
+        }
         if let Some(count) = state.by_address.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
@@ -165,16 +198,24 @@ impl Drop for Place {
             }
         }
         drop(state);
-        self.admission.freed.notify_one();
+        // All listeners: the one that waits may be another one than that which has room now.
+        self.admission.freed.notify_waiters();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
     use crate::cluster::ClientQuota;
+    use crate::config::ListenerOverrides;
 
     const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn outer() -> Arc<str> {
+        "OUTER".into()
+    }
 
     fn admission() -> Arc<Admission> {
         Admission::new(QuotaWindow::default())
@@ -188,7 +229,7 @@ mod tests {
             ..NetworkConfig::default()
         };
         let limits = QuotaLimits::default();
-        let admit = |network: &NetworkConfig| admission.admit(network, &limits, ADDRESS, 0);
+        let admit = |network: &NetworkConfig| admission.admit(network, &limits, &outer(), ADDRESS, 0);
         let first = admit(&network).unwrap();
         let _second = admit(&network).unwrap();
         assert_eq!(admit(&network).unwrap_err(), Refused::TooMany);
@@ -209,12 +250,21 @@ mod tests {
             ..NetworkConfig::default()
         };
         for _ in 0..20 {
-            assert_eq!(admission.arrived(&network, 0), Duration::ZERO);
+            assert_eq!(admission.arrived(&network, &outer(), 0), Duration::ZERO);
         }
-        assert_eq!(admission.arrived(&network, 0), Duration::from_millis(500));
-        assert_eq!(admission.arrived(&network, 0), Duration::from_millis(1_000));
-        assert_eq!(admission.arrived(&network, 0), Duration::from_millis(1_000));
-        assert_eq!(admission.arrived(&network, 20_000), Duration::ZERO);
+        assert_eq!(
+            admission.arrived(&network, &outer(), 0),
+            Duration::from_millis(500)
+        );
+        assert_eq!(
+            admission.arrived(&network, &outer(), 0),
+            Duration::from_millis(1_000)
+        );
+        assert_eq!(
+            admission.arrived(&network, &outer(), 0),
+            Duration::from_millis(1_000)
+        );
+        assert_eq!(admission.arrived(&network, &outer(), 20_000), Duration::ZERO);
     }
 
     #[test]
@@ -226,25 +276,67 @@ mod tests {
             limits: [("connection_creation_rate".to_owned(), 1.0)].into(),
         }]);
         for _ in 0..10 {
-            assert!(admission.admit(&network, &limits, ADDRESS, 0).is_ok());
+            assert!(admission.admit(&network, &limits, &outer(), ADDRESS, 0).is_ok());
         }
         for _ in 0..3 {
-            let refused = admission.admit(&network, &limits, ADDRESS, 0).unwrap_err();
+            let refused = admission
+                .admit(&network, &limits, &outer(), ADDRESS, 0)
+                .unwrap_err();
             assert_eq!(refused, Refused::TooFast(Duration::from_millis(1_000)));
         }
-        assert!(admission.admit(&network, &limits, ADDRESS, 12_000).is_ok());
+        assert!(
+            admission
+                .admit(&network, &limits, &outer(), ADDRESS, 12_000)
+                .is_ok()
+        );
     }
 
     #[tokio::test]
     async fn who_finds_no_room_waits_until_somebody_leaves() {
         let admission = admission();
-        let place = admission
-            .admit(&NetworkConfig::default(), &QuotaLimits::default(), ADDRESS, 0)
-            .unwrap();
-        let mut waiting = std::pin::pin!(admission.wait_for_room(|| 1));
+        let (network, limits) = (NetworkConfig::default(), QuotaLimits::default());
+        let place = admission.admit(&network, &limits, &outer(), ADDRESS, 0).unwrap();
+        let one = || NetworkConfig {
+            max_connections: 1,
+            ..NetworkConfig::default()
+        };
+        let mut waiting = pin!(admission.wait_for_room(one, "INNER"));
         let patience = Duration::from_millis(20);
         assert!(tokio::time::timeout(patience, &mut waiting).await.is_err());
         drop(place);
         waiting.await;
+    }
+
+    #[tokio::test]
+    async fn a_listener_has_limits_of_its_own() {
+        let admission = admission();
+        let own = ListenerOverrides {
+            max_connections: Some(1),
+            max_connection_creation_rate: Some(2),
+            ..ListenerOverrides::default()
+        };
+        let network = NetworkConfig {
+            listener_overrides: [("outer".to_owned(), own)].into(),
+            ..NetworkConfig::default()
+        };
+        let place = admission
+            .admit(&network, &QuotaLimits::default(), &outer(), ADDRESS, 0)
+            .unwrap();
+        admission.wait_for_room(|| network.clone(), "INNER").await;
+        let mut waiting = pin!(admission.wait_for_room(|| network.clone(), "OUTER"));
+        let patience = Duration::from_millis(20);
+        assert!(tokio::time::timeout(patience, &mut waiting).await.is_err());
+        drop(place);
+        waiting.await;
+
+        let inner: Arc<str> = "INNER".into();
+        for _ in 0..20 {
+            assert_eq!(admission.arrived(&network, &outer(), 0), Duration::ZERO);
+        }
+        assert_eq!(
+            admission.arrived(&network, &outer(), 0),
+            Duration::from_millis(500)
+        );
+        assert_eq!(admission.arrived(&network, &inner, 0), Duration::ZERO);
     }
 }

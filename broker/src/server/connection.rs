@@ -112,7 +112,7 @@ impl Connection {
     ) -> Self {
         let sasl = match listener.protocol {
             SecurityProtocol::Plaintext => None,
-            SecurityProtocol::SaslPlaintext => Some(shared.broker.sasl_session()),
+            SecurityProtocol::SaslPlaintext => Some(shared.broker.sasl_session(&listener.name)),
         };
         Self {
             stream,
