@@ -20,7 +20,7 @@ pub enum ValueType {
     Double,
     /// Words separated by commas.
     List,
-    /// The name of a Java class: accepted, and acted on where this broker has something like it.
+    /// The name of a Java class.
     Class,
     /// Text that is never shown.
     Password,
@@ -56,6 +56,8 @@ pub enum Allowed {
     Words(&'static [&'static str]),
     /// `*`, or pairs of numbers `partition:broker`.
     Replicas,
+    /// Nothing but the default: it names Java classes, and this broker loads none.
+    DefaultClass,
 }
 
 /// Whether and how a broker's config can be changed while it runs.
@@ -86,6 +88,7 @@ pub struct ConfigKey {
 
 pub(super) const NONE: &str = "\0";
 pub(super) const ANY: Allowed = Allowed::Any;
+pub(super) const DEFAULT_CLASS: Allowed = Allowed::DefaultClass;
 pub(super) const fn at_least(least: i64) -> Allowed {
     Allowed::Between(least, i64::MAX)
 }
@@ -145,6 +148,9 @@ impl ConfigKey {
     /// What it should be.
     pub fn check(&self, value: &str) -> Result<(), String> {
         let value = value.trim();
+        if self.allowed == Allowed::DefaultClass {
+            return self.check_class(value);
+        }
         let in_range = |least: i64, most: i64| {
             let (from, to) = match self.allowed {
                 Allowed::Between(from, to) => (from.max(least), to.min(most)),
@@ -190,6 +196,17 @@ impl ConfigKey {
                 self.check_words(std::iter::once(value))
             }
         }
+    }
+
+    /// Whoever relies on a plug-in must not run without it unawares.
+    fn check_class(&self, value: &str) -> Result<(), String> {
+        if value.is_empty() || Some(value) == self.default {
+            return Ok(());
+        }
+        let only = self.default.unwrap_or("no value");
+        Err(format!(
+            "{only}, as this broker loads no plug-ins: remove the key"
+        ))
     }
 
     fn check_words<'a>(&self, mut found: impl Iterator<Item = &'a str>) -> Result<(), String> {

@@ -118,6 +118,28 @@ fn mistakes_are_named_with_the_remedy() {
 }
 
 #[test]
+fn nobody_runs_without_a_plug_in_unawares() {
+    for key in [
+        "alter.config.policy.class.name",
+        "client.quota.callback.class",
+        "create.topic.policy.class.name",
+        "principal.builder.class",
+        "sasl.server.callback.handler.class",
+        "security.providers",
+    ] {
+        let error = config(&[&format!("{key}=my.Own")]).unwrap_err();
+        let words = format!("\"my.Own\" for broker config {key}: expected ");
+        assert!(
+            error.contains(&words) && error.contains("loads no plug-ins"),
+            "{error}"
+        );
+        assert!(config(&[&format!("{key}=")]).is_ok());
+        let default = broker_key(key).unwrap().default.unwrap_or_default();
+        assert!(config(&[&format!("{key}={default}")]).is_ok());
+    }
+}
+
+#[test]
 fn users_of_plain_come_from_jaas_lines() {
     let config = config(&[
         "listeners=INNER://localhost:0",
