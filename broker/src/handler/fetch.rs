@@ -1,5 +1,6 @@
 //! Fetch and ListOffsets: the reading side. A Fetch never waits here; whoever serves it waits for progress and asks again.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
@@ -152,10 +153,15 @@ impl Broker {
     pub(super) fn list_offsets(&self, version: i16, request: &ListOffsetsRequest) -> ListOffsetsResponse {
         let isolation = isolation(request.isolation_level);
         let mut response = ListOffsetsResponse::default();
+        let named_twice = named_twice(request);
         for topic in &request.topics {
             let mut answered = ListOffsetsTopicResponse::default().with_name(topic.name.clone());
             for partition in &topic.partitions {
-                let found = self.list_offset(&topic.name, partition, isolation, version);
+                let found = if named_twice.contains(&(&topic.name, partition.partition_index)) {
+                    Err(ResponseError::InvalidRequest.into())
+                } else {
+                    self.list_offset(&topic.name, partition, isolation, version)
+                };
                 let mut listed =
                     ListOffsetsPartitionResponse::default().with_partition_index(partition.partition_index);
                 match found {
@@ -209,6 +215,16 @@ impl Broker {
             timestamp => log.offset_for_timestamp(timestamp, isolation)?.unwrap_or(none),
         })
     }
+}
+
+/// The partitions that are asked for more than once.
+fn named_twice(request: &ListOffsetsRequest) -> HashSet<(&TopicName, i32)> {
+    let mut seen = HashSet::new();
+    let named = request.topics.iter().flat_map(|topic| {
+        let partitions = topic.partitions.iter();
+        partitions.map(|partition| (&topic.name, partition.partition_index))
+    });
+    named.filter(|one| !seen.insert(*one)).collect()
 }
 
 fn isolation(level: i8) -> Isolation {

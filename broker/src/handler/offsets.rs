@@ -4,6 +4,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
+use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
@@ -24,6 +25,8 @@ use crate::transaction::{TransactionReply, TransactionRequest};
 
 /// First version of OffsetFetch for several groups.
 const GROUPS_VERSION: i16 = 8;
+/// First version of OffsetFetch with an error beside the topics.
+const TOP_LEVEL_ERROR_VERSION: i16 = 2;
 /// First version of TxnOffsetCommit that adds the offsets' partition to the transaction by itself.
 const IMPLICIT_ADD_VERSION: i16 = 5;
 /// First version of TxnOffsetCommit that knows COORDINATOR_LOAD_IN_PROGRESS and the like.
@@ -52,23 +55,23 @@ impl Broker {
             .topics
             .iter_mut()
             .filter_map(|topic| {
-                let found = self.topics.topic(&topic.name).ok();
-                let count = found.map_or(0, |topic| topic.partitions().len() as i32);
-                let exists = |partition: i32| (0..count).contains(&partition);
-                let missing: Vec<_> = topic
-                    .partitions
-                    .extract_if(.., |partition| !exists(partition.partition_index))
-                    .map(|partition| {
-                        OffsetCommitResponsePartition::default()
-                            .with_partition_index(partition.partition_index)
-                            .with_error_code(ResponseError::UnknownTopicOrPartition.code())
-                    })
-                    .collect();
+                let missing =
+                    self.take_missing(&topic.name, &mut topic.partitions, |one| one.partition_index);
+                let missing = missing.into_iter().map(|partition| {
+                    OffsetCommitResponsePartition::default()
+                        .with_partition_index(partition)
+                        .with_error_code(ResponseError::UnknownTopicOrPartition.code())
+                });
+                let missing: Vec<_> = missing.collect();
                 let answered = OffsetCommitResponseTopic::default().with_name(topic.name.clone());
                 (!missing.is_empty()).then(|| answered.with_partitions(missing))
             })
             .collect();
         request.topics.retain(|topic| !topic.partitions.is_empty());
+        if request.topics.is_empty() {
+            // As in Kafka: nothing to commit makes no group.
+            return OffsetCommitResponse::default().with_topics(missing);
+        }
         let refused = refuse_commit(&request, ResponseError::CoordinatorNotAvailable);
         let mut response = match self.commit(context, GroupRequest::CommitOffsets(request), now_ms) {
             Ok(GroupReply::CommitOffsets(response)) => response,
@@ -87,7 +90,56 @@ impl Broker {
         response
     }
 
+    /// Takes those partitions out of a list that the topic does not have, and answers them.
+    fn take_missing<T>(&self, topic: &str, partitions: &mut Vec<T>, index: impl Fn(&T) -> i32) -> Vec<i32> {
+        let found = self.topics.topic(topic).ok();
+        let count = found.map_or(0, |topic| topic.partitions().len() as i32);
+        let missing = partitions.extract_if(.., |partition| !(0..count).contains(&index(partition)));
+        missing.map(|partition| index(&partition)).collect()
+    }
+
     pub(super) fn txn_offset_commit(
+        &self,
+        context: &RequestContext,
+        mut request: TxnOffsetCommitRequest,
+        now_ms: i64,
+    ) -> TxnOffsetCommitResponse {
+        let missing: Vec<TxnOffsetCommitResponseTopic> = request
+            .topics
+            .iter_mut()
+            .filter_map(|topic| {
+                let missing =
+                    self.take_missing(&topic.name, &mut topic.partitions, |one| one.partition_index);
+                let missing = missing.into_iter().map(|partition| {
+                    TxnOffsetCommitResponsePartition::default()
+                        .with_partition_index(partition)
+                        .with_error_code(ResponseError::UnknownTopicOrPartition.code())
+                });
+                let missing: Vec<_> = missing.collect();
+                let answered = TxnOffsetCommitResponseTopic::default().with_name(topic.name.clone());
+                (!missing.is_empty()).then(|| answered.with_partitions(missing))
+            })
+            .collect();
+        request.topics.retain(|topic| !topic.partitions.is_empty());
+        if request.topics.is_empty() {
+            return TxnOffsetCommitResponse::default().with_topics(missing);
+        }
+        let mut response = self.commit_in_transaction(context, request, now_ms);
+        for topic in missing {
+            let answered = response
+                .topics
+                .iter_mut()
+                .find(|answered| answered.name == topic.name);
+            match answered {
+                Some(answered) => answered.partitions.extend(topic.partitions),
+                None => response.topics.push(topic),
+            }
+        }
+        response
+    }
+
+    /// Commits offsets of topics that are there.
+    fn commit_in_transaction(
         &self,
         context: &RequestContext,
         request: TxnOffsetCommitRequest,
@@ -168,7 +220,7 @@ impl Broker {
             let fetched =
                 self.fetch_offsets(&request.group_id, None, wanted.as_deref(), request.require_stable);
             return match fetched {
-                Err(error) => OffsetFetchResponse::default().with_error_code(error.code()),
+                Err(error) => refused_fetch(version, request.topics.as_deref(), error.code()),
                 Ok(topics) => {
                     OffsetFetchResponse::default().with_topics(topics.into_iter().map(single_group).collect())
                 }
@@ -226,6 +278,30 @@ impl Broker {
         });
         Ok(topics.collect())
     }
+}
+
+/// An error of a whole OffsetFetch for one group; the oldest version has no place for it but the partitions.
+pub(super) fn refused_fetch(
+    version: i16,
+    topics: Option<&[OffsetFetchRequestTopic]>,
+    error_code: i16,
+) -> OffsetFetchResponse {
+    if version >= TOP_LEVEL_ERROR_VERSION {
+        return OffsetFetchResponse::default().with_error_code(error_code);
+    }
+    let topics = topics.unwrap_or_default().iter().map(|topic| {
+        let partitions = topic.partition_indexes.iter().map(|index| {
+            OffsetFetchResponsePartition::default()
+                .with_partition_index(*index)
+                .with_committed_offset(-1)
+                .with_metadata(Some(StrBytes::default()))
+                .with_error_code(error_code)
+        });
+        OffsetFetchResponseTopic::default()
+            .with_name(topic.name.clone())
+            .with_partitions(partitions.collect())
+    });
+    OffsetFetchResponse::default().with_topics(topics.collect())
 }
 
 fn fetch(group: Option<&Group>, topic: &str, partition: i32, require_stable: bool) -> FetchedOffset {

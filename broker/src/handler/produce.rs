@@ -54,6 +54,9 @@ impl Broker {
             transactional_id: request.transactional_id.as_ref().map(|id| id.as_str()),
             version,
         };
+        if lacks_transactional_id(&request) {
+            return refused(&request, ResponseError::TransactionalIdAuthorizationFailed);
+        }
         let valid_acks = (-1..=1).contains(&request.acks);
         let mut response = ProduceResponse::default();
         for topic_data in request.topic_data {
@@ -160,6 +163,29 @@ impl Broker {
             now_ms,
         )?)
     }
+}
+
+/// Whether there are records of a transaction, and nobody says of which.
+pub(super) fn lacks_transactional_id(request: &ProduceRequest) -> bool {
+    let data = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    let is_transactional =
+        |records: &Bytes| BatchHeader::parse(records).is_ok_and(|header| header.is_transactional());
+    request.transactional_id.is_none() && data.flat_map(|data| &data.records).any(is_transactional)
+}
+
+/// The same error for every partition of a request.
+fn refused(request: &ProduceRequest, error: ResponseError) -> ProduceResponse {
+    let topics = request.topic_data.iter().map(|topic| {
+        let partitions = topic
+            .partition_data
+            .iter()
+            .map(|data| partition_response(data.index, Err(Refusal::from(error).into())));
+        TopicProduceResponse::default()
+            .with_name(topic.name.clone())
+            .with_topic_id(topic.topic_id)
+            .with_partition_responses(partitions.collect())
+    });
+    ProduceResponse::default().with_responses(topics.collect())
 }
 
 /// The coordinator's errors as producers of this version know them on this path.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -19,10 +20,12 @@ use kafka_protocol::messages::txn_offset_commit_request::{
 };
 use kafka_protocol::messages::{
     AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
-    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse, EndTxnRequest,
-    EndTxnResponse, GroupId, InitProducerIdRequest, InitProducerIdResponse, JoinGroupRequest,
-    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, ProduceRequest,
-    ProduceResponse, ProducerId, TopicName, TransactionalId, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+    CreateTopicsRequest, CreateTopicsResponse, DeleteGroupsRequest, DeleteGroupsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse, EndTxnRequest, EndTxnResponse, GroupId, InitProducerIdRequest,
+    InitProducerIdResponse, JoinGroupRequest, ListGroupsRequest, ListGroupsResponse, ListOffsetsRequest,
+    ListOffsetsResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
+    ProduceRequest, ProduceResponse, ProducerId, TopicName, TransactionalId, TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse,
 };
 
 use super::*;
@@ -142,7 +145,13 @@ impl Fixture {
     }
 
     fn txn_commit(&self, version: i16, offset: i64) -> i16 {
-        let partition = TxnOffsetCommitRequestPartition::default().with_committed_offset(offset);
+        self.txn_commit_to(version, 0, offset)
+    }
+
+    fn txn_commit_to(&self, version: i16, partition: i32, offset: i64) -> i16 {
+        let partition = TxnOffsetCommitRequestPartition::default()
+            .with_partition_index(partition)
+            .with_committed_offset(offset);
         let topic = TxnOffsetCommitRequestTopic::default()
             .with_name(name("out"))
             .with_partitions(vec![partition]);
@@ -290,8 +299,66 @@ fn offsets_of_a_transaction_are_verified_and_unstable_until_it_ends() {
         0,
         "version 5 adds the offsets by itself"
     );
+    assert_eq!(
+        fixture.txn_commit_to(5, 9, 6),
+        ResponseError::UnknownTopicOrPartition.code()
+    );
     assert_eq!(fixture.end(3, 0, false), 0);
     assert_eq!(fixture.committed(true), (5, 0));
+    // Nothing to commit does not even take part in a transaction.
+    assert_eq!(
+        fixture.txn_commit_to(5, 9, 6),
+        ResponseError::UnknownTopicOrPartition.code()
+    );
+    assert_eq!(fixture.end(3, 0, true), ResponseError::InvalidTxnState.code());
+}
+
+#[test]
+fn records_of_a_transaction_need_its_name() {
+    let fixture = Fixture::new();
+    let mut builder = BatchBuilder::new();
+    builder.append(NOW_MS, None, Some(b"v"), &[]).unwrap();
+    let stamp = ProducerStamp {
+        producer_id: 0,
+        producer_epoch: 0,
+        base_sequence: 0,
+        transactional: true,
+    };
+    let data = [(0, builder.finish(stamp)), (1, None)].map(|(index, records)| {
+        PartitionProduceData::default()
+            .with_index(index)
+            .with_records(records)
+    });
+    let topic = TopicProduceData::default()
+        .with_name(name("out"))
+        .with_partition_data(data.into());
+    let request = ProduceRequest::default()
+        .with_acks(-1)
+        .with_topic_data(vec![topic]);
+    let response: ProduceResponse = fixture.ask(9, request);
+    let partitions = response.responses[0].partition_responses.iter();
+    let codes: Vec<_> = partitions.map(|partition| partition.error_code).collect();
+    assert_eq!(codes, [53, 53]);
+}
+
+#[test]
+fn the_offsets_of_a_partition_that_is_named_twice_are_not_told() {
+    let fixture = Fixture::new();
+    let partition = |index: i32| {
+        ListOffsetsPartition::default()
+            .with_partition_index(index)
+            .with_timestamp(-1)
+    };
+    let topic = ListOffsetsTopic::default()
+        .with_name(name("out"))
+        .with_partitions(vec![partition(0), partition(1), partition(0)]);
+    let request = ListOffsetsRequest::default().with_topics(vec![topic]);
+    let response: ListOffsetsResponse = fixture.ask(5, request);
+    let told = response.topics[0].partitions.iter();
+    let told: Vec<_> = told
+        .map(|partition| (partition.error_code, partition.offset))
+        .collect();
+    assert_eq!(told, [(42, -1), (0, 0), (42, -1)]);
 }
 
 #[test]
@@ -323,7 +390,12 @@ fn offsets_go_with_their_topic_and_are_refused_without_it() {
     let deleted: DeleteTopicsResponse = fixture.ask(5, request);
     assert_eq!(deleted.responses[0].error_code, 0);
     assert_eq!(fixture.committed(false), (-1, 0));
+    let deleted: DeleteGroupsResponse =
+        fixture.ask(2, DeleteGroupsRequest::default().with_groups_names(vec![group()]));
+    assert_eq!(deleted.results[0].error_code, 0);
     assert_eq!(commit(), [(0, missing), (9, missing)]);
+    let listed: ListGroupsResponse = fixture.ask(4, ListGroupsRequest::default());
+    assert_eq!(listed.groups, [], "nothing to commit makes no group");
 }
 
 #[test]

@@ -25,6 +25,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::{GROUP_DENIED, TOPIC_DENIED, TRANSACTIONAL_ID_DENIED, take_denied};
 use crate::acl::{Operation, ResourceType};
+use crate::handler::offsets::refused_fetch;
 use crate::handler::{Broker, Outcome, Request, RequestContext, Response};
 use crate::protocol::streams_describe::{
     DescribedGroup as StreamsDescribedGroup, StreamsGroupDescribeRequest, StreamsGroupDescribeResponse,
@@ -219,7 +220,7 @@ impl Broker {
         now_ms: i64,
     ) -> OffsetFetchResponse {
         if !self.may_group(context, Operation::Describe, &request.group_id) {
-            return OffsetFetchResponse::default().with_error_code(GROUP_DENIED);
+            return refused_fetch(context.version, request.topics.as_deref(), GROUP_DENIED);
         }
         let may = |name: &str| self.may_topic(context, Operation::Describe, name);
         let denied = match &mut request.topics {

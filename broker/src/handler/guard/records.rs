@@ -16,6 +16,7 @@ use kafka_protocol::messages::{
 use super::{TOPIC_DENIED, TRANSACTIONAL_ID_DENIED, take_denied};
 use crate::acl::Operation;
 use crate::handler::fetch_answer::{PartitionAnswer, TopicAnswer};
+use crate::handler::produce::lacks_transactional_id;
 use crate::handler::{Broker, Refusal, RequestContext, Response};
 
 impl Broker {
@@ -25,6 +26,9 @@ impl Broker {
         mut request: ProduceRequest,
         now_ms: i64,
     ) -> Response {
+        if lacks_transactional_id(&request) {
+            return Response::Produce(self.answer(context, request, now_ms));
+        }
         let may_transact = |id: &str| self.may_transact(context, Operation::Write, id);
         if request
             .transactional_id
