@@ -2,7 +2,7 @@
 
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::add_partitions_to_txn_response::{
-    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResult, AddPartitionsToTxnTopicResult,
+    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult,
 };
 use kafka_protocol::messages::describe_transactions_response::TransactionState;
 use kafka_protocol::messages::txn_offset_commit_response::{
@@ -52,7 +52,7 @@ impl Broker {
     pub(super) fn guard_add_partitions_to_txn(
         &self,
         context: &RequestContext,
-        mut request: AddPartitionsToTxnRequest,
+        request: AddPartitionsToTxnRequest,
         now_ms: i64,
     ) -> Response {
         if context.version < BATCHED_ADD_VERSION {
@@ -67,22 +67,13 @@ impl Broker {
                 }
             });
         }
-        let mut denied = Vec::new();
-        request.transactions.retain(|transaction| {
-            let id = &transaction.transactional_id;
-            let Some(results) = self.denied_addition(context, id, &transaction.topics) else {
-                return true;
-            };
-            denied.push(
-                AddPartitionsToTxnResult::default()
-                    .with_transactional_id(id.clone())
-                    .with_topic_results(results),
+        // Only brokers send these versions, and look after the rights of clients themselves.
+        if !self.may_on_cluster(context, Operation::ClusterAction) {
+            return Response::AddPartitionsToTxn(
+                AddPartitionsToTxnResponse::default().with_error_code(CLUSTER_DENIED),
             );
-            false
-        });
-        let mut response: AddPartitionsToTxnResponse = self.answer(context, request, now_ms);
-        response.results_by_transaction.extend(denied);
-        Response::AddPartitionsToTxn(response)
+        }
+        Response::AddPartitionsToTxn(self.answer(context, request, now_ms))
     }
 
     /// What to say of partitions that may not be added to a transaction; None if they may.
