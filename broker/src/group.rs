@@ -51,7 +51,7 @@ pub use migration::MigrationPolicy;
 pub use record::{GroupKey, GroupValue, MemberValue, OffsetValue};
 pub use state::{CommittedOffset, Group, GroupKind};
 pub use streams::{InternalTopic, StreamsGroup, StreamsMember, StreamsRecord, StreamsState, TaskMap, Tasks};
-pub use topics::{TopicImage, TopicInfo};
+pub use topics::{TopicImage, TopicInfo, Viewer};
 
 use crate::coordinator_records::coordinator_partition;
 use crate::ids::Ids;
@@ -214,7 +214,9 @@ impl GroupCoordinator {
                 self.end_transaction(partition, producer_id, committed);
             }
             GroupEvent::TopicDeleted { topic } => self.forget_topic(&topic),
-            GroupEvent::TopicsChanged(topics) => self.topics = topics,
+            GroupEvent::TopicsChanged(topics) => {
+                self.topics = Arc::new(topics.seen_by(self.topics.viewer().cloned()));
+            }
             GroupEvent::Overridden { group_id, overrides } => {
                 if overrides == GroupOverrides::default() {
                     self.overrides.remove(&group_id);
@@ -245,6 +247,13 @@ impl GroupCoordinator {
     /// Every group, sorted by id.
     pub fn groups(&self) -> impl Iterator<Item = &Group> {
         self.groups.values()
+    }
+
+    /// Says who is shown the topics from here on; None sees all.
+    pub fn look_as(&mut self, viewer: Option<Arc<dyn Viewer>>) {
+        if viewer.is_some() || self.topics.viewer().is_some() {
+            self.topics = Arc::new(self.topics.seen_by(viewer));
+        }
     }
 
     fn request(&mut self, token: Token, client: &Client, version: i16, request: GroupRequest, now_ms: i64) {

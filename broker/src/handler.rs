@@ -30,6 +30,7 @@ mod fetch_answer;
 mod fetch_sessions;
 mod groups;
 mod guard;
+mod heartbeats;
 mod internal_topics;
 mod metadata;
 mod offsets;

@@ -228,8 +228,10 @@ impl BrokerConfig {
             "group.streams.max.size" => group.streams.max_size = count(value),
             "group.streams.num.standby.replicas" => group.streams.standby_replicas = number(value) as i32,
             "group.consumer.assignors" => {
-                if let Some(first) = split_list(value).find_map(Assignor::of_name) {
-                    group.consumer.assignor = first;
+                let assignors: Vec<_> = split_list(value).filter_map(Assignor::of_name).collect();
+                if let Some(first) = assignors.first() {
+                    group.consumer.assignor = *first;
+                    group.consumer.assignors = assignors;
                 }
             }
             _ => return false,

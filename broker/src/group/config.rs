@@ -47,6 +47,8 @@ pub struct ConsumerGroupConfig {
     pub assignor: Assignor,
     /// `group.consumer.migration.policy`: which way live groups may change their protocol. Both ways.
     pub migration: MigrationPolicy,
+    /// All of `group.consumer.assignors`: what members may ask for. `uniform` and `range`.
+    pub assignors: Vec<Assignor>,
 }
 
 impl Default for ConsumerGroupConfig {
@@ -57,6 +59,7 @@ impl Default for ConsumerGroupConfig {
             max_size: 10_000,
             assignor: Assignor::Uniform,
             migration: MigrationPolicy::default(),
+            assignors: Assignor::ALL.to_vec(),
         }
     }
 }

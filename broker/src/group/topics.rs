@@ -1,7 +1,9 @@
 //! What the coordinator knows of topics: a picture handed in whenever they change, so that a step needs no lock.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Debug;
 use std::hash::Hasher;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -14,10 +16,22 @@ pub struct TopicInfo {
     pub partition_count: i32,
 }
 
-/// All topics at one moment.
+/// Which topics somebody may know of.
+pub trait Viewer: Debug + Send + Sync {
+    /// Whether this one.
+    fn may_see(&self, topic: &str) -> bool;
+}
+
+/// All topics at one moment. Copies share them.
 #[derive(Debug, Clone, Default)]
 pub struct TopicImage {
     version: u64,
+    topics: Arc<Topics>,
+    viewer: Option<Arc<dyn Viewer>>,
+}
+
+#[derive(Debug, Default)]
+struct Topics {
     by_name: BTreeMap<String, TopicInfo>,
     names: HashMap<Uuid, String>,
 }
@@ -32,9 +46,22 @@ impl TopicImage {
             .collect();
         Self {
             version,
-            by_name,
-            names,
+            topics: Arc::new(Topics { by_name, names }),
+            viewer: None,
         }
+    }
+
+    /// The same picture, of which somebody is shown only what it may see; None shows everything.
+    pub fn seen_by(&self, viewer: Option<Arc<dyn Viewer>>) -> Self {
+        Self {
+            viewer,
+            ..self.clone()
+        }
+    }
+
+    /// Who looks at it.
+    pub(super) fn viewer(&self) -> Option<&Arc<dyn Viewer>> {
+        self.viewer.as_ref()
     }
 
     /// Which picture this is.
@@ -44,12 +71,12 @@ impl TopicImage {
 
     /// A topic by name.
     pub fn topic(&self, name: &str) -> Option<TopicInfo> {
-        self.by_name.get(name).copied()
+        self.topics.by_name.get(name).copied()
     }
 
     /// The name of a topic.
     pub fn name(&self, id: Uuid) -> Option<&str> {
-        self.names.get(&id).map(String::as_str)
+        self.topics.names.get(&id).map(String::as_str)
     }
 
     /// How many partitions a topic has; 0 if there is none with that id.
@@ -59,9 +86,10 @@ impl TopicImage {
             .map_or(0, |topic| topic.partition_count)
     }
 
-    /// The names of all topics, sorted.
+    /// The names of all topics that who looks may see, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.by_name.keys().map(String::as_str)
+        let may_see = |name: &&str| self.viewer.as_ref().is_none_or(|viewer| viewer.may_see(name));
+        self.topics.by_name.keys().map(String::as_str).filter(may_see)
     }
 
     /// The ids of those topics that exist.

@@ -1,13 +1,63 @@
 //! Whether somebody may do something: the configured authorizer's answer, in the words of the handler.
 
-use super::{Broker, Refusal, RequestContext};
+use std::sync::Arc;
+
+use super::{Broker, Principal, Refusal, RequestContext};
 use crate::acl::{CLUSTER_NAME, Decision, Operation, ResourceType};
-use crate::group::IN_PROCESS_HOST;
+use crate::cluster::ClusterState;
+use crate::group::{IN_PROCESS_HOST, Viewer};
+
+/// Who asks, with the rules of that moment: for where the request is not at hand.
+#[derive(Debug)]
+pub(super) struct Asker {
+    cluster: Arc<ClusterState>,
+    principal: Principal,
+    host: String,
+    may_what_no_rule_is_about: bool,
+}
+
+impl Asker {
+    fn may(&self, operation: Operation, resource_type: ResourceType, name: &str) -> bool {
+        let rules = self.cluster.authorizer();
+        let decision = rules.decide(
+            self.principal.as_str(),
+            &self.host,
+            operation,
+            resource_type,
+            name,
+        );
+        is_yes(decision, self.may_what_no_rule_is_about)
+    }
+
+    /// Whether who asks may make a topic of this name.
+    pub(super) fn may_create(&self, topic: &str) -> bool {
+        self.may(Operation::Create, ResourceType::Cluster, CLUSTER_NAME)
+            || self.may(Operation::Create, ResourceType::Topic, topic)
+    }
+}
+
+impl Viewer for Asker {
+    fn may_see(&self, topic: &str) -> bool {
+        self.may(Operation::Describe, ResourceType::Topic, topic)
+    }
+}
 
 impl Broker {
     /// Whether rules hold for this request at all: not without an authorizer, nor for the process's own.
     pub(super) fn enforces_acls(&self, context: &RequestContext) -> bool {
         self.config.security.authorizer && context.client.host != IN_PROCESS_HOST
+    }
+
+    /// Who asks; None who may do everything.
+    pub(super) fn asker(&self, context: &RequestContext) -> Option<Arc<Asker>> {
+        (!self.is_free(context)).then(|| {
+            Arc::new(Asker {
+                cluster: self.cluster.current(),
+                principal: context.principal.clone(),
+                host: host_of(context).to_owned(),
+                may_what_no_rule_is_about: self.config.security.allow_everyone_if_no_acl_found,
+            })
+        })
     }
 
     /// Whether who asks may do this.
@@ -89,11 +139,15 @@ impl Broker {
     }
 
     fn is_yes(&self, decision: Decision) -> bool {
-        match decision {
-            Decision::Allowed => true,
-            Decision::Denied => false,
-            Decision::NoRule => self.config.security.allow_everyone_if_no_acl_found,
-        }
+        is_yes(decision, self.config.security.allow_everyone_if_no_acl_found)
+    }
+}
+
+fn is_yes(decision: Decision, may_what_no_rule_is_about: bool) -> bool {
+    match decision {
+        Decision::Allowed => true,
+        Decision::Denied => false,
+        Decision::NoRule => may_what_no_rule_is_about,
     }
 }
 

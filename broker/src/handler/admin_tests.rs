@@ -1,6 +1,7 @@
 //! What administrators do: configs that hold at once and after a start, rules that keep people out, and what tools are told.
 
 mod access;
+mod groups;
 
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::alter_client_quotas_request as quotas_request;

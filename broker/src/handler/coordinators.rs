@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 
-use super::parked::Groups;
+use super::parked::{Groups, ToldTopics};
 use super::{Broker, Refusal};
 use crate::coordinator_records::{OFFSETS_TOPIC, TRANSACTION_STATE_TOPIC};
 use crate::group::{GroupAction, GroupEvent, GroupReply, InternalTopic, TopicImage, TopicInfo};
@@ -96,11 +96,17 @@ impl Broker {
         self.perform_group(groups, actions, token, now_ms)
     }
 
-    /// Hands the group coordinator a new picture of the topics if they changed since its last one.
+    /// Hands the group coordinator a new picture of the topics if they changed since its last one, or the rules about who
+    /// sees which.
     fn tell_topics(&self, groups: &mut Groups, now_ms: i64) {
         // Counted before they are looked at: what changes in between is seen twice rather than never.
         let changes = self.topics.changes();
-        if groups.told_topics == Some(changes) {
+        let cluster = self.cluster.current();
+        if let Some(told) = &mut groups.told
+            && told.changes == changes
+            && (Arc::ptr_eq(&told.cluster, &cluster) || told.cluster.acls == cluster.acls)
+        {
+            told.cluster = cluster;
             return;
         }
         let Ok(topics) = self.topics.list() else { return };
@@ -112,10 +118,15 @@ impl Broker {
             (topic.name().to_owned(), info)
         });
         // Version 0 is that of a picture without topics.
-        let image = TopicImage::new(changes + 1, described);
+        let version = groups.told.as_ref().map_or(0, |told| told.version) + 1;
+        let image = TopicImage::new(version, described);
         let event = GroupEvent::TopicsChanged(Arc::new(image));
         let actions = groups.coordinator.handle(event, now_ms);
-        groups.told_topics = Some(changes);
+        groups.told = Some(ToldTopics {
+            changes,
+            cluster,
+            version,
+        });
         self.perform_group(groups, actions, None, now_ms);
     }
 
@@ -135,7 +146,16 @@ impl Broker {
                     reply,
                 } if token == Some(replied) => answer = Some(reply),
                 GroupAction::Reply { token, reply } => groups.answer(token, reply),
-                GroupAction::CreateTopics(topics) => self.create_for_streams(&topics, now_ms),
+                GroupAction::CreateTopics(topics) => {
+                    if let Some(asker) = &groups.asker {
+                        let names = topics.iter().map(|topic| &topic.name);
+                        groups.not_created = names.filter(|name| !asker.may_create(name)).cloned().collect();
+                    }
+                    // All or none, as in Kafka.
+                    if groups.not_created.is_empty() {
+                        self.create_for_streams(&topics, now_ms);
+                    }
+                }
                 GroupAction::Append {
                     append,
                     partition,

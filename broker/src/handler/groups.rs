@@ -18,6 +18,7 @@ use kafka_protocol::messages::{
     OffsetDeleteRequest, OffsetDeleteResponse, SyncGroupResponse,
 };
 
+use super::heartbeats::tell_not_created;
 use super::parked::{ParkedApi, into_response};
 use super::{Broker, Outcome, Request, RequestContext, Response, text};
 use crate::group::{ClassicGroup, ClassicState, Group, GroupEvent, GroupOverrides, GroupReply, GroupRequest};
@@ -58,6 +59,9 @@ impl Broker {
         {
             return Outcome::Ready(refusal_of(&request, ResponseError::InconsistentGroupProtocol));
         }
+        if let Some(refused) = self.refused_heartbeat(&request) {
+            return Outcome::Ready(refused);
+        }
         let unavailable = refusal_of(&request, ResponseError::CoordinatorNotAvailable);
         let Ok(mut groups) = self.lock_groups() else {
             return Outcome::Ready(unavailable);
@@ -65,6 +69,7 @@ impl Broker {
         if self.is_closed() {
             return Outcome::Ready(unavailable);
         }
+        groups.serve_for(self.asker(context));
         let token = self.next_token();
         let client = context.client.clone();
         let event = GroupEvent::Request {
@@ -74,6 +79,10 @@ impl Broker {
             request: Box::new(request),
         };
         match (self.run_group(&mut groups, event, Some(token), now_ms), parks) {
+            (Some(GroupReply::StreamsHeartbeat(mut response)), _) => {
+                tell_not_created(&mut response, &groups.not_created);
+                Outcome::Ready(Response::StreamsGroupHeartbeat(response))
+            }
             (Some(reply), _) => Outcome::Ready(into_response(reply, context.version)),
             (None, Some(api)) => Outcome::Parked(groups.park(token, api, context.version)),
             (None, None) => Outcome::Ready(unavailable),

@@ -11,7 +11,9 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{JoinGroupResponse, SyncGroupResponse};
 
 use super::Response;
-use crate::group::{GroupCoordinator, GroupReply};
+use super::access::Asker;
+use crate::cluster::ClusterState;
+use crate::group::{GroupCoordinator, GroupReply, Viewer};
 use crate::transaction::Token;
 
 /// A response that is still to come. A thread can [`wait`](Self::wait) for it, and a task can await it.
@@ -74,9 +76,24 @@ impl Slot {
 #[derive(Debug)]
 pub(super) struct Groups {
     pub(super) coordinator: GroupCoordinator,
-    /// The count of changes of topics that the coordinator has been told of.
-    pub(super) told_topics: Option<u64>,
+    /// What the coordinator has been told of topics.
+    pub(super) told: Option<ToldTopics>,
+    /// Whose request the coordinator serves, where rules hold.
+    pub(super) asker: Option<Arc<Asker>>,
+    /// Internal topics that this request would have made if its sender were allowed to.
+    pub(super) not_created: Vec<String>,
     parked: HashMap<Token, (ParkedApi, i16, Arc<Slot>)>,
+}
+
+/// Which picture of the topics the coordinator has.
+#[derive(Debug)]
+pub(super) struct ToldTopics {
+    /// The count of changes of topics by then.
+    pub(super) changes: u64,
+    /// The rules by then: they say who sees which topics.
+    pub(super) cluster: Arc<ClusterState>,
+    /// Version of the picture.
+    pub(super) version: u64,
 }
 
 /// What a parked request must be answered with when the broker closes.
@@ -90,9 +107,19 @@ impl Groups {
     pub(super) fn new(coordinator: GroupCoordinator) -> Self {
         Self {
             coordinator,
-            told_topics: None,
+            told: None,
+            asker: None,
+            not_created: Vec::new(),
             parked: HashMap::new(),
         }
+    }
+
+    /// Takes down for whom the coordinator works from here on.
+    pub(super) fn serve_for(&mut self, asker: Option<Arc<Asker>>) {
+        let viewer = asker.clone().map(|asker| asker as Arc<dyn Viewer>);
+        self.coordinator.look_as(viewer);
+        self.asker = asker;
+        self.not_created.clear();
     }
 
     pub(super) fn park(&mut self, token: Token, api: ParkedApi, version: i16) -> Parked {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const AUTHORIZED: [(&str, &str); 2] = [
+pub(super) const AUTHORIZED: [(&str, &str); 2] = [
     (
         "authorizer.class.name",
         "org.apache.kafka.metadata.authorizer.StandardAuthorizer",

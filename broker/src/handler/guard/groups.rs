@@ -25,17 +25,24 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::{GROUP_DENIED, TOPIC_DENIED, TRANSACTIONAL_ID_DENIED, take_denied};
 use crate::acl::{Operation, ResourceType};
+use crate::handler::heartbeats::{impossible_topics, topics_of};
 use crate::handler::offsets::refused_fetch;
 use crate::handler::{Broker, Outcome, Request, RequestContext, Response};
 use crate::protocol::streams_describe::{
     DescribedGroup as StreamsDescribedGroup, StreamsGroupDescribeRequest, StreamsGroupDescribeResponse,
 };
-use crate::protocol::streams_heartbeat::{StreamsGroupHeartbeatResponse, TopicInfo, Topology};
+use crate::protocol::streams_heartbeat::{StreamsGroupHeartbeatResponse, Topology};
 
 /// First version of FindCoordinator for several keys.
 const COORDINATOR_KEYS_VERSION: i16 = 4;
 /// First version of OffsetFetch for several groups.
 const FETCH_GROUPS_VERSION: i16 = 8;
+/// What is said of a group with topics that who asks may not see.
+const HIDDEN_CONSUMER_GROUP: &str =
+    "The group has described topic(s) that the client is not authorized to describe.";
+/// The same of a streams group.
+const HIDDEN_STREAMS_GROUP: &str =
+    "The described group uses topics that the client is not authorized to describe.";
 /// `key_type` of a transactional id.
 const TRANSACTIONAL_ID_KEY: i8 = 1;
 
@@ -93,25 +100,12 @@ impl Broker {
         Outcome::Ready(response)
     }
 
-    /// Whether who asks may see the topics of a topology, and make those that the broker would make for it.
+    /// Whether who asks may see the topics of a topology. One with impossible topics is refused for those.
     fn may_run(&self, context: &RequestContext, topology: Option<&Topology>) -> bool {
-        let may_see = |name: &String| self.may_topic(context, Operation::Describe, name);
-        let may_make_all = self.may_on_cluster(context, Operation::Create);
-        let may_make = |topic: &TopicInfo| {
-            may_see(&topic.name)
-                && (may_make_all
-                    || self.topics.topic(&topic.name).is_ok()
-                    || self.may_topic(context, Operation::Create, &topic.name))
-        };
-        topology
-            .iter()
-            .flat_map(|topology| &topology.subtopologies)
-            .all(|part| {
-                part.source_topics.iter().all(may_see)
-                    && part.repartition_sink_topics.iter().all(may_see)
-                    && part.repartition_source_topics.iter().all(may_make)
-                    && part.state_changelog_topics.iter().all(may_make)
-            })
+        topology.is_none_or(|topology| {
+            impossible_topics(topology).is_some()
+                || topics_of(topology).all(|name| self.may_topic(context, Operation::Describe, name))
+        })
     }
 
     pub(super) fn guard_streams_group_describe(
@@ -124,6 +118,17 @@ impl Broker {
             self.may_group(context, Operation::Describe, group)
         });
         let mut response: StreamsGroupDescribeResponse = self.answer(context, request, now_ms);
+        for group in &mut response.groups {
+            if !self.may_see_topics_of(context, group) {
+                *group = StreamsDescribedGroup {
+                    group_id: std::mem::take(&mut group.group_id),
+                    error_code: TOPIC_DENIED,
+                    error_message: Some(HIDDEN_STREAMS_GROUP.to_owned()),
+                    authorized_operations: i32::MIN,
+                    ..StreamsDescribedGroup::default()
+                };
+            }
+        }
         response
             .groups
             .extend(denied.into_iter().map(|group_id| StreamsDescribedGroup {
@@ -132,6 +137,23 @@ impl Broker {
                 ..StreamsDescribedGroup::default()
             }));
         Response::StreamsGroupDescribe(response)
+    }
+
+    fn may_see_topics_of(&self, context: &RequestContext, group: &StreamsDescribedGroup) -> bool {
+        let parts = group
+            .topology
+            .iter()
+            .flat_map(|topology| topology.subtopologies.iter().flatten());
+        parts.into_iter().all(|part| {
+            let sources = part.source_topics.iter().chain(&part.repartition_sink_topics);
+            let internal = part
+                .repartition_source_topics
+                .iter()
+                .chain(&part.state_changelog_topics);
+            sources
+                .chain(internal.map(|topic| &topic.name))
+                .all(|name| self.may_topic(context, Operation::Describe, name))
+        })
     }
 
     pub(super) fn guard_find_coordinator(
@@ -361,6 +383,21 @@ impl Broker {
             self.may_group(context, Operation::Describe, group)
         });
         let mut response: ConsumerGroupDescribeResponse = self.answer(context, request, now_ms);
+        for group in &mut response.groups {
+            let assignments = group
+                .members
+                .iter()
+                .flat_map(|member| [&member.assignment, &member.target_assignment]);
+            let may_see_all = assignments
+                .flat_map(|assignment| &assignment.topic_partitions)
+                .all(|topic| self.may_topic(context, Operation::Describe, &topic.topic_name));
+            if !may_see_all {
+                *group = consumer_group_describe_response::DescribedGroup::default()
+                    .with_group_id(std::mem::take(&mut group.group_id))
+                    .with_error_code(TOPIC_DENIED)
+                    .with_error_message(Some(StrBytes::from_static_str(HIDDEN_CONSUMER_GROUP)));
+            }
+        }
         response.groups.extend(denied.into_iter().map(|group| {
             consumer_group_describe_response::DescribedGroup::default()
                 .with_group_id(group)
