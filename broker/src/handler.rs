@@ -186,7 +186,7 @@ impl Broker {
         self.topics.maintain(now_ms, enforce_retention)
     }
 
-    /// Compacts what is due, see [`Topics::compact`]: to be called every [`BrokerConfig::cleaner_interval_ms`], from a thread
+    /// Compacts what is due, see [`Topics::compact`]: to be called every [`BrokerConfig::cleaner_interval_ms`] of [`live_config`](Self::live_config), from a thread
     /// that may be busy for long.
     ///
     /// # Errors
@@ -195,7 +195,8 @@ impl Broker {
         if self.closed.load(Ordering::Acquire) {
             return Vec::new();
         }
-        self.topics.compact(&self.config.cleaner, now_ms, cancelled)
+        self.topics
+            .compact(&self.live_config().cleaner, now_ms, cancelled)
     }
 
     /// Counts up whenever any partition has more to read, see [`Topics::wait_for_progress`].

@@ -270,15 +270,15 @@ async fn tick(shared: Arc<Shared>) {
 
 /// Compacts, on a thread that may be busy for long.
 async fn clean(shared: Arc<Shared>, cancelled: Arc<AtomicBool>) {
-    let interval_ms = shared.broker.config().cleaner_interval_ms;
-    let Ok(interval_ms @ 1..) = u64::try_from(interval_ms) else {
+    if shared.broker.config().cleaner_interval_ms <= 0 {
         return;
-    };
+    }
     let mut waited_ms = 0;
     while !cancelled.load(Ordering::Relaxed) {
         tokio::time::sleep(TICK_INTERVAL).await;
-        waited_ms += TICK_INTERVAL.as_millis() as u64;
-        if waited_ms < interval_ms {
+        waited_ms += TICK_INTERVAL.as_millis() as i64;
+        // Looked at each time: administrators may change it.
+        if waited_ms < shared.broker.live_config().cleaner_interval_ms {
             continue;
         }
         waited_ms = 0;

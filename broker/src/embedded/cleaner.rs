@@ -25,15 +25,12 @@ impl BackgroundCleaner {
     /// Starts the thread; no interval, no thread.
     pub(super) fn start(inner: &Arc<Inner>) -> std::io::Result<Self> {
         let signal = Arc::new(Signal::default());
-        let interval_ms = inner.broker.config().cleaner_interval_ms;
-        let thread = match u64::try_from(interval_ms) {
-            Ok(interval_ms @ 1..) => {
-                let (inner, signal) = (Arc::downgrade(inner), signal.clone());
-                let interval = Duration::from_millis(interval_ms);
-                let run = move || run(&inner, &signal, interval);
-                Some(Builder::new().name("log-cleaner".to_owned()).spawn(run)?)
-            }
-            _ => None,
+        let thread = if inner.broker.config().cleaner_interval_ms > 0 {
+            let (inner, signal) = (Arc::downgrade(inner), signal.clone());
+            let run = move || run(&inner, &signal);
+            Some(Builder::new().name("log-cleaner".to_owned()).spawn(run)?)
+        } else {
+            None
         };
         Ok(Self {
             signal,
@@ -56,8 +53,14 @@ impl BackgroundCleaner {
     }
 }
 
-fn run(inner: &Weak<Inner>, signal: &Signal, interval: Duration) {
+fn run(inner: &Weak<Inner>, signal: &Signal) {
     loop {
+        // Looked at each time: administrators may change it.
+        let interval_ms = match inner.upgrade() {
+            Some(inner) => inner.broker.live_config().cleaner_interval_ms,
+            None => return,
+        };
+        let interval = Duration::from_millis(u64::try_from(interval_ms).unwrap_or(0).max(1));
         let stopped = signal.stopped.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = signal
             .changed

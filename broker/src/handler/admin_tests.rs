@@ -23,6 +23,7 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use kafka_protocol::messages::*;
 
+use super::produce::AppendContext;
 use super::*;
 use crate::config::Properties;
 use crate::group::Client;
@@ -620,4 +621,36 @@ fn users_are_kept_without_their_passwords() {
         ),
         (91, 33, 0, 91)
     );
+}
+
+#[test]
+fn the_cleaner_works_with_the_memory_it_was_last_given() {
+    let fixture = Fixture::new(&[]);
+    fixture.create(with_config(topic("c"), "cleanup.policy", "compact"));
+    for (key, value) in [("min.cleanable.dirty.ratio", "0"), ("segment.bytes", "100")] {
+        assert_eq!(fixture.alter(TOPIC, "c", key, SET, Some(value)), 0);
+    }
+    let topic = fixture.broker.topics().topic("c").unwrap();
+    for _ in 0..4 {
+        let mut builder = BatchBuilder::new();
+        builder.append(NOW_MS, Some(b"k"), Some(b"v"), &[]).unwrap();
+        let records = builder.finish(ProducerStamp::NONE).unwrap();
+        let context = AppendContext {
+            transactional_id: None,
+            version: 9,
+        };
+        let appended = fixture.broker.append_batch(&topic, 0, records, context, NOW_MS);
+        assert!(appended.is_ok());
+    }
+    let compact = |memory: &str| {
+        let key = "log.cleaner.dedupe.buffer.size";
+        assert_eq!(fixture.alter(BROKER, "0", key, SET, Some(memory)), 0);
+        let errors = fixture.broker.compact(NOW_MS, &AtomicBool::new(false));
+        assert!(errors.is_empty(), "{errors:?}");
+        topic.lock(0).unwrap().size_bytes()
+    };
+    // Memory for one batch: no later record of its key is known then.
+    let before = topic.lock(0).unwrap().size_bytes();
+    assert_eq!(compact("1"), before);
+    assert!(compact("1000000") < before);
 }
