@@ -16,10 +16,10 @@ mod busy;
 mod connection;
 mod fetch;
 mod frame;
+mod listen;
 mod send;
 pub mod shape;
 
-use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use streams_core::time::Clock;
-use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -36,6 +36,8 @@ use crate::config::{Listener, NetworkConfig};
 use crate::handler::Broker;
 use admission::{Admission, Refused};
 use connection::Connection;
+use listen::next_stream;
+pub use listen::{BindError, BoundListener, bind};
 
 /// How often what depends on time is driven, see [`Broker::tick`].
 const TICK_INTERVAL: Duration = Duration::from_millis(100);
@@ -59,68 +61,6 @@ impl Shared {
     fn live_network(&self) -> NetworkConfig {
         self.broker.live_config().network.clone()
     }
-}
-
-/// A listener of the configuration, with the socket that was opened for it.
-#[derive(Debug)]
-pub struct BoundListener {
-    /// What it is, with the port that was really taken.
-    pub listener: Listener,
-    /// Where it listens.
-    pub address: SocketAddr,
-    socket: TcpListener,
-}
-
-/// Opens the sockets of `listeners`. A port of 0 takes a free one; clients are then told that one, unless something else is
-/// advertised.
-///
-/// # Errors
-/// An address that cannot be listened on.
-pub async fn bind(listeners: &[Listener], backlog: u32) -> Result<Vec<BoundListener>, BindError> {
-    let mut bound = Vec::new();
-    for listener in listeners {
-        let host = match listener.host.as_str() {
-            "" => "0.0.0.0",
-            host => host,
-        };
-        let failed = |source| BindError {
-            name: listener.name.clone(),
-            address: format!("{host}:{}", listener.port),
-            source,
-        };
-        let resolved = lookup_host((host, listener.port)).await.map_err(failed)?.next();
-        let address = resolved.ok_or_else(|| failed(io::ErrorKind::AddrNotAvailable.into()))?;
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()
-        } else {
-            TcpSocket::new_v6()
-        }
-        .map_err(failed)?;
-        socket.set_reuseaddr(true).map_err(failed)?;
-        socket.bind(address).map_err(failed)?;
-        let socket = socket.listen(backlog).map_err(failed)?;
-        let address = socket.local_addr().map_err(failed)?;
-        let mut listener = listener.clone();
-        if listener.advertised_port == 0 || listener.advertised_port == listener.port {
-            listener.advertised_port = address.port();
-        }
-        listener.port = address.port();
-        bound.push(BoundListener {
-            listener,
-            address,
-            socket,
-        });
-    }
-    Ok(bound)
-}
-
-/// A listener could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} (listener {name}): {source}")]
-pub struct BindError {
-    name: String,
-    address: String,
-    source: io::Error,
 }
 
 /// Serves `broker` on its listeners until `shutdown` becomes true, then closes the connections and returns. The broker stays
@@ -184,7 +124,7 @@ async fn accept(bound: BoundListener, shared: Arc<Shared>, mut shutdown: watch::
 /// The next connection, when there is room for it.
 async fn next_connection(socket: &TcpListener, name: &Arc<str>, shared: &Shared) -> (TcpStream, SocketAddr) {
     loop {
-        match socket.accept().await {
+        match next_stream(socket).await {
             Ok(accepted) => {
                 let network = shared.live_network();
                 let wait = shared.admission.arrived(&network, name, shared.clock.now_ms());

@@ -41,9 +41,12 @@ pub struct Listener {
     pub advertised_host: String,
     /// Port that clients are told; 0 is the one that was listened on.
     pub advertised_port: u16,
+    /// Nobody says what clients are told, and it listens on every address: they are told this machine's name, if it can be
+    /// resolved, from when the socket is open.
+    pub advertises_machine: bool,
 }
 
-/// What clients are told of a listener that listens on every address, if nothing else is said.
+/// What clients are told of a listener that listens on every address, if nothing else is said and this machine has no name.
 const DEFAULT_ADVERTISED_HOST: &str = "localhost";
 const LISTENER_PREFIX: &str = "listener.name.";
 /// Names of mechanisms as they occur in keys.
@@ -182,6 +185,7 @@ pub(super) fn listeners(properties: &Properties) -> Result<Vec<Listener>, Broker
             None => (default_advertised(&name, &host)?, port),
         };
         listeners.push(Listener {
+            advertises_machine: told.is_none() && host.is_empty(),
             protocol: protocol(properties, &name)?,
             name,
             host,

@@ -47,6 +47,7 @@ impl Default for NetworkConfig {
                 port: 9092,
                 advertised_host: "localhost".to_owned(),
                 advertised_port: 9092,
+                advertises_machine: true,
             }],
             listener_overrides: BTreeMap::new(),
             request_max_bytes: 100 * 1024 * 1024,
