@@ -14,6 +14,8 @@ use crate::group::{Assignor, MigrationPolicy};
 use crate::handler::BrokerConfig;
 
 const MINUTE_MS: i64 = 60_000;
+/// Least `segment.bytes`.
+const MIN_SEGMENT_BYTES: usize = 14;
 /// The data directory where nobody names one.
 const DEFAULT_DATA_DIR: &str = "/tmp/kafka-logs";
 
@@ -189,6 +191,10 @@ impl BrokerConfig {
             "log.cleaner.enable" if is_true(value) => {}
             "log.cleaner.enable" => self.cleaner_interval_ms = 0,
             "log.cleaner.dedupe.buffer.size" => self.cleaner.dedupe_buffer_bytes = count(value),
+            "offsets.topic.segment.bytes" => self.offsets_segment_bytes = segment(value),
+            "transaction.state.log.segment.bytes" => {
+                self.transaction_state_segment_bytes = segment(value);
+            }
             "quota.window.num" => self.quota_window.samples = count(value),
             "controller.quota.window.num" => self.mutation_quota_window.samples = count(value),
             "controller.quota.window.size.seconds" => {
@@ -265,6 +271,11 @@ fn number(value: &str) -> i64 {
 /// As [`number`], where what is below zero means nothing.
 fn count(value: &str) -> usize {
     usize::try_from(number(value)).unwrap_or(0)
+}
+
+/// Size of an internal topic's segments, at least the smallest that a topic can have.
+fn segment(value: &str) -> usize {
+    count(value).max(MIN_SEGMENT_BYTES)
 }
 
 fn buffer(value: &str) -> Option<usize> {

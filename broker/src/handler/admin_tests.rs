@@ -654,3 +654,17 @@ fn the_cleaner_works_with_the_memory_it_was_last_given() {
     assert_eq!(compact("1"), before);
     assert!(compact("1000000") < before);
 }
+
+#[test]
+fn the_brokers_own_topics_have_segments_of_the_size_that_is_asked_for() {
+    let fixture = Fixture::new(&[
+        ("offsets.topic.segment.bytes", "2000"),
+        ("transaction.state.log.segment.bytes", "3"),
+    ]);
+    let segment_bytes = |name: &'static str| {
+        let topic = fixture.broker.internal_topic(name, NOW_MS).unwrap();
+        topic.configs()["segment.bytes"].clone()
+    };
+    assert_eq!(segment_bytes(OFFSETS_TOPIC), "2000");
+    assert_eq!(segment_bytes(TRANSACTION_STATE_TOPIC), "14");
+}

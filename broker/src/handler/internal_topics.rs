@@ -8,8 +8,6 @@ use crate::coordinator_records::{OFFSETS_TOPIC, RecordError, TRANSACTION_STATE_T
 use crate::log::{BatchView, Batches, ControlType, Isolation};
 use crate::topic::{Topic, TopicError};
 
-/// `transaction.state.log.segment.bytes` and `offsets.topic.segment.bytes`.
-const SEGMENT_BYTES: u64 = 100 * 1024 * 1024;
 /// Bytes read at a time while loading.
 const LOAD_BYTES: usize = 4 * 1024 * 1024;
 
@@ -35,13 +33,19 @@ impl Broker {
             Err(TopicError::UnknownTopic { .. }) => {}
             found => return found,
         }
-        let partitions = match name {
-            OFFSETS_TOPIC => self.config.group.partition_count,
-            _ => self.config.transaction.partition_count,
+        let (partitions, segment_bytes) = match name {
+            OFFSETS_TOPIC => (
+                self.config.group.partition_count,
+                self.config.offsets_segment_bytes,
+            ),
+            _ => (
+                self.config.transaction.partition_count,
+                self.config.transaction_state_segment_bytes,
+            ),
         };
         let configs = BTreeMap::from([
             ("cleanup.policy".to_owned(), "compact".to_owned()),
-            ("segment.bytes".to_owned(), SEGMENT_BYTES.to_string()),
+            ("segment.bytes".to_owned(), segment_bytes.to_string()),
         ]);
         match self.topics.create_topic(name, partitions, &configs, now_ms) {
             // Somebody else was first.

@@ -39,6 +39,10 @@ pub struct BrokerConfig {
     pub cleaner_interval_ms: i64,
     /// Settings of compaction.
     pub cleaner: CleanerConfig,
+    /// `offsets.topic.segment.bytes`. 100 MiB.
+    pub offsets_segment_bytes: usize,
+    /// `transaction.state.log.segment.bytes`. 100 MiB.
+    pub transaction_state_segment_bytes: usize,
     /// The transaction coordinator's.
     pub transaction: TransactionConfig,
     /// The group coordinator's.
@@ -116,6 +120,8 @@ impl BrokerConfig {
             retention_check_interval_ms: 5 * 60 * 1000,
             cleaner_interval_ms: 1_000,
             cleaner: CleanerConfig::default(),
+            offsets_segment_bytes: 100 * 1024 * 1024,
+            transaction_state_segment_bytes: 100 * 1024 * 1024,
             transaction: TransactionConfig::new(count),
             group: GroupConfig::new(count),
             quota_window: QuotaWindow::default(),
