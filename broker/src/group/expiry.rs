@@ -173,16 +173,12 @@ enum Expiry {
 }
 
 impl Group {
-    fn expiry(&self, retention_ms: i64, now_ms: i64) -> Expiry {
+    fn expiry(&self) -> Expiry {
         let GroupKind::Classic(group) = &self.kind else {
             return Expiry::ByCommit(self.subscribed_topics().unwrap_or_default());
         };
         match group.state() {
-            // Offsets without members to keep them live from their commit.
-            ClassicState::Empty if group.protocol_type().is_empty() => Expiry::ByCommit(BTreeSet::new()),
-            ClassicState::Empty if self.left_since(now_ms) >= retention_ms => {
-                Expiry::ByCommit(BTreeSet::new())
-            }
+            ClassicState::Empty => Expiry::ByCommit(BTreeSet::new()),
             ClassicState::Stable => self.subscribed_topics().map_or(Expiry::Never, Expiry::ByCommit),
             _ => Expiry::Never,
         }
@@ -198,6 +194,14 @@ impl Group {
                 Some(group.subscribed_topics().into_iter().map(str::to_owned).collect())
             }
         }
+    }
+
+    /// Whether a classic group had members until not long ago. Offsets without members to keep them live from their commit.
+    fn was_left_lately(&self, retention_ms: i64, now_ms: i64) -> bool {
+        self.as_classic().is_some_and(|group| {
+            let has_had_members = group.state() == ClassicState::Empty && !group.protocol_type().is_empty();
+            has_had_members && self.left_since(now_ms) < retention_ms
+        })
     }
 
     /// How long ago a classic group was left, in milliseconds; others do not write that down.
@@ -217,9 +221,10 @@ impl Group {
     }
 
     fn expire_offsets(&mut self, retention_ms: i64, now_ms: i64) -> Vec<RawRecord> {
-        let Expiry::ByCommit(subscribed) = self.expiry(retention_ms, now_ms) else {
+        let Expiry::ByCommit(subscribed) = self.expiry() else {
             return Vec::new();
         };
+        let was_left_lately = self.was_left_lately(retention_ms, now_ms);
         let mut offsets = std::mem::take(&mut self.offsets);
         let mut tombstones = Vec::new();
         for (topic, partitions) in &mut offsets {
@@ -227,7 +232,11 @@ impl Group {
                 continue;
             }
             partitions.retain(|partition, committed| {
-                let is_old = now_ms.saturating_sub(committed.value.commit_ms) >= retention_ms;
+                let value = &committed.value;
+                let is_old = match value.expire_ms {
+                    Some(expire_ms) => now_ms >= expire_ms,
+                    None => !was_left_lately && now_ms.saturating_sub(value.commit_ms) >= retention_ms,
+                };
                 let keep = !is_old || self.is_unstable(topic, *partition);
                 if !keep {
                     tombstones.push((self.offset_key(topic, *partition), None));

@@ -56,6 +56,8 @@ impl GroupCoordinator {
             ResponseError::IllegalGeneration
         };
         let allowed = self.check_committer(&request.group_id, &committer, unknown_group, now_ms);
+        let retention_ms = Some(request.retention_time_ms).filter(|retention_ms| *retention_ms >= 0);
+        let expire_ms = retention_ms.map(|retention_ms| now_ms.saturating_add(retention_ms));
         let mut offsets = Offsets::new();
         let mut response = OffsetCommitResponse::default();
         for topic in &request.topics {
@@ -72,6 +74,7 @@ impl GroupCoordinator {
                         .unwrap_or_default()
                         .to_owned(),
                     commit_ms: now_ms,
+                    expire_ms,
                 };
                 let index = partition.partition_index;
                 let error_code = self.collect(&mut offsets, allowed, &topic.name, index, value);
@@ -126,6 +129,7 @@ impl GroupCoordinator {
                         .unwrap_or_default()
                         .to_owned(),
                     commit_ms: now_ms,
+                    expire_ms: None,
                 };
                 let index = partition.partition_index;
                 let error_code = self.collect(&mut offsets, allowed, &topic.name, index, value);

@@ -11,6 +11,8 @@ use crate::coordinator_records::{FieldReader, FieldWriter, RecordError};
 const OFFSET_COMMIT_KEY: i16 = 1;
 const GROUP_METADATA_KEY: i16 = 2;
 const OFFSET_COMMIT_VERSION: i16 = 3;
+/// Version of the value of an offset that says when it expires.
+const EXPIRING_OFFSET_VERSION: i16 = 1;
 const GROUP_METADATA_VERSION: i16 = 3;
 const NEWEST_VERSION: i16 = 4;
 /// First version of a group's value in the flexible encoding.
@@ -94,11 +96,22 @@ pub struct OffsetValue {
     pub metadata: String,
     /// When it was committed, in milliseconds since the epoch.
     pub commit_ms: i64,
+    /// When it expires, if whoever committed it said so, as old clients can; else `offsets.retention.minutes` say.
+    pub expire_ms: Option<i64>,
 }
 
 impl OffsetValue {
-    /// The bytes of the value.
+    /// The bytes of the value: of the one version that has a time to expire, if there is one.
     pub fn encode(&self) -> Bytes {
+        if let Some(expire_ms) = self.expire_ms {
+            return FieldWriter::default()
+                .i16(EXPIRING_OFFSET_VERSION)
+                .i64(self.offset)
+                .string(&self.metadata)
+                .i64(self.commit_ms)
+                .i64(expire_ms)
+                .finish();
+        }
         FieldWriter::default()
             .i16(OFFSET_COMMIT_VERSION)
             .i64(self.offset)
@@ -134,6 +147,11 @@ impl OffsetValue {
             leader_epoch,
             metadata,
             commit_ms: reader.i64("commitTimestamp")?,
+            expire_ms: if version == EXPIRING_OFFSET_VERSION {
+                Some(reader.i64("expireTimestamp")?).filter(|expire_ms| *expire_ms >= 0)
+            } else {
+                None
+            },
         })
     }
 }
@@ -353,6 +371,7 @@ mod tests {
             leader_epoch: -1,
             metadata: "x".to_owned(),
             commit_ms: 1,
+            expire_ms: None,
         };
         expect!["00030000000000000009ffffffff0001780000000000000001"].assert_eq(&hex(&value.encode()));
         expect!["00030008636f6e73756d657200000003000572616e676500016d00000000000000050000000100016dffff00016300022f680000012c000000640000000201020000000103"].assert_eq(&hex(&group().encode()));
@@ -370,13 +389,21 @@ mod tests {
             leader_epoch: 2,
             metadata: "x".to_owned(),
             commit_ms: 1,
+            expire_ms: None,
         };
-        assert_eq!(OffsetValue::decode(&value.encode()).unwrap(), value);
-        for length in 0..value.encode().len() {
-            assert!(
-                OffsetValue::decode(&value.encode()[..length]).is_err(),
-                "{length} bytes"
-            );
+        let expiring = OffsetValue {
+            leader_epoch: -1,
+            expire_ms: Some(5),
+            ..value.clone()
+        };
+        for value in [value, expiring] {
+            assert_eq!(OffsetValue::decode(&value.encode()).unwrap(), value);
+            for length in 0..value.encode().len() {
+                assert!(
+                    OffsetValue::decode(&value.encode()[..length]).is_err(),
+                    "{length} bytes"
+                );
+            }
         }
     }
 

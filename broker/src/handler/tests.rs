@@ -399,6 +399,33 @@ fn offsets_go_with_their_topic_and_are_refused_without_it() {
 }
 
 #[test]
+fn an_old_client_says_how_long_its_offsets_are_kept() {
+    let mut fixture = Fixture::new();
+    let partition = OffsetCommitRequestPartition::default().with_committed_offset(5);
+    let topic = OffsetCommitRequestTopic::default()
+        .with_name(name("out"))
+        .with_partitions(vec![partition]);
+    let request = OffsetCommitRequest::default()
+        .with_group_id(group())
+        .with_generation_id_or_member_epoch(-1)
+        .with_retention_time_ms(1_000_000)
+        .with_topics(vec![topic]);
+    let response: OffsetCommitResponse = fixture.ask(2, request);
+    assert_eq!(response.topics[0].partitions[0].error_code, 0);
+    // It is written down.
+    fixture.broker.close().unwrap();
+    let Fixture { broker, _data } = fixture;
+    drop(broker);
+    let config = BrokerConfig::embedded();
+    let broker = Broker::open(_data.path(), config, CountingIds::above(1 << 65), NOW_MS).unwrap();
+    fixture = Fixture { broker, _data };
+    fixture.broker.tick(NOW_MS + 700_000);
+    assert_eq!(fixture.committed(false), (5, 0));
+    fixture.broker.tick(NOW_MS + 1_400_000);
+    assert_eq!(fixture.committed(false), (-1, 0));
+}
+
+#[test]
 fn nobody_else_writes_to_the_brokers_own_topics() {
     let fixture = Fixture::new();
     let code = fixture.produce_data(9, TRANSACTION_STATE_TOPIC, PartitionProduceData::default());
