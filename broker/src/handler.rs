@@ -186,8 +186,8 @@ impl Broker {
         self.topics.maintain(now_ms, enforce_retention)
     }
 
-    /// Compacts what is due, see [`Topics::compact`]: to be called every [`BrokerConfig::cleaner_interval_ms`] of [`live_config`](Self::live_config), from a thread
-    /// that may be busy for long.
+    /// Compacts what is due, see [`Topics::compact`]: to be called every [`BrokerConfig::cleaner_interval_ms`] of
+    /// [`live_config`](Self::live_config), from a thread that may be busy for long.
     ///
     /// # Errors
     /// The logs that could not be compacted. The broker goes on.
