@@ -5,6 +5,7 @@ mod compaction;
 mod fetch_sessions;
 mod groups;
 mod migration;
+mod missing;
 mod quotas;
 
 use bytes::Bytes;
@@ -143,6 +144,7 @@ pub(crate) fn run(client: &mut Client) {
     fetch_sessions::run(client);
     quotas::run(client);
     migration::run(client);
+    missing::run(client);
 }
 
 fn topics(client: &mut Client) {
