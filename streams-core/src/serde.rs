@@ -4,6 +4,8 @@
 //! path allocates only what the value itself needs. It also says whether a value is null on the wire: that is the one
 //! place where null keys and tombstones are decided. [`DefaultSerde`] picks the serde of a type at compile time.
 
+#[cfg(feature = "avro")]
+mod avro;
 mod json;
 mod list;
 mod primitive;
@@ -11,6 +13,11 @@ mod primitive;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+#[cfg(feature = "avro")]
+pub use avro::{
+    AvroSerde, AvroValue, Generic, GenericAvroSerde, HttpSchemaRegistry, InMemorySchemaRegistry,
+    REGISTRY_RESPONSE_BYTES_MAX, REGISTRY_TIMEOUT, SCHEMAS_MAX, SchemaRegistry,
+};
 pub use json::{Json, JsonSerde};
 pub use list::ListSerde;
 pub use primitive::{NullableSerde, PrimitiveSerde};

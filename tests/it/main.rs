@@ -1,6 +1,7 @@
 //! Tests of the whole system, in one binary.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod avro;
 mod caching;
 mod compile_fail;
 mod connected_stores;
