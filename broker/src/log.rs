@@ -19,6 +19,7 @@ mod checkpoint;
 pub(crate) mod cleaner;
 pub(crate) mod compression;
 pub(crate) mod config;
+mod epochs;
 pub(crate) mod error;
 pub(crate) mod files;
 pub(crate) mod flush;

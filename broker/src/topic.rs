@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 use crate::log::files::{self, Durability};
 use crate::log::{LogConfig, LogError, PartitionLog, RecoveryReport};
-use crate::topic::metadata::TopicMetadata;
+use crate::topic::metadata::{ClusterMetadata, TopicMetadata};
 use crate::topic::progress::Progress;
 use crate::topic::registry::Registry;
 use crate::topic::sync::SyncQueue;
@@ -56,7 +56,7 @@ pub type IdSource = Box<dyn FnMut() -> Uuid + Send>;
 /// All topics of a data directory. Dropping it without [`Topics::close`] is what a crash looks like.
 pub struct Topics {
     dir: PathBuf,
-    cluster_id: String,
+    cluster: ClusterMetadata,
     defaults: RwLock<LogConfig>,
     registry: RwLock<Registry>,
     progress: Arc<Progress>,
@@ -72,7 +72,7 @@ impl std::fmt::Debug for Topics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Topics")
             .field("dir", &self.dir)
-            .field("cluster_id", &self.cluster_id)
+            .field("cluster", &self.cluster)
             .finish()
     }
 }
@@ -115,14 +115,14 @@ impl Topics {
     ) -> Result<Self, TopicError> {
         fs::create_dir_all(dir).map_err(LogError::io("create", dir))?;
         let lock = lock_directory(dir)?;
-        let cluster_id = metadata::open_cluster(dir, || usable_id(&mut new_id))?;
+        let cluster = metadata::open_cluster(dir, || usable_id(&mut new_id))?;
         let clean_file = dir.join(CLEAN_SHUTDOWN_FILE);
         let clean = clean_file.exists();
 
         let (live, deleted) = TopicMetadata::read_all(dir)?;
         let mut topics = Self {
             dir: dir.to_owned(),
-            cluster_id,
+            cluster,
             defaults: RwLock::new(defaults),
             registry: RwLock::default(),
             progress: Arc::default(),
@@ -152,7 +152,7 @@ impl Topics {
 
     /// The id of the cluster that this directory belongs to; it never changes.
     pub fn cluster_id(&self) -> &str {
-        &self.cluster_id
+        &self.cluster.cluster_id
     }
 
     /// The data directory.
@@ -254,7 +254,20 @@ impl Topics {
             partitions.push(handle);
             reports.push((format!("{}-{partition}", metadata.name), report));
         }
-        Ok((Topic { metadata, partitions }, reports))
+        Ok((self.assemble(metadata, partitions), reports))
+    }
+
+    fn assemble(&self, metadata: TopicMetadata, partitions: Vec<PartitionHandle>) -> Topic {
+        Topic {
+            leader_epoch: self.leader_epoch(&metadata),
+            metadata,
+            partitions,
+        }
+    }
+
+    /// Every start is an election, as it is in Kafka: what was read of a log that then lost its unsynced end is of an earlier epoch.
+    fn leader_epoch(&self, metadata: &TopicMetadata) -> i32 {
+        self.cluster.starts.saturating_sub(metadata.created_after_starts)
     }
 
     fn open_partition(
@@ -269,6 +282,7 @@ impl Topics {
         let (mut log, report) =
             PartitionLog::open(&folder, &metadata.name, partition, config, clean, now_ms)?;
         log.set_progress(self.progress.clone());
+        log.set_leader_epoch(self.leader_epoch(metadata));
         if log.config().group_commit {
             // What a former life left unsynced becomes visible: it must be certain first.
             log.flush()?;

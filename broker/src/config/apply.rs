@@ -179,6 +179,7 @@ impl BrokerConfig {
             "broker.rack" => self.rack = Some(value.to_owned()),
             "auto.create.topics.enable" => self.auto_create_topics = is_true(value),
             "headwater.group.commit.enable" => self.log.group_commit = is_true(value),
+            "headwater.strict.validation.enable" => self.log.strict_validation = is_true(value),
             "delete.topic.enable" => self.delete_topics = is_true(value),
             "num.partitions" => self.default_partitions = number(value) as i32,
             "fetch.max.bytes" => self.max_fetch_bytes = count(value),

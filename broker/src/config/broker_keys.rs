@@ -27,6 +27,7 @@ const GENERAL: &[ConfigKey] = &[
     class("create.topic.policy.class.name", NONE, DEFAULT_CLASS, "A plug-in that judges new topics. None is loaded."),
     int("default.replication.factor", "1", ANY, "Replicas of a topic whose creator does not say. This broker keeps one."),
     boolean("headwater.group.commit.enable", "false", "Whether records are acknowledged, and seen by consumers, only when they are on disk. One sync serves all that was appended meanwhile."),
+    boolean("headwater.strict.validation.enable", "false", "Whether every record of a produced batch is decoded, and the batch refused if one is malformed, not where it should be, or too old or new. Else the header and the checksum of the batch are checked."),
     boolean("delete.topic.enable", "true", "Whether topics can be deleted."),
     string("early.start.listeners", NONE, ANY, "Listeners that open before authorization is ready. Accepted without effect."),
     int("fetch.max.bytes", "57671680", at_least(1024), "Most bytes of one Fetch response, but for a single larger batch."),

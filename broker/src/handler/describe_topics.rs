@@ -10,7 +10,6 @@ use kafka_protocol::messages::{
     BrokerId, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, TopicName,
 };
 
-use super::fetch::LEADER_EPOCH;
 use super::{Broker, RequestContext, text};
 use crate::acl::{Operation, ResourceType};
 use crate::coordinator_records::is_internal_topic;
@@ -96,7 +95,7 @@ impl Broker {
             DescribeTopicPartitionsResponsePartition::default()
                 .with_partition_index(index as i32)
                 .with_leader_id(node)
-                .with_leader_epoch(LEADER_EPOCH)
+                .with_leader_epoch(topic.leader_epoch())
                 .with_replica_nodes(vec![node])
                 .with_isr_nodes(vec![node])
                 // Java's Admin fails on null.

@@ -1,5 +1,6 @@
 //! Fetch and ListOffsets: the reading side. A Fetch never waits here; whoever serves it waits for progress and asks again.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -19,8 +20,6 @@ use crate::log::{BatchView, Batches, Compression, FoundInfo, Isolation, ReadErro
 use crate::topic::waiter::FetchWaiter;
 use crate::topic::{Topic, TopicError};
 
-/// Every leader epoch of a broker without replicas.
-pub(super) const LEADER_EPOCH: i32 = 0;
 /// First version that may carry zstd.
 const ZSTD_VERSION: i16 = 10;
 /// First version that names topics by id.
@@ -98,8 +97,8 @@ impl Broker {
                     .unwrap_or(0)
                     .min(remaining);
                 let found = found.as_ref().map_err(Clone::clone).and_then(|topic| {
-                    check_epoch(partition.current_leader_epoch)?;
                     let mut log = topic.lock(partition.partition)?;
+                    check_epoch(topic, partition.current_leader_epoch)?;
                     if let Some(waiter) = waiter {
                         log.add_waiter(waiter, isolation);
                     }
@@ -154,10 +153,15 @@ impl Broker {
         let isolation = isolation(request.isolation_level);
         let mut response = ListOffsetsResponse::default();
         let named_twice = named_twice(request);
+        let mut refused = HashSet::new();
         for topic in &request.topics {
             let mut answered = ListOffsetsTopicResponse::default().with_name(topic.name.clone());
             for partition in &topic.partitions {
-                let found = if named_twice.contains(&(&topic.name, partition.partition_index)) {
+                let named = (&topic.name, partition.partition_index);
+                let found = if named_twice.contains(&named) {
+                    if !refused.insert(named) {
+                        continue;
+                    }
                     Err(ResponseError::InvalidRequest.into())
                 } else {
                     self.list_offset(&topic.name, partition, isolation, version)
@@ -165,11 +169,11 @@ impl Broker {
                 let mut listed =
                     ListOffsetsPartitionResponse::default().with_partition_index(partition.partition_index);
                 match found {
-                    Ok((offset, timestamp)) => {
+                    Ok((offset, timestamp, leader_epoch)) => {
                         listed.offset = offset;
                         listed.timestamp = timestamp;
-                        let tells_epoch = offset >= 0 && version >= LIST_OFFSETS_EPOCH_VERSION;
-                        listed.leader_epoch = if tells_epoch { LEADER_EPOCH } else { -1 };
+                        let tells_epoch = version >= LIST_OFFSETS_EPOCH_VERSION;
+                        listed.leader_epoch = if tells_epoch { leader_epoch } else { -1 };
                     }
                     Err(refusal) => {
                         listed.error_code = refusal.code;
@@ -185,15 +189,14 @@ impl Broker {
         response
     }
 
-    /// An offset and its timestamp; both -1 if there is none.
+    /// An offset with its timestamp and leader epoch; -1 for each that there is not.
     fn list_offset(
         &self,
         topic: &str,
         partition: &ListOffsetsPartition,
         isolation: Isolation,
         version: i16,
-    ) -> Result<(i64, i64), Refusal> {
-        check_epoch(partition.current_leader_epoch)?;
+    ) -> Result<(i64, i64, i32), Refusal> {
         let first_version = match partition.timestamp {
             MAX_TIMESTAMP => 7,
             EARLIEST_LOCAL_TIMESTAMP => 8,
@@ -205,14 +208,20 @@ impl Broker {
         }
         let topic = self.topics.topic(topic)?;
         let log = topic.lock(partition.partition_index)?;
-        let none = (-1, -1);
-        Ok(match partition.timestamp {
-            LATEST_TIMESTAMP if isolation == Isolation::ReadCommitted => (log.last_stable_offset(), -1),
-            LATEST_TIMESTAMP => (log.high_watermark(), -1),
-            EARLIEST_TIMESTAMP | EARLIEST_LOCAL_TIMESTAMP => (log.log_start_offset(), -1),
-            MAX_TIMESTAMP => log.max_timestamp_offset()?.unwrap_or(none),
-            LATEST_TIERED_TIMESTAMP => none,
-            timestamp => log.offset_for_timestamp(timestamp, isolation)?.unwrap_or(none),
+        check_epoch(&topic, partition.current_leader_epoch)?;
+        let found = match partition.timestamp {
+            LATEST_TIMESTAMP if isolation == Isolation::ReadCommitted => {
+                return Ok((log.last_stable_offset(), -1, topic.leader_epoch()));
+            }
+            LATEST_TIMESTAMP => return Ok((log.high_watermark(), -1, topic.leader_epoch())),
+            EARLIEST_TIMESTAMP | EARLIEST_LOCAL_TIMESTAMP => Some((log.log_start_offset(), -1)),
+            MAX_TIMESTAMP => log.max_timestamp_offset()?,
+            LATEST_TIERED_TIMESTAMP => None,
+            timestamp => log.offset_for_timestamp(timestamp, isolation)?,
+        };
+        Ok(match found {
+            Some((offset, timestamp)) => (offset, timestamp, log.leader_epoch_at(offset)?),
+            None => (-1, -1, -1),
         })
     }
 }
@@ -235,11 +244,13 @@ fn isolation(level: i8) -> Isolation {
     }
 }
 
-pub(super) fn check_epoch(current_leader_epoch: i32) -> Result<(), Refusal> {
-    if current_leader_epoch > LEADER_EPOCH {
-        Err(ResponseError::UnknownLeaderEpoch.into())
-    } else {
-        Ok(())
+/// Compares the leader epoch that a client knows with the topic's; a negative one is not compared.
+pub(super) fn check_epoch(topic: &Topic, current_leader_epoch: i32) -> Result<(), Refusal> {
+    match current_leader_epoch.cmp(&topic.leader_epoch()) {
+        _ if current_leader_epoch < 0 => Ok(()),
+        Ordering::Less => Err(ResponseError::FencedLeaderEpoch.into()),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(ResponseError::UnknownLeaderEpoch.into()),
     }
 }
 

@@ -14,7 +14,6 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use super::fetch::LEADER_EPOCH;
 use super::{Broker, RequestContext, text};
 use crate::acl::{CLUSTER_NAME, Operation, ResourceType};
 use crate::coordinator_records::is_internal_topic;
@@ -163,7 +162,7 @@ impl Broker {
             MetadataResponsePartition::default()
                 .with_partition_index(index)
                 .with_leader_id(node)
-                .with_leader_epoch(LEADER_EPOCH)
+                .with_leader_epoch(topic.leader_epoch())
                 .with_replica_nodes(vec![node])
                 .with_isr_nodes(vec![node])
         });

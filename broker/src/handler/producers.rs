@@ -19,7 +19,7 @@ use kafka_protocol::messages::{
     OffsetForLeaderEpochResponse, ProducerId, WriteTxnMarkersRequest, WriteTxnMarkersResponse,
 };
 
-use super::fetch::{LEADER_EPOCH, check_epoch};
+use super::fetch::check_epoch;
 use super::{Broker, Refusal, RequestContext, text};
 use crate::acl::{Operation, ResourceType};
 use crate::transaction::{Markers, TopicPartitions};
@@ -152,10 +152,7 @@ impl Broker {
         }
         let topic = self.topics.topic(topic)?;
         let log = topic.lock(asked.partition)?;
-        check_epoch(asked.current_leader_epoch)?;
-        Ok(match asked.leader_epoch {
-            LEADER_EPOCH => (LEADER_EPOCH, log.log_end_offset()),
-            _ => (-1, -1),
-        })
+        check_epoch(&topic, asked.current_leader_epoch)?;
+        Ok(log.end_of_leader_epoch(asked.leader_epoch)?.unwrap_or((-1, -1)))
     }
 }

@@ -1,6 +1,7 @@
 //! The rules that only hold where coordinators and logs meet: verification, visibility of offsets, parked requests, and what
 //! clients are told.
 
+mod epochs;
 mod groups;
 mod offsets_by_id;
 
@@ -37,7 +38,7 @@ const NOW_MS: i64 = 1_000;
 
 struct Fixture {
     broker: Broker,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Fixture {
@@ -47,7 +48,7 @@ impl Fixture {
         let mut config = BrokerConfig::embedded();
         config.group.initial_rebalance_delay_ms = 100;
         let broker = Broker::open(data.path(), config, CountingIds::above(1 << 64), NOW_MS).unwrap();
-        let fixture = Self { broker, _data: data };
+        let fixture = Self { broker, data };
         let topic = CreatableTopic::default()
             .with_name(name("out"))
             .with_num_partitions(2)
@@ -63,6 +64,15 @@ impl Fixture {
         );
         assert_eq!(fixture.init(), (0, 0));
         fixture
+    }
+
+    /// The broker's next life.
+    fn restarted(self) -> Self {
+        let Self { broker, data } = self;
+        drop(broker);
+        let config = BrokerConfig::embedded();
+        let broker = Broker::open(data.path(), config, CountingIds::above(1 << 65), NOW_MS).unwrap();
+        Self { broker, data }
     }
 
     fn ask<R: TryFrom<Response, Error = Response>>(&self, version: i16, request: impl Into<Request>) -> R {
@@ -358,7 +368,7 @@ fn the_offsets_of_a_partition_that_is_named_twice_are_not_told() {
     let told: Vec<_> = told
         .map(|partition| (partition.error_code, partition.offset))
         .collect();
-    assert_eq!(told, [(42, -1), (0, 0), (42, -1)]);
+    assert_eq!(told, [(42, -1), (0, 0)]);
 }
 
 #[test]
@@ -400,7 +410,7 @@ fn offsets_go_with_their_topic_and_are_refused_without_it() {
 
 #[test]
 fn an_old_client_says_how_long_its_offsets_are_kept() {
-    let mut fixture = Fixture::new();
+    let fixture = Fixture::new();
     let partition = OffsetCommitRequestPartition::default().with_committed_offset(5);
     let topic = OffsetCommitRequestTopic::default()
         .with_name(name("out"))
@@ -414,11 +424,7 @@ fn an_old_client_says_how_long_its_offsets_are_kept() {
     assert_eq!(response.topics[0].partitions[0].error_code, 0);
     // It is written down.
     fixture.broker.close().unwrap();
-    let Fixture { broker, _data } = fixture;
-    drop(broker);
-    let config = BrokerConfig::embedded();
-    let broker = Broker::open(_data.path(), config, CountingIds::above(1 << 65), NOW_MS).unwrap();
-    fixture = Fixture { broker, _data };
+    let fixture = fixture.restarted();
     fixture.broker.tick(NOW_MS + 700_000);
     assert_eq!(fixture.committed(false), (5, 0));
     fixture.broker.tick(NOW_MS + 1_400_000);

@@ -14,8 +14,6 @@ use crate::log::prepare::{BatchRules, PreparedBatch};
 use crate::log::producer_state::{RememberedBatch, Verdict};
 use crate::log::segment::Segment;
 
-/// The leader epoch stamped on batches: with one replica there is never an election.
-const LEADER_EPOCH: i32 = 0;
 /// The front of a batch, with all that is stamped on it: offset, length, leader epoch.
 const STAMPED_BYTES: usize = 16;
 
@@ -211,7 +209,7 @@ impl PartitionLog {
         let mut stamped = [0; STAMPED_BYTES];
         stamped.copy_from_slice(front);
         put(&mut stamped, OFFSET_AT, header.base_offset.to_be_bytes());
-        put(&mut stamped, LEADER_EPOCH_AT, LEADER_EPOCH.to_be_bytes());
+        put(&mut stamped, LEADER_EPOCH_AT, self.leader_epoch.to_be_bytes());
         let interval_bytes = self.config.index_interval_bytes;
         let parts = [&stamped[..], rest];
         if let Err((error, taken_back)) = self.active().append(header, parts, interval_bytes, now_ms) {

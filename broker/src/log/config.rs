@@ -87,6 +87,9 @@ pub struct LogConfig {
     /// Group commit, `headwater.group.commit.enable`, default false: consumers see, and producers get acknowledged, what has
     /// been synced to disk. A broker setting.
     pub group_commit: bool,
+    /// Strict validation, `headwater.strict.validation.enable`, default false: every record of a produced batch is looked at before the
+    /// batch is appended, and not only the batch's header and checksum. A broker setting.
+    pub strict_validation: bool,
     /// `producer.id.expiration.ms`, default 1 day: how long an idle producer is remembered. A broker
     /// setting in Kafka, hence not among a topic's overrides.
     pub producer_id_expiration_ms: i64,
@@ -122,6 +125,7 @@ impl Default for LogConfig {
             max_compaction_lag_ms: i64::MAX,
             delete_retention_ms: DAY_MS,
             group_commit: false,
+            strict_validation: false,
             producer_id_expiration_ms: DAY_MS,
         }
     }

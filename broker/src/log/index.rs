@@ -4,6 +4,8 @@
 //! trusted. An index entry may be missing, but never point behind what it stands for. Therefore a segment that is
 //! written no more can keep fewer of them in memory.
 
+use crate::log::epochs::partition_point;
+
 /// Bytes of an entry in a `.index` file.
 const OFFSET_ENTRY_BYTES: usize = 8;
 /// Bytes of an entry in a `.timeindex` file.
@@ -147,6 +149,14 @@ impl SegmentIndex {
         after
             .checked_sub(1)
             .map(|index| self.offsets[index].position as u64)
+    }
+
+    /// The position of the last entry in front, given that all up to it are; 0 if none is.
+    pub(crate) fn last_in_front<E>(&self, is_in_front: impl Fn(u64) -> Result<bool, E>) -> Result<u64, E> {
+        let behind = partition_point(&self.offsets, |entry| is_in_front(entry.position as u64))?;
+        Ok(behind
+            .checked_sub(1)
+            .map_or(0, |index| self.offsets[index].position as u64))
     }
 
     /// The position of the last entry: where to go on after loading from files.

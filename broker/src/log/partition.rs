@@ -33,6 +33,8 @@ pub struct PartitionLog {
     /// By base offset, never empty; only the last is written.
     pub(in crate::log) segments: Vec<Segment>,
     pub(in crate::log) producers: ProducerState,
+    /// Stamped on batches.
+    pub(in crate::log) leader_epoch: i32,
     pub(in crate::log) log_start_offset: i64,
     pub(in crate::log) log_end_offset: i64,
     pub(in crate::log) recovery_point: i64,

@@ -14,6 +14,7 @@ use crate::log::builder::{put, stamp_append_time, stamp_crc};
 use crate::log::compression::compress;
 use crate::log::config::{CompressionType, LogConfig, TimestampType};
 use crate::log::error::{AppendError, RecordError};
+use crate::log::record::RecordView;
 
 /// How many damaged records of a batch an error lists.
 const MAX_RECORD_ERRORS: usize = 100;
@@ -127,13 +128,15 @@ impl BatchRules {
             if header.has_producer_id() && header.base_sequence < 0 {
                 return Err(self.invalid("an idempotent producer needs sequence numbers"));
             }
-            self.validate_timestamps(&header, now_ms)?;
+            self.validate_timestamp(header.max_timestamp, now_ms)?;
+            self.validate_timestamp(header.base_timestamp.min(header.max_timestamp), now_ms)?;
         }
         if header.base_sequence < NO_SEQUENCE {
             return Err(self.invalid("a sequence number is not negative"));
         }
-        if self.config.cleanup_policy.compact {
-            self.validate_keys(&batch)?;
+        let is_strict = self.config.strict_validation && origin == AppendOrigin::Client;
+        if is_strict || self.config.cleanup_policy.compact {
+            self.validate_records(&batch, is_strict, now_ms)?;
         }
         Ok(header)
     }
@@ -158,11 +161,12 @@ impl BatchRules {
         Ok(())
     }
 
-    fn validate_timestamps(&self, header: &BatchHeader, now_ms: i64) -> Result<(), AppendError> {
-        if self.config.message_timestamp_type == TimestampType::LogAppendTime {
+    /// A timestamp that is given to the records of the batch, unless the broker gives its own.
+    fn validate_timestamp(&self, timestamp: i64, now_ms: i64) -> Result<(), AppendError> {
+        if self.config.message_timestamp_type == TimestampType::LogAppendTime || timestamp == NO_TIMESTAMP {
             return Ok(());
         }
-        let invalid = |timestamp, limit| {
+        let invalid = |limit| {
             Err(AppendError::InvalidTimestamp {
                 partition: self.partition.clone(),
                 timestamp,
@@ -171,33 +175,45 @@ impl BatchRules {
             })
         };
         let after_ms = self.config.message_timestamp_after_max_ms;
-        if header.max_timestamp.saturating_sub(now_ms) > after_ms {
-            return invalid(
-                header.max_timestamp,
-                format!("message.timestamp.after.max.ms={after_ms}"),
-            );
+        if timestamp.saturating_sub(now_ms) > after_ms {
+            return invalid(format!("message.timestamp.after.max.ms={after_ms}"));
         }
         let before_ms = self.config.message_timestamp_before_max_ms;
-        let oldest = header.base_timestamp.min(header.max_timestamp);
-        if oldest != NO_TIMESTAMP && now_ms.saturating_sub(oldest) > before_ms {
-            return invalid(oldest, format!("message.timestamp.before.max.ms={before_ms}"));
+        if now_ms.saturating_sub(timestamp) > before_ms {
+            return invalid(format!("message.timestamp.before.max.ms={before_ms}"));
         }
         Ok(())
     }
 
-    /// Compaction finds records by key: without one they could never be removed.
-    fn validate_keys(&self, batch: &BatchView<'_>) -> Result<(), AppendError> {
+    /// Looks at every record: with strict validation at all of it, in a compacted topic at its key at least.
+    fn validate_records(
+        &self,
+        batch: &BatchView<'_>,
+        is_strict: bool,
+        now_ms: i64,
+    ) -> Result<(), AppendError> {
         let corrupt = |reason| self.corrupt(reason);
         let mut scratch = Vec::new();
         let mut record_errors = Vec::new();
-        for (batch_index, record) in (0..).zip(batch.records(&mut scratch).map_err(corrupt)?) {
-            if record.map_err(corrupt)?.key.is_none() && record_errors.len() < MAX_RECORD_ERRORS {
-                let message = format!(
-                    "compacted topic {} needs keys, this record has none",
-                    self.partition
-                );
+        let mut records = batch.records(&mut scratch).map_err(corrupt)?;
+        for (batch_index, record) in (0..).zip(records.by_ref()) {
+            let record = record.map_err(corrupt)?;
+            let checked = self.validate_key(&record);
+            let checked = checked.and_then(|()| match is_strict {
+                true => self.validate_record(batch.header(), batch_index, &record),
+                false => Ok(()),
+            });
+            if is_strict {
+                self.validate_timestamp(record.timestamp, now_ms)?;
+            }
+            if let Err(message) = checked
+                && record_errors.len() < MAX_RECORD_ERRORS
+            {
                 record_errors.push(RecordError { batch_index, message });
             }
+        }
+        if is_strict && records.position() != records.buffer().len() {
+            return Err(self.invalid("there are bytes behind the last record"));
         }
         if record_errors.is_empty() {
             return Ok(());
@@ -207,6 +223,41 @@ impl BatchRules {
             reason: "one or more records have been rejected".to_owned(),
             record_errors,
         })
+    }
+
+    /// Compaction finds records by key: without one they could never be removed.
+    fn validate_key(&self, record: &RecordView<'_>) -> Result<(), String> {
+        if self.config.cleanup_policy.compact && record.key.is_none() {
+            let topic = &self.partition;
+            return Err(format!(
+                "compacted topic {topic} needs keys, this record has none"
+            ));
+        }
+        Ok(())
+    }
+
+    /// What the header of a batch says of a record is so.
+    fn validate_record(
+        &self,
+        header: &BatchHeader,
+        batch_index: i32,
+        record: &RecordView<'_>,
+    ) -> Result<(), String> {
+        let offset = header.base_offset + i64::from(batch_index);
+        if record.offset != offset {
+            return Err(format!("the record's offset is {}, not {offset}", record.offset));
+        }
+        let newest = header.max_timestamp;
+        if record.timestamp > newest {
+            let timestamp = record.timestamp;
+            return Err(format!(
+                "the record's timestamp {timestamp} is above {newest}, the largest of its batch"
+            ));
+        }
+        match record.headers().find_map(Result::err) {
+            Some(error) => Err(format!("the record's headers are damaged: {error}")),
+            None => Ok(()),
+        }
     }
 
     fn corrupt(&self, reason: BatchError) -> AppendError {

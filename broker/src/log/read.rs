@@ -178,7 +178,7 @@ impl PartitionLog {
     }
 
     /// Index of the segment whose range of offsets holds `offset`.
-    fn segment_with(&self, offset: i64) -> usize {
+    pub(in crate::log) fn segment_with(&self, offset: i64) -> usize {
         self.segments
             .partition_point(|segment| segment.base_offset <= offset)
             .saturating_sub(1)
@@ -283,7 +283,7 @@ impl PartitionLog {
         Ok(None)
     }
 
-    fn unreadable(&self, offset: i64, error: SegmentError) -> ReadError {
+    pub(in crate::log) fn unreadable(&self, offset: i64, error: SegmentError) -> ReadError {
         match error {
             SegmentError::Storage(error) => error.into(),
             SegmentError::Damaged { reason, .. } => ReadError::Undecodable {

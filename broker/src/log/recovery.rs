@@ -326,6 +326,7 @@ impl Recovery {
             config: self.config.into(),
             segments: self.segments,
             producers: self.producers,
+            leader_epoch: 0,
             log_start_offset: self.checkpoint.log_start_offset.max(first_offset),
             log_end_offset: self.log_end_offset,
             recovery_point,

@@ -322,6 +322,32 @@ impl Segment {
         Ok(None)
     }
 
+    /// The first batch of a segment that has one.
+    pub(crate) fn first_header(&self) -> Result<BatchHeader, SegmentError> {
+        Headers::new(self).at(0)
+    }
+
+    /// Of a segment whose first batch is of this leader epoch or a lower one: the epoch of the last such batch, and the base offset
+    /// of the next one, if the segment has it.
+    pub(crate) fn end_of_leader_epoch(&self, asked: i32) -> Result<(i32, Option<i64>), SegmentError> {
+        let is_up_to = |position| {
+            let header = Headers::new(self).at(position)?;
+            Ok::<_, SegmentError>(header.partition_leader_epoch <= asked)
+        };
+        let mut position = self.index.last_in_front(is_up_to)?;
+        let mut headers = Headers::new(self);
+        let mut epoch = asked;
+        while position < self.size {
+            let header = headers.at(position)?;
+            if header.partition_leader_epoch > asked {
+                return Ok((epoch, Some(header.base_offset)));
+            }
+            epoch = header.partition_leader_epoch;
+            position += header.size_bytes() as u64;
+        }
+        Ok((epoch, None))
+    }
+
     /// Walks all batches from `position`, which must be the start of one.
     pub(crate) fn scan(&self, position: u64) -> Scanner<'_> {
         Scanner::new(&self.file, &self.path, self.size, position)

@@ -3,6 +3,7 @@
 
 mod codec;
 mod crash;
+mod epochs;
 mod fuzz;
 mod index;
 mod partition;

@@ -37,6 +37,7 @@ impl Topics {
             id,
             partition_count,
             configs: configs.clone(),
+            created_after_starts: self.cluster.starts,
         };
         metadata.write(&self.dir)?;
         let (topic, _) = self.open_topic(metadata, false, now_ms)?;
@@ -113,7 +114,7 @@ impl Topics {
         for partition in old.metadata.partition_count..partition_count {
             partitions.push(self.open_partition(&metadata, partition, false, now_ms)?.0);
         }
-        let topic = Arc::new(Topic { metadata, partitions });
+        let topic = Arc::new(self.assemble(metadata, partitions));
         registry.insert(topic.clone());
         self.changes.fetch_add(1, Ordering::Release);
         self.progress.bump();
@@ -141,10 +142,7 @@ impl Topics {
         for partition in 0..metadata.partition_count {
             old.lock(partition)?.set_config(config.clone());
         }
-        let topic = Arc::new(Topic {
-            metadata,
-            partitions: old.partitions.clone(),
-        });
+        let topic = Arc::new(self.assemble(metadata, old.partitions.clone()));
         registry.insert(topic.clone());
         Ok(topic)
     }

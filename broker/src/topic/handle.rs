@@ -16,6 +16,7 @@ pub type PartitionHandle = Arc<Mutex<PartitionLog>>;
 #[derive(Debug)]
 pub struct Topic {
     pub(super) metadata: TopicMetadata,
+    pub(super) leader_epoch: i32,
     pub(super) partitions: Vec<PartitionHandle>,
 }
 
@@ -28,6 +29,11 @@ impl Topic {
     /// Its id, never used again for another topic.
     pub fn id(&self) -> Uuid {
         self.metadata.id
+    }
+
+    /// The leader epoch of its partitions: how many times the broker has started since the topic was created.
+    pub fn leader_epoch(&self) -> i32 {
+        self.leader_epoch
     }
 
     /// The configuration that differs from the broker's defaults.

@@ -22,6 +22,10 @@ const PARTITION_FILE: &str = "partition.metadata";
 const LIVE: &str = "properties";
 const DELETED: &str = "deleted";
 const CONFIG_PREFIX: &str = "config.";
+/// How many times a broker has opened the directory again, and how many times it had when a topic was created. Directories of earlier
+/// versions do not say: none.
+const STARTS: &str = "starts";
+const CREATED_AFTER_STARTS: &str = "created.after.starts";
 
 /// What is stored about a topic beside its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,19 +34,43 @@ pub(crate) struct TopicMetadata {
     pub(crate) id: Uuid,
     pub(crate) partition_count: i32,
     pub(crate) configs: BTreeMap<String, String>,
+    /// How many times the broker had started before the topic was created.
+    pub(crate) created_after_starts: i32,
 }
 
-/// Reads the cluster id of a data directory, and gives a new directory the one of `new_id`.
-pub(crate) fn open_cluster(dir: &Path, new_id: impl FnOnce() -> Uuid) -> Result<String, TopicError> {
+/// What a data directory says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClusterMetadata {
+    pub(crate) cluster_id: String,
+    /// How many times the directory was opened again. Counted on disk before anything else happens, so that no number comes twice.
+    pub(crate) starts: i32,
+}
+
+impl ClusterMetadata {
+    fn write(&self, path: &Path) -> Result<(), LogError> {
+        let Self { cluster_id, starts } = self;
+        let content = format!("version={FORMAT_VERSION}\ncluster.id={cluster_id}\n{STARTS}={starts}\n");
+        files::replace(path, content.as_bytes(), Durability::Disk)
+    }
+}
+
+/// Opens a data directory: counts the start, or gives a new directory the cluster id of `new_id`.
+pub(crate) fn open_cluster(dir: &Path, new_id: impl FnOnce() -> Uuid) -> Result<ClusterMetadata, TopicError> {
     let path = dir.join(META_FILE);
-    let Some(content) = files::read_if_present(&path)? else {
-        let cluster_id = encode_id(new_id());
-        let content = format!("version={FORMAT_VERSION}\ncluster.id={cluster_id}\n");
-        files::replace(&path, content.as_bytes(), Durability::Disk)?;
-        return Ok(cluster_id);
+    let cluster = match files::read_if_present(&path)? {
+        Some(content) => read_cluster(dir, &path, &content)?,
+        None => ClusterMetadata {
+            cluster_id: encode_id(new_id()),
+            starts: 0,
+        },
     };
-    let properties = parse_properties(&path, &content)?;
-    let version: u32 = number(&path, &properties, "version")?;
+    cluster.write(&path)?;
+    Ok(cluster)
+}
+
+fn read_cluster(dir: &Path, path: &Path, content: &[u8]) -> Result<ClusterMetadata, TopicError> {
+    let properties = parse_properties(path, content)?;
+    let version: u32 = number(path, &properties, "version")?;
     if version > FORMAT_VERSION {
         return Err(TopicError::NewerFormat {
             dir: dir.to_owned(),
@@ -50,16 +78,20 @@ pub(crate) fn open_cluster(dir: &Path, new_id: impl FnOnce() -> Uuid) -> Result<
             supported: FORMAT_VERSION,
         });
     }
-    property(&path, &properties, "cluster.id").map(ToOwned::to_owned)
+    Ok(ClusterMetadata {
+        cluster_id: property(path, &properties, "cluster.id")?.to_owned(),
+        starts: number_or_zero(path, &properties, STARTS)?.saturating_add(1),
+    })
 }
 
 impl TopicMetadata {
     /// Stores the topic: from here on it exists, whatever happens.
     pub(crate) fn write(&self, dir: &Path) -> Result<(), LogError> {
         let mut content = format!(
-            "version={FORMAT_VERSION}\ntopic.id={}\npartitions={}\n",
+            "version={FORMAT_VERSION}\ntopic.id={}\npartitions={}\n{CREATED_AFTER_STARTS}={}\n",
             encode_id(self.id),
-            self.partition_count
+            self.partition_count,
+            self.created_after_starts
         );
         for (name, value) in &self.configs {
             content.push_str(&format!("{CONFIG_PREFIX}{name}={}\n", escape(value)));
@@ -108,6 +140,7 @@ impl TopicMetadata {
             reason: format!("{id:?} is no topic id"),
         })?;
         let partition_count = number(path, &properties, "partitions")?;
+        let created_after_starts = number_or_zero(path, &properties, CREATED_AFTER_STARTS)?;
         let configs = properties
             .iter()
             .filter_map(|(key, value)| {
@@ -120,6 +153,7 @@ impl TopicMetadata {
             id,
             partition_count,
             configs,
+            created_after_starts,
         })
     }
 
@@ -231,6 +265,14 @@ fn number<T: std::str::FromStr>(
             path: path.to_owned(),
             reason: format!("{key} is no number"),
         })
+}
+
+fn number_or_zero(path: &Path, properties: &BTreeMap<String, String>, key: &str) -> Result<i32, TopicError> {
+    if properties.contains_key(key) {
+        number(path, properties, key)
+    } else {
+        Ok(0)
+    }
 }
 
 /// A value on one line.

@@ -68,6 +68,48 @@ fn topics_survive_a_restart_clean_or_not() {
 }
 
 #[test]
+fn every_start_is_a_leader_epoch_of_the_topics_that_are_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let epoch = |topics: &Topics, topic: &str| {
+        let topic = topics.topic(topic).unwrap();
+        assert_eq!(topic.lock(0).unwrap().leader_epoch(), topic.leader_epoch());
+        topic.leader_epoch()
+    };
+    let topics = open(dir.path());
+    topics.create_topic("old", 1, &configs(&[]), 0).unwrap();
+    assert_eq!(epoch(&topics, "old"), 0);
+    topics.close().unwrap();
+    let topics = open(dir.path());
+    topics.create_topic("young", 1, &configs(&[]), 0).unwrap();
+    topics.create_partitions("old", 2, 0).unwrap();
+    assert_eq!((epoch(&topics, "old"), epoch(&topics, "young")), (1, 0));
+    drop(topics);
+    let topics = open(dir.path());
+    topics
+        .alter_configs("old", |_| Ok::<_, TopicError>(configs(&[])))
+        .unwrap();
+    assert_eq!((epoch(&topics, "old"), epoch(&topics, "young")), (2, 1));
+}
+
+#[test]
+fn a_directory_that_did_not_count_starts_begins_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let topics = open(dir.path());
+    topics.create_topic("orders", 1, &configs(&[]), 0).unwrap();
+    topics.close().unwrap();
+    for file in ["meta.properties", "topics/orders.properties"] {
+        let path = dir.path().join(file);
+        let content = fs::read_to_string(&path).unwrap();
+        let known = content.lines().filter(|line| !line.contains("starts="));
+        let known: String = known.map(|line| format!("{line}\n")).collect();
+        assert!(known.len() < content.len(), "{file}");
+        fs::write(&path, known).unwrap();
+    }
+    assert_eq!(open(dir.path()).topic("orders").unwrap().leader_epoch(), 1);
+    assert_eq!(open(dir.path()).topic("orders").unwrap().leader_epoch(), 2);
+}
+
+#[test]
 fn a_second_process_is_kept_out() {
     let dir = tempfile::tempdir().unwrap();
     let topics = open(dir.path());

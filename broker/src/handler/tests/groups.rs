@@ -53,7 +53,7 @@ fn described(fixture: &Fixture) -> (String, i32, usize) {
 
 #[test]
 fn a_consumer_group_follows_its_topics_and_survives_a_restart() {
-    let mut fixture = Fixture::new();
+    let fixture = Fixture::new();
     let joined: ConsumerGroupHeartbeatResponse = fixture.ask(1, heartbeat(0));
     assert_eq!((joined.member_epoch, given(&joined)), (1, vec![0, 1]));
 
@@ -68,12 +68,7 @@ fn a_consumer_group_follows_its_topics_and_survives_a_restart() {
     assert_eq!((grown.member_epoch, given(&grown)), (2, vec![0, 1, 2]));
 
     fixture.broker.close().unwrap();
-    let data = fixture._data.path().to_owned();
-    let Fixture { broker, _data } = fixture;
-    drop(broker);
-    let config = BrokerConfig::embedded();
-    let broker = Broker::open(&data, config, CountingIds::above(1 << 65), NOW_MS).unwrap();
-    fixture = Fixture { broker, _data };
+    let fixture = fixture.restarted();
     assert_eq!(described(&fixture), ("Stable".to_owned(), 2, 1));
     let owned = TopicPartitions::default()
         .with_topic_id(fixture.broker.topics().topic("out").unwrap().id())

@@ -1,7 +1,13 @@
 //! What happens to batches before they are stored: codecs, and when a segment is full.
 
+use bytes::BytesMut;
+
 use super::*;
 use crate::log::append::AppendOrigin;
+use crate::log::batch::{
+    BASE_TIMESTAMP_AT, BATCH_HEADER_BYTES, LENGTH_AT, LOG_OVERHEAD_BYTES, MAX_TIMESTAMP_AT,
+};
+use crate::log::builder::{put, stamp_crc};
 use crate::log::{BatchView, CleanupPolicy, Compression, CompressionType};
 
 pub(super) const CODECS: [Compression; 5] = [
@@ -91,6 +97,64 @@ fn a_batch_that_outgrows_the_limit_when_it_is_decompressed_is_refused() {
         Err(AppendError::MessageTooLarge { .. })
     ));
     assert_eq!(log.log_end_offset(), 0);
+}
+
+/// A batch of three records changed in one place, under a checksum that is right again.
+fn changed(change: impl FnOnce(&mut BytesMut)) -> Bytes {
+    let mut bytes = BytesMut::from(&batch("v", 3, ProducerStamp::NONE)[..]);
+    change(&mut bytes);
+    let length = (bytes.len() - LOG_OVERHEAD_BYTES) as i32;
+    put(&mut bytes, LENGTH_AT, length.to_be_bytes());
+    stamp_crc(&mut bytes);
+    bytes.freeze()
+}
+
+/// Where the second record begins: behind the first, whose length is one byte.
+fn second_record(batch: &[u8]) -> usize {
+    BATCH_HEADER_BYTES + 1 + usize::from(batch[BATCH_HEADER_BYTES] >> 1)
+}
+
+#[test]
+fn strict_validation_refuses_what_no_consumer_could_read() {
+    let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let [mut lax, mut strict] = [(0, false), (1, true)].map(|(index, strict_validation)| {
+        let config = LogConfig {
+            strict_validation,
+            ..LogConfig::default()
+        };
+        open(dirs[index].path(), config, false).0
+    });
+    for codec in CODECS {
+        let good = packed(&batch("v", 3, ProducerStamp::NONE), codec);
+        append(&mut strict, good.clone()).unwrap();
+        append(&mut lax, good).unwrap();
+    }
+    let end = strict.log_end_offset();
+    let length = changed(|bytes| {
+        let second = second_record(bytes);
+        bytes[second] = 126;
+    });
+    let offset = changed(|bytes| {
+        let second = second_record(bytes);
+        bytes[second + 3] = 4;
+    });
+    let behind = changed(|bytes| bytes.extend_from_slice(b"more"));
+    let largest = changed(|bytes| put(bytes, MAX_TIMESTAMP_AT, (NOW_MS + 1).to_be_bytes()));
+    for (bad, code) in [(length, 2), (offset.clone(), 87), (behind, 87), (largest, 87)] {
+        let error = append(&mut strict, bad.clone()).unwrap_err();
+        assert_eq!(error.error_code(), code, "{error}");
+        append(&mut lax, bad).unwrap();
+    }
+    let Err(AppendError::InvalidRecord { record_errors, .. }) = append(&mut strict, offset) else {
+        panic!("accepted");
+    };
+    assert_eq!(record_errors[0].batch_index, 1);
+    assert_eq!(record_errors[0].message, "the record's offset is 2, not 1");
+    // The header tells of a time that is not too far ahead, the records of another one.
+    let late = NOW_MS + 60 * 60 * 1000 - 1;
+    let ahead = changed(|bytes| put(bytes, BASE_TIMESTAMP_AT, late.to_be_bytes()));
+    assert_eq!(append(&mut strict, ahead).unwrap_err().error_code(), 32);
+    assert_eq!(strict.log_end_offset(), end);
 }
 
 #[test]
