@@ -5,6 +5,7 @@
 //! flush that writes it to the byte store. Rows that are neither can be dropped at any time. All of that is the same for
 //! every type of value, and in `cached/index.rs`.
 
+mod history;
 mod index;
 mod range;
 
@@ -60,6 +61,10 @@ impl<V> Rows for TypedRows<V> {
             Ok(()) => Ok(()),
             Err(error) => Err(ProcessCause::serde("write", "value", &self.topic, error)),
         }
+    }
+
+    fn remove_value(&mut self, slot: Slot) {
+        self.rows[slot.number()].value = None;
     }
 
     fn swap(&mut self, one: usize, other: usize) {
@@ -219,7 +224,7 @@ impl<V> Cached<V> {
     /// Drops a row, without a word in the changelog: what was put is still logged. For stores that log every put.
     pub(crate) fn discard(&mut self, slot: Slot) {
         self.index.discard(&mut self.rows, slot);
-        self.rows.rows[slot.number()].value = None;
+        self.rows.remove_value(slot);
     }
 
     /// Of versions: whether the value that was put says that there is none.

@@ -8,7 +8,6 @@ use std::ops::Bound;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use state_store::Direction;
 
 use super::cached::{Cached, UntypedCached};
@@ -37,8 +36,9 @@ pub enum Validity {
 /// A store of the values that each key had over time (Kafka's `VersionedKeyValueStore`, KIP-889).
 ///
 /// The latest value of a key is kept for ever. What held before is kept as long as the history retention, counted from the
-/// largest time written; a value that is older than that is not put any more. Versions that nobody can ask for are dropped when
-/// their key is written again. A cheap handle: clones reach the same store.
+/// largest time written; a value that is older than that is not put any more. Versions that nobody can ask for, and keys whose
+/// deletion is that old, are dropped from the disk within about half of the history retention, by looking through the store a few
+/// rows at a time. A cheap handle: clones reach the same store.
 ///
 /// ```
 /// use streams_core::store::{Validity, VersionedKeyValueStoreBuilder};
@@ -151,7 +151,7 @@ impl<K, V: Clone> VersionedKeyValueStore<K, V> {
             return Ok(Validity::NotPut);
         }
         *latest_ms = observed_ms;
-        self.drop_expired(&row_key, oldest_ms, &mut cached)?;
+        cached.expire_before(oldest_ms);
         Ok(match next_after(&*cached, &row_key)? {
             Some(until_ms) => Validity::Until(until_ms),
             None => Validity::Latest,
@@ -185,21 +185,6 @@ impl<K, V: Clone> VersionedKeyValueStore<K, V> {
         Ok(version.transpose()?.map(|(_, version)| version))
     }
 
-    /// Drops the versions of a key that no longer held at `oldest_ms`, and a deletion that nothing is before. `row_key` is of any of
-    /// them.
-    fn drop_expired(
-        &self,
-        row_key: &[u8],
-        oldest_ms: i64,
-        cached: &mut Cached<Option<V>>,
-    ) -> StoreResult<()> {
-        for row_key in expired(&*cached, row_key, oldest_ms)? {
-            let slot = cached.find(&row_key)?;
-            cached.discard(slot);
-        }
-        Ok(())
-    }
-
     fn row_key(&self, key: &K, from_ms: i64) -> StoreResult<Vec<u8>> {
         let mut row = self.keys.bytes(key)?;
         row.extend_from_slice(&from_ms.max(0).to_be_bytes());
@@ -207,11 +192,11 @@ impl<K, V: Clone> VersionedKeyValueStore<K, V> {
     }
 }
 
-// These two know nothing of the types of keys and values, and are compiled once.
+// These know nothing of the types of keys and values, and are compiled once.
 
 /// When the version of a key that follows one begins.
 fn next_after(cached: &dyn UntypedCached, row_key: &[u8]) -> StoreResult<Option<i64>> {
-    let last = at(row_key, i64::MAX);
+    let last = row_at(row_key, i64::MAX);
     let rows = (Bound::Excluded(row_key), Bound::Included(&*last));
     let mut next = None;
     cached.each_version(rows, Direction::Forward, &mut |other, version| {
@@ -222,33 +207,14 @@ fn next_after(cached: &dyn UntypedCached, row_key: &[u8]) -> StoreResult<Option<
     Ok(next)
 }
 
-/// The rows of versions of a key that no longer held at `oldest_ms`, and of a deletion that nothing is before.
-fn expired(cached: &dyn UntypedCached, row_key: &[u8], oldest_ms: i64) -> StoreResult<Vec<Bytes>> {
-    let (first, last) = (&row_key[..row_key.len() - TIME_BYTES], at(row_key, oldest_ms));
-    let rows = (Bound::Included(first), Bound::Included(&*last));
-    let mut expired = Vec::new();
-    let mut is_newest = true;
-    cached.each_version(rows, Direction::Backward, &mut |other, version| {
-        if is_of(other, row_key) {
-            // The newest of them still held, unless it says that there was nothing.
-            if !is_newest || version.is_deletion {
-                expired.push(other.clone());
-            }
-            is_newest = false;
-        }
-        true
-    })?;
-    Ok(expired)
-}
-
 /// The row of the same key at another time.
-fn at(row_key: &[u8], at_ms: i64) -> Vec<u8> {
+pub(super) fn row_at(row_key: &[u8], at_ms: i64) -> Vec<u8> {
     let key = &row_key[..row_key.len() - TIME_BYTES];
     [key, &at_ms.max(0).to_be_bytes()].concat()
 }
 
 /// Whether a row is of the same key as another: a key that begins with it lies in the same range.
-fn is_of(row_key: &[u8], other: &[u8]) -> bool {
+pub(super) fn is_of(row_key: &[u8], other: &[u8]) -> bool {
     row_key.len() == other.len() && row_key[..row_key.len() - TIME_BYTES] == other[..other.len() - TIME_BYTES]
 }
 

@@ -12,6 +12,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use state_store::{Direction, WriteBatch};
 
+use super::history::Sweep;
 use super::range::{KeyRange, Next};
 use super::{TIMESTAMP_BYTES, split_timestamp};
 use crate::log::{Producer, RecordView};
@@ -55,6 +56,9 @@ pub(crate) trait Rows {
 
     /// Appends the bytes of a row's value, if it has one.
     fn write_value(&self, slot: Slot, out: &mut Vec<u8>) -> StoreResult<()>;
+
+    /// Takes the value of a row away.
+    fn remove_value(&mut self, slot: Slot);
 
     fn count(&self) -> usize;
 
@@ -112,6 +116,8 @@ pub(crate) struct RowIndex {
     /// Of versions of keys: how old what is put may be. Their time is not part of the key that is logged, nor the byte in front of
     /// their value.
     pub(crate) history_ms: Option<i64>,
+    /// Of versions: how far the store was looked through for those that may go.
+    pub(super) sweep: Sweep,
     /// If every put is logged: what was replaced since the last commit, by its place in `unlogged`.
     superseded: Option<BTreeMap<usize, StoreResult<Superseded>>>,
     used_bytes: usize,
@@ -125,7 +131,7 @@ pub(crate) struct RowIndex {
     /// Values that were put although they were older than what is kept, since this was last looked at.
     pub(crate) expired: u64,
     buffer: Vec<u8>,
-    batch: WriteBatch,
+    pub(super) batch: WriteBatch,
 }
 
 impl RowIndex {
@@ -144,6 +150,7 @@ impl RowIndex {
             unflushed: Vec::new(),
             ordered: None,
             history_ms: None,
+            sweep: Sweep::default(),
             superseded: None,
             used_bytes: 0,
             dirty_bytes: 0,
@@ -318,17 +325,28 @@ impl RowIndex {
                     let is_deletion = rows.head(slots[place]).flags & DELETION != 0;
                     (key, Version { from_ms, is_deletion })
                 }
-                Next::Stored(key, value) => {
-                    let (from_ms, _) = split_timestamp(self.store.name(), &value)?;
-                    let is_deletion = is_deletion(&value);
-                    (key, Version { from_ms, is_deletion })
-                }
+                Next::Stored(key, value) => (key, self.version(&value)?),
             };
             if !each(&key, version) {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// What a stored row says, of versions.
+    pub(super) fn version(&self, stored: &[u8]) -> StoreResult<Version> {
+        let (from_ms, _) = split_timestamp(self.store.name(), stored)?;
+        let is_deletion = is_deletion(stored);
+        Ok(Version { from_ms, is_deletion })
+    }
+
+    /// A row that is clean here was deleted in the byte store.
+    pub(super) fn forget(&self, rows: &mut dyn Rows, key: &[u8]) {
+        if let Some(slot) = self.find(rows, self.hash(key), key) {
+            rows.remove_value(slot);
+            rows.head_mut(slot).flags &= !(STORED | DELETION);
+        }
     }
 
     /// Whether there is no row at all, here or in the byte store.
@@ -446,14 +464,23 @@ impl RowIndex {
         written
     }
 
-    /// Writes all rows that are not flushed to the byte store, in one batch, in the order of their keys.
+    /// Writes all rows that are not flushed to the byte store, and drops there what is over.
     pub(crate) fn flush(&mut self, rows: &mut dyn Rows) -> StoreResult<()> {
         if let Some(time_ms) = self.expire_before_ms {
             self.store.expire_before(time_ms)?;
         }
-        if self.unflushed.is_empty() {
-            return Ok(());
+        let flushed = self.unflushed.len();
+        let is_versioned = self.is_versioned();
+        let first = self.unflushed.first().filter(|_| is_versioned);
+        let first = first.map(|&slot| rows.head(slot).key.clone());
+        if flushed > 0 {
+            self.write_unflushed(rows)?;
         }
+        self.sweep(rows, flushed, first.as_deref())
+    }
+
+    /// One batch, in the order of keys.
+    fn write_unflushed(&mut self, rows: &mut dyn Rows) -> StoreResult<()> {
         self.unflushed
             .sort_unstable_by(|a, b| rows.head(*a).key.cmp(&rows.head(*b).key));
         self.batch.clear();
