@@ -63,6 +63,6 @@ pub use error::{Error, Result};
 pub use key_schema::KeySchema;
 pub use memory::MemoryEngine;
 #[cfg(feature = "rocksdb")]
-pub use persistent::{RocksDbEngine, RocksDbOptions};
+pub use persistent::{RocksDbCompaction, RocksDbEngine, RocksDbOptions, RocksDbStoreOptions};
 pub use store::{Direction, KeyValueIter, KeyValueStore};
 pub use window::{WindowIter, WindowRow, WindowStore};

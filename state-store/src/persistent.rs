@@ -20,6 +20,7 @@ mod parts;
 mod probe;
 mod rows;
 mod store;
+mod store_options;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use rocksdb::{DBWithThreadMode, MultiThreaded};
 
 pub use self::engine::RocksDbEngine;
 pub use self::options::RocksDbOptions;
+pub use self::store_options::{RocksDbCompaction, RocksDbStoreOptions};
 
 type Database = DBWithThreadMode<MultiThreaded>;
 

@@ -50,7 +50,7 @@ pub use session::{Session, SessionIter, SessionStore};
 pub(crate) use spec::{OpenStore, OpenedStore, StoreSpec};
 /// Byte stores, and the engines that open them: what typed stores are built on.
 pub use state_store as engine;
-pub use state_store::{Direction, RocksDbOptions};
+pub use state_store::{Direction, RocksDbCompaction, RocksDbOptions, RocksDbStoreOptions};
 pub(crate) use task::{Changelog, RestoredRow, TaskStore};
 pub use versioned::{Validity, VersionedKeyValueStore};
 pub use window::{WindowIter, WindowStore};

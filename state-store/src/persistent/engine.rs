@@ -4,11 +4,12 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, LogLevel, Options, WriteBufferManager};
+use rocksdb::{Cache, LogLevel, Options, WriteBufferManager};
 
 use super::errors::open_error;
 use super::probe::Found;
 use super::store::RocksDbStore;
+use super::store_options::RocksDbStoreOptions;
 use super::{DATA_COLUMN_FAMILY, Database, RocksDbOptions};
 use crate::{Error, KeyValueStore, Layout, Result, StoreEngine, StoreSpec, metadata};
 
@@ -80,12 +81,14 @@ impl RocksDbEngine {
     }
 
     pub(super) fn open_as(&self, spec: &StoreSpec, path: &Path, format: u32) -> Result<RocksDbStore> {
+        let of_store = &self.options.per_store;
+        let of_store = of_store.options_of(&spec.identity.store_name, &self.options)?;
         let Found { mut families, signed } = self.probe(spec, path)?;
-        let mut options = self.database_options();
+        let mut options = self.database_options(&of_store);
         options.create_if_missing(families.is_empty());
         options.create_missing_column_families(true);
 
-        let rows_options = self.column_family_options();
+        let rows_options = of_store.column_family_options(&self.block_cache);
         families.retain(|name| name != rocksdb::DEFAULT_COLUMN_FAMILY_NAME);
         let needed = [metadata::COLUMN_FAMILY, DATA_COLUMN_FAMILY];
         for name in &needed[..if spec.layout == Layout::Plain { 2 } else { 1 }] {
@@ -108,11 +111,16 @@ impl RocksDbEngine {
         Ok(store)
     }
 
-    pub(super) fn database_options(&self) -> Options {
+    /// What holds for a store of which nothing is said.
+    pub(super) fn options_of_all(&self) -> RocksDbStoreOptions {
+        RocksDbStoreOptions::new(&self.options)
+    }
+
+    pub(super) fn database_options(&self, of_store: &RocksDbStoreOptions) -> Options {
         let mut options = Options::default();
-        options.set_max_open_files(self.options.max_open_files);
+        options.set_max_open_files(of_store.max_open_files);
         options.set_max_background_jobs(self.options.max_background_jobs);
-        options.set_max_total_wal_size(self.options.max_wal_bytes);
+        options.set_max_total_wal_size(of_store.max_wal_bytes);
         options.set_write_buffer_manager(&self.write_buffers);
         // Rows and the offset they correspond to go to files in the same moment: see metadata::MANIFEST.
         options.set_atomic_flush(true);
@@ -124,19 +132,6 @@ impl RocksDbEngine {
         options.set_skip_stats_update_on_db_open(true);
         // By default sixteen threads start and end for every column family that is opened.
         options.set_max_file_opening_threads(1);
-        options
-    }
-
-    fn column_family_options(&self) -> Options {
-        let mut table = BlockBasedOptions::default();
-        table.set_block_cache(&self.block_cache);
-        table.set_cache_index_and_filter_blocks(true);
-        table.set_pin_l0_filter_and_index_blocks_in_cache(true);
-        table.set_bloom_filter(self.options.bloom_bits_per_key, false);
-        let mut options = Options::default();
-        options.set_block_based_table_factory(&table);
-        options.set_write_buffer_size(self.options.write_buffer_bytes);
-        options.set_compression_type(DBCompressionType::None);
         options
     }
 }

@@ -1,8 +1,13 @@
 //! The limits of the RocksDB engine.
 
+use std::sync::Arc;
+
+use super::store_options::{PerStore, RocksDbStoreOptions};
+
 /// The limits of a [`RocksDbEngine`](super::RocksDbEngine). Sizes in bytes; cache and total write buffers are shared by all its stores.
 ///
 /// Files are not compressed, as by default in Kafka Streams; there is no setting for it, since RocksDB is built without any codec.
+/// What single stores have of their own is said with [`per_store`](Self::per_store).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct RocksDbOptions {
@@ -23,6 +28,8 @@ pub struct RocksDbOptions {
     pub bloom_bits_per_key: f64,
     /// RocksDB's own log per store, in which only warnings are written. Default 1 MiB.
     pub max_log_file_bytes: usize,
+    /// What stores have of their own.
+    pub(super) per_store: PerStore,
 }
 
 impl Default for RocksDbOptions {
@@ -36,6 +43,7 @@ impl Default for RocksDbOptions {
             max_background_jobs: 2,
             bloom_bits_per_key: 10.0,
             max_log_file_bytes: 1 << 20,
+            per_store: PerStore::default(),
         }
     }
 }
@@ -73,6 +81,32 @@ impl RocksDbOptions {
     #[must_use]
     pub fn max_background_jobs(mut self, threads: i32) -> Self {
         self.max_background_jobs = threads;
+        self
+    }
+
+    /// Sets who says what single stores have of their own (Kafka's `rocksdb.config.setter`). The function is given the name of a
+    /// store and what holds for all, and gives back what is to hold for this one; it is asked whenever the store is opened, in
+    /// each task, also for global stores. What cannot be keeps the store from being opened, with its name in the error. Default:
+    /// nobody.
+    ///
+    /// ```
+    /// use state_store::{RocksDbCompaction, RocksDbOptions};
+    ///
+    /// let options = RocksDbOptions::default().per_store(|store, options| match store {
+    ///     // Large, and asked for keys that are there.
+    ///     "customers" => options.block_bytes(16 << 10).filters_for_hits(true).own_block_cache_bytes(64 << 20),
+    ///     // Written all the time.
+    ///     "clicks" => options.write_buffers(4).compaction(RocksDbCompaction::Universal),
+    ///     _ => options,
+    /// });
+    /// assert!(options.check().is_ok());
+    /// ```
+    #[must_use]
+    pub fn per_store(
+        mut self,
+        set: impl Fn(&str, RocksDbStoreOptions) -> RocksDbStoreOptions + Send + Sync + 'static,
+    ) -> Self {
+        self.per_store = PerStore(Some(Arc::new(set)));
         self
     }
 

@@ -38,7 +38,7 @@ impl RocksDbEngine {
     }
 
     fn probe_once(&self, spec: &StoreSpec, path: &Path) -> Result<Found> {
-        let options = self.database_options();
+        let options = self.database_options(&self.options_of_all());
         let failed = |error| open_error(path, error);
         let families = Database::list_cf(&options, path).map_err(failed)?;
         let has_metadata = families.iter().any(|name| name == metadata::COLUMN_FAMILY);

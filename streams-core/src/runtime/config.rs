@@ -61,7 +61,8 @@ pub struct StreamsConfig {
     pub auto_offset_reset: AutoOffsetReset,
     /// How changelogs and repartition topics are made (`replication.factor` and what begins with `topic.`).
     pub internal_topics: InternalTopics,
-    /// Limits of persistent stores in RocksDB (what `rocksdb.config.setter` is for). Of no use with another engine.
+    /// Limits of persistent stores in RocksDB, and what single stores have of their own (`rocksdb.config.setter`). Of no use with
+    /// another engine.
     pub rocksdb: RocksDbOptions,
     pub(crate) listeners: Listeners,
     /// What is done about records that fail. Default: stop.
@@ -176,6 +177,19 @@ impl StreamsConfig {
     /// let limits = RocksDbOptions::default().block_cache_bytes(256 << 20).write_buffer_bytes(16 << 20);
     /// let config = StreamsConfig::new("word-count").rocksdb(limits);
     /// assert_eq!(config.rocksdb.total_write_buffer_bytes, 64 << 20);
+    /// ```
+    ///
+    /// What is set for one store, by its name, is said with [`per_store`](RocksDbOptions::per_store):
+    ///
+    /// ```
+    /// use streams_core::runtime::StreamsConfig;
+    /// use streams_core::store::{RocksDbCompaction, RocksDbOptions};
+    ///
+    /// let limits = RocksDbOptions::default().per_store(|store, options| match store {
+    ///     "clicks" => options.write_buffers(4).compaction(RocksDbCompaction::Universal),
+    ///     _ => options,
+    /// });
+    /// let config = StreamsConfig::new("word-count").rocksdb(limits);
     /// ```
     #[must_use]
     pub fn rocksdb(mut self, options: RocksDbOptions) -> Self {
