@@ -286,8 +286,8 @@ impl StreamsBuilder {
         KTable::new(Rc::clone(&self.plan), node, rows.key, Some(rows.value), view)
     }
 
-    /// Declares a store for several processors, which connect it by its name: see [`KStream::process`]. One that a single processor
-    /// uses need not be declared: it is brought along there.
+    /// Declares a store for several processors, which connect it by its name: see [`KStream::process`]. It need not be declared if they
+    /// [bring it along](crate::store::ConnectedStores).
     ///
     /// ```
     /// use streams_dsl::prelude::*;

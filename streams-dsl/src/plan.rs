@@ -228,7 +228,7 @@ impl Plan {
         self.stores.extend(brought.into_iter().map(|spec| PlanStore {
             name: spec.name().to_owned(),
             source_topic: None,
-            add: Box::new(move |builder| builder.add_store_spec(spec)),
+            add: Box::new(move |builder| builder.share_store_spec(spec)),
         }));
         names
     }

@@ -60,19 +60,51 @@ fn a_store_that_is_brought_is_named_where_it_is_shared() {
 }
 
 #[test]
-fn a_store_is_brought_once() {
+fn processors_that_bring_the_same_store_share_it() {
     let builder = StreamsBuilder::new();
-    for topic in ["a", "b"] {
+    let clones = sums();
+    builder.add_state_store("sums", clones.clone());
+    for (topic, stores) in [("a", clones.clone()), ("b", clones), ("c", sums())] {
         let summed = builder
             .stream::<String, i64>(topic)
-            .process(sums(), |init| Sum::new(init));
+            .process((stores.clone(), stores), |init| Sum::new(init));
         summed.to("out");
     }
-    let error = builder.build().unwrap_err().to_string();
-    assert!(
-        error.contains("store sums is added twice: add or bring it once"),
-        "{error}"
-    );
+    let topology = builder.build().unwrap();
+    let described = topology.describe();
+    assert_eq!(described.matches("(stores: [sums])").count(), 3, "{described}");
+    assert_eq!(topology.subtopologies().len(), 1);
+    let driver = TopologyTestDriver::new(&topology).unwrap();
+    for topic in ["a", "b", "c", "a"] {
+        driver.input(topic).pipe("k".to_owned(), 1_i64).unwrap();
+    }
+    assert_eq!(driver.output::<String, i64>("out").read_values(), [1, 2, 3, 4]);
+}
+
+#[test]
+fn different_stores_of_one_name_are_an_error() {
+    let others: [fn(&StreamsBuilder); 6] = [
+        |builder| builder.add_state_store("sums", sums().kind(StoreKind::InMemory)),
+        |builder| builder.add_state_store("sums", sums().logging_disabled()),
+        |builder| builder.add_state_store("sums", sums().changelog_config("retention.bytes", "1")),
+        |builder| builder.add_state_store("sums", KeyValueStoreBuilder::<String, i32>::new("sums")),
+        |builder| builder.add_state_store("sums", WindowStoreBuilder::<String, i64>::new("sums", 1)),
+        // The store of an operator is its own.
+        |builder| {
+            let sums = Materialized::named("sums");
+            let _ = builder.stream::<String, i64>("b").group_by_key().count(sums);
+        },
+    ];
+    for (case, other) in others.iter().enumerate() {
+        let builder = StreamsBuilder::new();
+        let input = builder.stream::<String, i64>("a");
+        input.process(sums(), |init| Sum::new(init)).to("out");
+        other(&builder);
+        let input = builder.stream::<String, i64>("c");
+        input.process("sums", |init| Sum::new(init)).to("out");
+        let error = builder.build().unwrap_err().to_string();
+        assert!(error.contains("store sums is added twice"), "{case}: {error}");
+    }
 }
 
 #[test]

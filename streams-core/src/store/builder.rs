@@ -1,5 +1,7 @@
 //! How a store is declared: a typed builder for each kind of store.
 
+use std::fmt::Debug;
+
 use state_store::Layout;
 
 use super::spec::Open;
@@ -35,7 +37,7 @@ impl Common {
         }
     }
 
-    fn into_spec(self, layout: Layout, open: Open) -> StoreSpec {
+    fn into_spec(self, layout: Layout, open: Open, said: String) -> StoreSpec {
         StoreSpec {
             name: self.name,
             layout,
@@ -44,8 +46,15 @@ impl Common {
             source_topic: None,
             changelog_configs: self.changelog_configs,
             open,
+            said,
+            is_shared: false,
         }
     }
+}
+
+/// All that a builder says, by its type, settings and serdes: builders that say the same declare the same store.
+fn said<B>(parts: &dyn Debug) -> String {
+    format!("{} {parts:?}", std::any::type_name::<B>())
 }
 
 macro_rules! common_settings {

@@ -5,8 +5,10 @@ use super::{StoreBuilder, StoreSpec};
 /// The stores that a processor is connected to. Either names of stores that were added to the topology; or the stores
 /// themselves, which are added with it, as those of a `ProcessorSupplier.stores()` are in Kafka; or both, in a tuple.
 ///
-/// A store is brought once. Other processors that share it name it. One that has its stores with it is a function for whoever
-/// uses it, who need not know that there are any:
+/// Processors share a store if they bring the same one: by clones of one builder, or by builders that say the same, serdes
+/// included (what tells serdes apart is how they are shown with `{:?}`). Or they name it. Two builders that say different things of
+/// one name are an error of the topology, as is a store of an operator's that somebody brings. A processor that has its stores with
+/// it is a function for whoever uses it, who need not know that there are any:
 ///
 /// ```
 /// use streams_core::Record;
@@ -32,18 +34,21 @@ use super::{StoreBuilder, StoreSpec};
 ///     }
 /// }
 ///
-/// fn distinct(builder: &mut TopologyBuilder, numbers: Node<String, i64>) -> Node<String, i64> {
+/// fn distinct(builder: &mut TopologyBuilder, name: &str, numbers: Node<String, i64>) -> Node<String, i64> {
 ///     let last = KeyValueStoreBuilder::<String, i64>::new("last");
-///     builder.add_processor("distinct", &[numbers], last, |init| Ok(Distinct(init.key_value_store("last")?)))
+///     builder.add_processor(name, &[numbers], last, |init| Ok(Distinct(init.key_value_store("last")?)))
 /// }
 ///
 /// let mut builder = TopologyBuilder::new();
-/// let numbers = builder.add_source::<String, i64>("in", [TopicName::external("in")], SourceOptions::default());
-/// let distinct = distinct(&mut builder, numbers);
-/// builder.add_sink("out", TopicName::external("out"), &[distinct], SinkOptions::default());
+/// let mut input = |topic| builder.add_source::<String, i64>(topic, [TopicName::external(topic)], SourceOptions::default());
+/// let (numbers, more) = (input("in"), input("more"));
+/// // Both have the values of both, as if each had brought all of it.
+/// let distinct = [distinct(&mut builder, "distinct", numbers), distinct(&mut builder, "distinct-more", more)];
+/// builder.add_sink("out", TopicName::external("out"), &distinct, SinkOptions::default());
 /// let driver = TopologyTestDriver::new(&builder.build()?)?;
 /// driver.input("in").pipe_key_values([7_i64, 7, 8].map(|n| ("a".to_string(), n)))?;
-/// assert_eq!(driver.output::<String, i64>("out").read_values(), [7, 8]);
+/// driver.input("more").pipe_key_values([8_i64, 9].map(|n| ("a".to_string(), n)))?;
+/// assert_eq!(driver.output::<String, i64>("out").read_values(), [7, 8, 9]);
 /// # Ok::<(), streams_core::error::StreamsError>(())
 /// ```
 #[diagnostic::on_unimplemented(
@@ -78,7 +83,9 @@ impl StoreConnections {
 impl<B: StoreBuilder> ConnectedStores for B {
     fn connect_to(self, connections: &mut StoreConnections) {
         let spec = self.into_spec();
-        connections.names.push(spec.name.clone());
+        if !connections.names.contains(&spec.name) {
+            connections.names.push(spec.name.clone());
+        }
         connections.brought.push(spec);
     }
 }

@@ -22,6 +22,10 @@ pub struct StoreSpec {
     pub(crate) changelog_configs: ChangelogConfigs,
     /// Opens it under its name.
     pub(crate) open: Open,
+    /// All that its builder says.
+    pub(crate) said: String,
+    /// Whoever says the same of this name means this store.
+    pub(crate) is_shared: bool,
 }
 
 impl StoreSpec {

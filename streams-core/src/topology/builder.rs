@@ -200,7 +200,7 @@ impl TopologyBuilder {
     ) -> NodeId {
         let StoreConnections { names, brought } = stores;
         for spec in brought {
-            self.add_store_spec(spec);
+            self.share_store_spec(spec);
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         self.add_operator_of(name, operator, parents, &names)

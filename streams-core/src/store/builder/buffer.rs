@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use state_store::Layout;
 
-use super::{Common, StoreBuilder};
+use super::{Common, StoreBuilder, said};
 use crate::serde::Serde;
 use crate::store::buffer::{LiveBuffer, Rows};
 use crate::store::{OpenStore, OpenedStore, StoreKind, StoreSpec, TimeOrderedBuffer};
@@ -54,6 +54,7 @@ impl<K: 'static, V: 'static> StoreBuilder for TimeOrderedBufferBuilder<K, V> {
             key_serde,
             value_serde,
         } = self;
+        let said = said::<Self>(&(&common, &key_serde, &value_serde));
         let open = move |name: &str, open: OpenStore| {
             let topic = Arc::clone(&open.topic);
             let rows = Rc::new(RefCell::new(Rows::new(Arc::clone(&open.bytes))));
@@ -68,6 +69,6 @@ impl<K: 'static, V: 'static> StoreBuilder for TimeOrderedBufferBuilder<K, V> {
                 handle: ErasedHandle::new(handle),
             }
         };
-        common.into_spec(Layout::Plain, Arc::new(open))
+        common.into_spec(Layout::Plain, Arc::new(open), said)
     }
 }

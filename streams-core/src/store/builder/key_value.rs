@@ -5,7 +5,7 @@ use std::sync::Arc;
 use state_store::Layout;
 
 use super::live::{Shape, live};
-use super::{Common, StoreBuilder};
+use super::{Common, StoreBuilder, said};
 use crate::serde::{DefaultSerde, Serde};
 use crate::store::key_value::Eviction;
 use crate::store::{KeyValueStore, OpenStore, OpenedStore, StoreKind, StoreSpec};
@@ -114,6 +114,7 @@ impl<K: 'static, V: 'static> StoreBuilder for KeyValueStoreBuilder<K, V> {
             key_serde,
             value_serde,
         } = self;
+        let said = said::<Self>(&(&common, &ordered, &lru, &key_serde, &value_serde));
         let open = move |name: &str, open: OpenStore| {
             let topic = Arc::clone(&open.topic);
             let (store, cached) = live(name, open, &value_serde, Shape::ranged(ordered));
@@ -124,6 +125,6 @@ impl<K: 'static, V: 'static> StoreBuilder for KeyValueStoreBuilder<K, V> {
                 handle: ErasedHandle::new(handle),
             }
         };
-        common.into_spec(Layout::Plain, Arc::new(open))
+        common.into_spec(Layout::Plain, Arc::new(open), said)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use state_store::{KeySchema, Layout};
 
 use super::live::{Shape, live};
-use super::{Common, StoreBuilder};
+use super::{Common, StoreBuilder, said};
 use crate::serde::{DefaultSerde, Serde};
 use crate::store::{OpenStore, OpenedStore, SessionStore, StoreKind, StoreSpec};
 use crate::topology::ErasedHandle;
@@ -63,6 +63,7 @@ impl<K: 'static, V: 'static> StoreBuilder for SessionStoreBuilder<K, V> {
             key_serde,
             value_serde,
         } = self;
+        let said = said::<Self>(&(&common, &retention_ms, &key_serde, &value_serde));
         let open = move |name: &str, open: OpenStore| {
             let topic = Arc::clone(&open.topic);
             let (store, cached) = live(name, open, &value_serde, Shape::ranged(true));
@@ -73,6 +74,6 @@ impl<K: 'static, V: 'static> StoreBuilder for SessionStoreBuilder<K, V> {
             }
         };
         let layout = Layout::segmented(retention_ms, KeySchema::Session);
-        common.into_spec(layout, Arc::new(open))
+        common.into_spec(layout, Arc::new(open), said)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use state_store::Layout;
 
 use super::live::{Shape, live};
-use super::{Common, StoreBuilder};
+use super::{Common, StoreBuilder, said};
 use crate::serde::{DefaultSerde, Serde};
 use crate::store::versioned::VersionSerde;
 use crate::store::{OpenStore, OpenedStore, StoreKind, StoreSpec, VersionedKeyValueStore};
@@ -64,6 +64,7 @@ impl<K: 'static, V: Clone + 'static> StoreBuilder for VersionedKeyValueStoreBuil
             key_serde,
             value_serde,
         } = self;
+        let said = said::<Self>(&(&common, &history_ms, &key_serde, &value_serde));
         let version_serde: Arc<dyn Serde<Option<V>>> = Arc::new(VersionSerde(Arc::clone(&value_serde)));
         let open = move |name: &str, open: OpenStore| {
             let topic = Arc::clone(&open.topic);
@@ -75,6 +76,6 @@ impl<K: 'static, V: Clone + 'static> StoreBuilder for VersionedKeyValueStoreBuil
                 handle: ErasedHandle::new(handle),
             }
         };
-        common.into_spec(Layout::Plain, Arc::new(open))
+        common.into_spec(Layout::Plain, Arc::new(open), said)
     }
 }

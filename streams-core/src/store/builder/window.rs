@@ -5,7 +5,7 @@ use std::sync::Arc;
 use state_store::{KeySchema, Layout};
 
 use super::live::{Shape, live};
-use super::{Common, StoreBuilder};
+use super::{Common, StoreBuilder, said};
 use crate::serde::{DefaultSerde, Serde};
 use crate::store::{OpenStore, OpenedStore, StoreKind, StoreSpec, WindowStore};
 use crate::topology::ErasedHandle;
@@ -102,6 +102,15 @@ impl<K: 'static, V: 'static> StoreBuilder for WindowStoreBuilder<K, V> {
             key_serde,
             value_serde,
         } = self;
+        let said = said::<Self>(&(
+            &common,
+            &retention_ms,
+            &retain_duplicates,
+            &time_ordered,
+            &ordered,
+            &key_serde,
+            &value_serde,
+        ));
         let open = move |name: &str, open: OpenStore| {
             let topic = Arc::clone(&open.topic);
             let shape = Shape::ranged(retain_duplicates || ordered);
@@ -115,6 +124,6 @@ impl<K: 'static, V: 'static> StoreBuilder for WindowStoreBuilder<K, V> {
             }
         };
         let layout = Layout::segmented(retention_ms, KeySchema::Window);
-        common.into_spec(layout, Arc::new(open))
+        common.into_spec(layout, Arc::new(open), said)
     }
 }

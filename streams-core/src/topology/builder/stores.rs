@@ -16,12 +16,24 @@ use crate::topology::{Node, SourceOptions, TopicName};
 
 /// Stores.
 impl TopologyBuilder {
-    /// Adds a store. It becomes part of the topology where a processor names it.
+    /// Adds a store. It becomes part of the topology where a processor names it. To add it twice, by the same builder or one that
+    /// says the same, changes nothing.
     pub fn add_store(&mut self, store: impl StoreBuilder) {
-        self.add_store_spec(store.into_spec());
+        self.share_store_spec(store.into_spec());
     }
 
-    /// Adds a store that a processor brings.
+    /// Adds a store that others may bring too.
+    #[doc(hidden)]
+    pub fn share_store_spec(&mut self, mut spec: StoreSpec) {
+        spec.is_shared = true;
+        let is_same =
+            |other: &StoreSpec| other.is_shared && (&other.name, &other.said) == (&spec.name, &spec.said);
+        if !self.graph.stores.iter().any(is_same) {
+            self.add_store_spec(spec);
+        }
+    }
+
+    /// Adds a store that belongs to one operator.
     #[doc(hidden)]
     pub fn add_store_spec(&mut self, spec: StoreSpec) {
         self.check_store_is_new(&spec.name);
@@ -182,7 +194,8 @@ impl TopologyBuilder {
         let globals = self.graph.global_stores.iter().map(|store| &store.name);
         if stores.chain(globals).any(|other| other == name) {
             self.problems.push(format!(
-                "store {name} is added twice: add or bring it once, and name it where else it is used"
+                "store {name} is added twice, and not by builders that say the same: give one of them another name, or only \
+                 name the store where else it is used"
             ));
         }
     }
