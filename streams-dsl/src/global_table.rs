@@ -18,6 +18,7 @@ use crate::names::prefix;
 use crate::operators::global_table_join::{GlobalTableJoin, Join, Select};
 use crate::options::{Consumed, Joined, Materialized};
 use crate::plan::{Kind, PlanId, PlanNode, SharedPlan};
+use crate::terminal::Terminal;
 use crate::{Data, KStream, StreamsBuilder};
 
 /// A table that every instance has whole (Kafka's `GlobalKTable`): each reads all partitions of its topic.
@@ -212,6 +213,30 @@ impl StreamsBuilder {
     /// assert_eq!(largest.get(&"tea".into()).unwrap().unwrap().value, 9);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
+    ///
+    /// The store may be one of [windows](GlobalStoreBuilder::windows) or [sessions](GlobalStoreBuilder::sessions), and what fills it
+    /// may have a name:
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    /// use streams_dsl::store::{GlobalStoreBuilder, WindowStart};
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let keep = builder.add_global_store(
+    ///     GlobalStoreBuilder::<String, i64>::new("shifts").windows(7 * 24 * 3_600_000).kind(StoreKind::InMemory),
+    ///     "workers",
+    ///     Consumed::<String, i64>::default(),
+    ///     |record, store| {
+    ///         let start_ms = record.timestamp_ms / 28_800_000 * 28_800_000;
+    ///         let shift = WindowStart { key: record.key, start_ms };
+    ///         Ok(store.put(&shift, Some(&record.value), record.timestamp_ms)?)
+    ///     },
+    /// );
+    /// keep.named("keep-shifts");
+    /// let topology = builder.build()?;
+    /// assert!(topology.describe().contains("Source: keep-shifts-source (topics: [workers])"));
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
     pub fn add_global_store<KI: Data, VI: Data, K: Data, V: Data>(
         &self,
         store: GlobalStoreBuilder<K, V>,
@@ -221,11 +246,12 @@ impl StreamsBuilder {
         + Send
         + Sync
         + 'static,
-    ) {
+    ) -> Terminal {
         let options = global_options(consumed);
-        self.add_global(topic, move |builder, source, processor| {
+        let node = self.add_global(topic, move |builder, source, processor| {
             builder.add_global_store(store, source, processor, options, update);
         });
+        self.filled(node)
     }
 
     /// As [`add_global_store`](Self::add_global_store), with a processor, which may have a state of its own: `supplier` makes one
@@ -279,11 +305,18 @@ impl StreamsBuilder {
         topic: &str,
         consumed: Consumed<KI, VI>,
         supplier: impl Fn() -> P + Send + Sync + 'static,
-    ) {
+    ) -> Terminal {
         let options = global_options(consumed);
-        self.add_global(topic, move |builder, source, processor| {
+        let node = self.add_global(topic, move |builder, source, processor| {
             builder.add_global_store_processor(store, source, processor, options, supplier);
         });
+        self.filled(node)
+    }
+
+    /// What a store is filled by, to be named.
+    fn filled(&self, node: PlanId) -> Terminal {
+        let plan = Rc::clone(&self.plan);
+        Terminal { plan, node }
     }
 
     /// Adds the two nodes of a global store. `add` gets the names of the source and its topic, and of the processor.

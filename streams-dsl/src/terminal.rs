@@ -102,15 +102,16 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 }
 
-/// The end of a stream: a sink, or a [`for_each`](KStream::for_each). Only its name can still be set.
+/// The end of a stream: a sink, a [`for_each`](KStream::for_each), or what fills a
+/// [global store](crate::StreamsBuilder::add_global_store). Only its name can still be set.
 #[derive(Clone)]
 pub struct Terminal {
-    plan: SharedPlan,
-    node: PlanId,
+    pub(crate) plan: SharedPlan,
+    pub(crate) node: PlanId,
 }
 
 impl Terminal {
-    /// Names the processor, instead of a generated name.
+    /// Names the processor, instead of a generated name; of a global store, also its source: `<name>-source`.
     ///
     /// ```
     /// use streams_dsl::prelude::*;

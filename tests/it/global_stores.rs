@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use streams_dsl::log::{Log, TopicPartition};
 use streams_dsl::prelude::*;
-use streams_dsl::processor::BoxError;
-use streams_dsl::store::{GlobalProcessor, GlobalStoreBuilder, GlobalStoreWriter};
+use streams_dsl::processor::{BoxError, Processor, ProcessorContext};
+use streams_dsl::store::{
+    Direction, GlobalKeyValueStore, GlobalProcessor, GlobalStoreBuilder, GlobalStoreWriter, SessionSpan,
+    WindowStart,
+};
 use tempfile::TempDir;
 
 use crate::support::{create_topics, embedded, read, send, wait, wait_for_failure};
@@ -268,4 +271,178 @@ fn the_driver_runs_a_global_processor_too() {
     let places = driver.global_store::<String, String>("places").unwrap();
     assert_eq!(places.get(&"tea".to_owned()).unwrap().unwrap().value, "3 from 0");
     assert_eq!(seen.load(Ordering::Relaxed), 2);
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// The last price of each hour, for three hours, by item.
+fn hourly(kind: StoreKind) -> Topology {
+    let builder = StreamsBuilder::new();
+    let keep = builder.add_global_store(
+        GlobalStoreBuilder::<String, i64>::new("hourly")
+            .windows(3 * HOUR_MS)
+            .kind(kind),
+        "prices",
+        Consumed::<String, Option<i64>>::default(),
+        |record, store| {
+            let start_ms = record.timestamp_ms / HOUR_MS * HOUR_MS;
+            let hour = WindowStart {
+                key: record.key,
+                start_ms,
+            };
+            Ok(store.put(&hour, record.value.as_ref(), record.timestamp_ms)?)
+        },
+    );
+    keep.named("keep-hours");
+    let orders = builder.stream::<String, String>("orders");
+    let found = orders.process(&[], |init| Ok(Hours(init.global_store("hourly")?)));
+    found.to("out");
+    builder.build().unwrap()
+}
+
+/// Sends the prices of an item in all hours, the latest first.
+struct Hours(GlobalKeyValueStore<WindowStart<String>, i64>);
+
+impl Processor<String, String, String, String> for Hours {
+    fn process(
+        &mut self,
+        record: Record<String, String>,
+        context: &mut ProcessorContext<'_, '_, String, String>,
+    ) -> Result<(), BoxError> {
+        let mut hours = Vec::new();
+        for row in self.0.fetch_range(&record.value, .., Direction::Backward)? {
+            let (hour, price) = row?;
+            hours.push(format!("{}:{}", hour.start_ms / HOUR_MS, price.value));
+        }
+        context.forward(record.with_value(hours.join(" ")))
+    }
+}
+
+/// Partition, item, price, hour.
+const HOURLY_PRICES: [(i32, &str, Option<i64>, i64); 8] = [
+    (0, "tea", Some(1), 1),
+    (1, "te", Some(2), 1),
+    (0, "tea", Some(3), 2),
+    (0, "tea", Some(4), 2),
+    (1, "te", Some(5), 3),
+    (1, "te", None, 3),
+    (0, "tea", Some(6), 4),
+    // Too late: the first hour is over.
+    (0, "tea", Some(7), 1),
+];
+
+#[test]
+fn windows_of_a_global_store_end_with_their_time_and_outlive_restarts() {
+    for kind in [StoreKind::Persistent, StoreKind::InMemory] {
+        let (log, dir) = prepared();
+        let topology = hourly(kind);
+        let described = topology.describe();
+        assert!(described.contains("Source: keep-hours-source (topics: [prices])"));
+        for (partition, item, price, hour) in HOURLY_PRICES {
+            let price = price.map(i64::to_be_bytes);
+            let price = price.as_ref().map(<[u8; 8]>::as_slice);
+            let record = ("prices", partition, item.as_bytes(), price, hour * HOUR_MS + 5);
+            send(&*log, [record]);
+        }
+        for _ in 0..2 {
+            let streams = start(&log, &topology, &dir.path().join("state"));
+            streams.wait_until_running(Duration::from_secs(10)).unwrap();
+            for item in ["tea", "te"] {
+                send(&*log, [("orders", 0, b"?".as_slice(), Some(item.as_bytes()), 1)]);
+            }
+            wait(&[&streams]);
+            let found = read(&*log, "out", 0).into_iter().rev().take(2);
+            let found: Vec<Vec<u8>> = found.map(|(_, value, _)| value.unwrap()).collect();
+            assert_eq!(found, [b"".to_vec(), b"4:6 2:4".to_vec()]);
+            streams.close().unwrap();
+        }
+    }
+}
+
+#[test]
+fn rows_of_a_global_store_that_are_over_are_dropped_and_late_ones_counted() {
+    let driver = TopologyTestDriver::new(&hourly(StoreKind::InMemory)).unwrap();
+    for (_, item, price, hour) in HOURLY_PRICES {
+        let at_ms = hour * HOUR_MS;
+        driver
+            .input("prices")
+            .pipe_at(item.to_owned(), price, at_ms)
+            .unwrap();
+    }
+    assert_eq!(driver.dropped(DropReason::Expired), 1);
+    let store = driver.global_store::<WindowStart<String>, i64>("hourly").unwrap();
+    let rows = |rows: Vec<(WindowStart<String>, i64)>| -> Vec<(String, i64, i64)> {
+        let row = |(at, price): (WindowStart<String>, i64)| (at.key, at.start_ms / HOUR_MS, price);
+        rows.into_iter().map(row).collect()
+    };
+    let all = || {
+        store
+            .all()
+            .unwrap()
+            .map(|row| row.map(|(at, row)| (at, row.value)).unwrap())
+    };
+    assert_eq!(
+        rows(all().collect()),
+        [("tea".to_owned(), 2, 4), ("tea".to_owned(), 4, 6)]
+    );
+    assert_eq!(store.approximate_num_entries().unwrap(), 2);
+    let (te, tea) = ("te".to_owned(), "tea".to_owned());
+    assert_eq!(store.fetch(&tea, HOUR_MS).unwrap(), None);
+    assert_eq!(store.fetch(&tea, 2 * HOUR_MS).unwrap().unwrap().value, 4);
+    let until_2 = store
+        .fetch_all(&te..=&tea, ..3 * HOUR_MS, Direction::Forward)
+        .unwrap();
+    assert_eq!(until_2.map(|row| row.unwrap().1.value).collect::<Vec<_>>(), [4]);
+    let other = store.fetch_all(..&tea, .., Direction::Forward).unwrap();
+    assert_eq!(other.count(), 0);
+    let before_time = driver
+        .input("prices")
+        .pipe_at(te.clone(), Some(9_i64), 100 * HOUR_MS);
+    before_time.unwrap();
+    assert_eq!(rows(all().collect()), [("te".to_owned(), 100, 9)]);
+    assert_eq!(store.approximate_num_entries().unwrap(), 1);
+}
+
+#[test]
+fn sessions_of_a_global_store_are_found_by_their_times() {
+    let builder = StreamsBuilder::new();
+    builder.add_global_store(
+        GlobalStoreBuilder::<String, i64>::new("visits").sessions(1_000),
+        "visits",
+        Consumed::<String, i64>::default(),
+        |record, store| {
+            // The value is how long it took.
+            let visit = SessionSpan {
+                key: record.key,
+                start_ms: record.timestamp_ms - record.value,
+                end_ms: record.timestamp_ms,
+            };
+            Ok(store.put(&visit, Some(&record.value), record.timestamp_ms)?)
+        },
+    );
+    let driver = TopologyTestDriver::new(&builder.build().unwrap()).unwrap();
+    for (key, took_ms, end_ms) in [
+        ("ada", 10_i64, 100),
+        ("bob", 300, 400),
+        ("ada", 50, 500),
+        ("ada", 1, 1_300),
+    ] {
+        driver
+            .input("visits")
+            .pipe_at(key.to_owned(), took_ms, end_ms)
+            .unwrap();
+    }
+    let visits = driver.global_store::<SessionSpan<String>, i64>("visits").unwrap();
+    let (ada, bob) = ("ada".to_owned(), "bob".to_owned());
+    let ends = |rows: streams_dsl::store::GlobalIter<'_, SessionSpan<String>, i64>| -> Vec<i64> {
+        rows.map(|row| row.unwrap().0.end_ms).collect()
+    };
+    let of_ada = |ends_ms, starts_ms| visits.find_sessions(&ada, ends_ms, starts_ms, Direction::Backward);
+    assert_eq!(ends(of_ada(0..2_000, 0..2_000).unwrap()), [1_300, 500]);
+    assert_eq!(ends(of_ada(0..2_000, 0..451).unwrap()), [500]);
+    let around_200 = visits.find_all_sessions(&ada..=&bob, 200.., ..=200, Direction::Forward);
+    assert_eq!(ends(around_200.unwrap()), [400]);
+    let all = visits.find_all_sessions(.., .., .., Direction::Forward);
+    assert_eq!(ends(all.unwrap()), [500, 1_300, 400]);
+    assert_eq!(visits.all().unwrap().count(), 3);
 }

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use state_store::{Direction, WriteBatch};
 
 use super::global_processor::{GlobalProcessor, GlobalUpdate, Updater};
+use super::global_times::{TimedRows, Times};
 use super::keys::{after_prefix, as_slice, key_bounds};
 use super::{StoreKind, StoreResult, ValueAndTimestamp};
 use crate::error::ProcessCause;
@@ -23,7 +24,7 @@ use crate::serde::{DefaultSerde, Serde};
 use crate::topology::{ErasedHandle, SourceOptions};
 
 /// In front of the keys of rows.
-const ROW: u8 = b'r';
+pub(super) const ROW: u8 = b'r';
 /// In front of a partition, whose position the row is.
 const POSITION: u8 = b'p';
 /// Bytes of the timestamp in front of a stored value.
@@ -40,6 +41,7 @@ const TIMESTAMP_BYTES: usize = 8;
 pub struct GlobalStoreBuilder<K, V> {
     name: String,
     kind: Option<StoreKind>,
+    times: Option<Times>,
     key_serde: Arc<dyn Serde<K>>,
     value_serde: Arc<dyn Serde<V>>,
 }
@@ -61,6 +63,7 @@ impl<K: 'static, V: 'static> GlobalStoreBuilder<K, V> {
         Self {
             name: name.into(),
             kind: None,
+            times: None,
             key_serde,
             value_serde,
         }
@@ -77,6 +80,21 @@ impl<K: 'static, V: 'static> GlobalStoreBuilder<K, V> {
         &self.name
     }
 
+    /// A store whose rows have a time.
+    pub(super) fn timed<T: 'static>(
+        self,
+        times: Times,
+        of_key: impl FnOnce(Arc<dyn Serde<K>>) -> Arc<dyn Serde<T>>,
+    ) -> GlobalStoreBuilder<T, V> {
+        GlobalStoreBuilder {
+            name: self.name,
+            kind: self.kind,
+            times: Some(times),
+            key_serde: of_key(self.key_serde),
+            value_serde: self.value_serde,
+        }
+    }
+
     /// The store on its own, with these rows: key, value, event time.
     pub(crate) fn filled(
         self,
@@ -86,12 +104,17 @@ impl<K: 'static, V: 'static> GlobalStoreBuilder<K, V> {
         let store = GlobalKeyValueStore {
             topic: Arc::from(self.name),
             rows: bytes,
+            times: self.times,
             key_serde: self.key_serde,
             value_serde: self.value_serde,
         };
         let mut batch = WriteBatch::new();
         for (key, value, timestamp_ms) in rows {
-            batch.put(&store.row_key(&key)?, &store.write_row(&value, timestamp_ms)?);
+            let row_key = store.row_key(&key)?;
+            batch.put(&row_key, &store.write_row(&value, timestamp_ms)?);
+            if let Some(time_ms) = store.times.and_then(|times| times.time_ms(&row_key)) {
+                batch.put(&Times::time_key(time_ms, &row_key), &[]);
+            }
         }
         store.rows.write(&batch)?;
         Ok(store)
@@ -108,6 +131,7 @@ impl<K: 'static, V: 'static> GlobalStoreBuilder<K, V> {
         let Self {
             name,
             kind,
+            times,
             key_serde,
             value_serde,
         } = self;
@@ -116,6 +140,7 @@ impl<K: 'static, V: 'static> GlobalStoreBuilder<K, V> {
         let open = move |rows| GlobalKeyValueStore {
             topic: Arc::clone(&serdes_topic),
             rows,
+            times,
             key_serde: Arc::clone(&key_serde),
             value_serde: Arc::clone(&value_serde),
         };
@@ -188,7 +213,8 @@ impl Debug for GlobalStoreSpec {
 /// ```
 pub struct GlobalKeyValueStore<K, V> {
     topic: Arc<str>,
-    rows: GlobalRows,
+    pub(super) rows: GlobalRows,
+    pub(super) times: Option<Times>,
     pub(super) key_serde: Arc<dyn Serde<K>>,
     pub(super) value_serde: Arc<dyn Serde<V>>,
 }
@@ -198,6 +224,7 @@ impl<K, V> Clone for GlobalKeyValueStore<K, V> {
         Self {
             topic: Arc::clone(&self.topic),
             rows: Arc::clone(&self.rows),
+            times: self.times,
             key_serde: Arc::clone(&self.key_serde),
             value_serde: Arc::clone(&self.value_serde),
         }
@@ -213,7 +240,12 @@ impl<K, V> GlobalKeyValueStore<K, V> {
         if self.key_serde.is_null(key) {
             return Ok(None);
         }
-        let row = self.rows.get(&self.row_key(key)?)?;
+        let row_key = self.row_key(key)?;
+        let time_ms = self.times.and_then(|times| times.time_ms(&row_key));
+        if time_ms.is_some() && time_ms < self.first_kept_ms()? {
+            return Ok(None);
+        }
+        let row = self.rows.get(&row_key)?;
         row.map(|row| self.read_row(&row)).transpose()
     }
 
@@ -267,7 +299,17 @@ impl<K, V> GlobalKeyValueStore<K, V> {
     /// If the store cannot be asked.
     pub fn approximate_num_entries(&self) -> StoreResult<u64> {
         let positions = self.rows.prefix(&[POSITION])?.count() as u64;
-        Ok(self.rows.approximate_len()?.saturating_sub(positions))
+        let rows = self.rows.approximate_len()?.saturating_sub(positions);
+        // Each is there a second time, by its time.
+        Ok(if self.times.is_some() { rows / 2 } else { rows })
+    }
+
+    /// The first time of which rows are found, if they have a time.
+    pub(super) fn first_kept_ms(&self) -> StoreResult<Option<i64>> {
+        let Some(times) = self.times else {
+            return Ok(None);
+        };
+        Ok(Some(times.first_kept_ms(Times::last_ms(&self.rows)?)))
     }
 
     fn iter(
@@ -276,8 +318,27 @@ impl<K, V> GlobalKeyValueStore<K, V> {
         to: Bound<&[u8]>,
         direction: Direction,
     ) -> StoreResult<GlobalIter<'_, K, V>> {
+        let of_time = match (self.times, self.first_kept_ms()?) {
+            (Some(times), Some(first_kept_ms)) => Some(TimedRows::from(times.schema, first_kept_ms)),
+            _ => None,
+        };
+        self.iter_of(from, to, direction, of_time)
+    }
+
+    /// The rows of a range, of those with a time only these.
+    pub(super) fn iter_of(
+        &self,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        direction: Direction,
+        of_time: Option<TimedRows>,
+    ) -> StoreResult<GlobalIter<'_, K, V>> {
         let rows = self.rows.range(from, to, direction)?;
-        Ok(GlobalIter { rows, store: self })
+        Ok(GlobalIter {
+            rows,
+            of_time,
+            store: self,
+        })
     }
 
     pub(super) fn row_key(&self, key: &K) -> StoreResult<Vec<u8>> {
@@ -329,6 +390,7 @@ impl<K, V> Debug for GlobalKeyValueStore<K, V> {
 /// Rows of a [`GlobalKeyValueStore`].
 pub struct GlobalIter<'a, K, V> {
     rows: state_store::KeyValueIter,
+    of_time: Option<TimedRows>,
     store: &'a GlobalKeyValueStore<K, V>,
 }
 
@@ -343,7 +405,12 @@ impl<K, V> Iterator for GlobalIter<'_, K, V> {
             let key = key.map_err(|error| store.problem("read", "key", error))?;
             Ok((key, store.read_row(&row)?))
         };
-        Some(self.rows.next()?.map_err(ProcessCause::from).and_then(read))
+        let of_time = &self.of_time;
+        let is_meant = |key: &[u8]| of_time.as_ref().is_none_or(|rows| rows.contain(key));
+        let row = self
+            .rows
+            .find(|row| row.as_ref().map_or(true, |(key, _)| is_meant(key)))?;
+        Some(row.map_err(ProcessCause::from).and_then(read))
     }
 }
 
@@ -357,7 +424,13 @@ impl<K, V> Debug for GlobalIter<'_, K, V> {
 
 /// Rows that are not in the byte store yet, `None` for deletions.
 #[derive(Debug, Default)]
-pub(crate) struct PendingRows(pub(super) BTreeMap<Vec<u8>, Option<Vec<u8>>>);
+pub(crate) struct PendingRows {
+    pub(super) rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Of rows with a time: the latest, once it is known.
+    last_ms: Option<i64>,
+    /// And the first of which rows are kept.
+    pub(super) first_kept_ms: i64,
+}
 
 impl PendingRows {
     /// Writes all rows, and with them the position up to which the partition is read.
@@ -369,13 +442,27 @@ impl PendingRows {
     ) -> state_store::Result<()> {
         let mut batch = WriteBatch::new();
         batch.put(&position_key(partition), &position.to_be_bytes());
-        for (key, row) in std::mem::take(&mut self.0) {
+        for (key, row) in std::mem::take(&mut self.rows) {
             match row {
                 Some(row) => batch.put(&key, &row),
                 None => batch.delete(&key),
             }
         }
+        if self.first_kept_ms > 0 {
+            Times::drop_before(self.first_kept_ms, rows, &mut batch)?;
+        }
         rows.write(&batch)
+    }
+
+    /// A row of this time is put. True if it is kept.
+    pub(super) fn observe(&mut self, times: Times, time_ms: i64, rows: &GlobalRows) -> StoreResult<bool> {
+        let last_ms = match self.last_ms {
+            Some(last_ms) => Some(last_ms),
+            None => Times::last_ms(rows)?,
+        };
+        self.last_ms = Some(last_ms.map_or(time_ms, |last_ms| last_ms.max(time_ms)));
+        self.first_kept_ms = times.first_kept_ms(self.last_ms);
+        Ok(time_ms >= self.first_kept_ms)
     }
 }
 

@@ -7,6 +7,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::global::PendingRows;
+use super::global_times::Times;
 use super::{GlobalKeyValueStore, StoreResult, ValueAndTimestamp};
 use crate::error::ProcessCause;
 use crate::log::TopicPartition;
@@ -114,7 +115,11 @@ impl<K, V> GlobalStoreWriter<'_, K, V> {
             return Ok(None);
         }
         let bytes = self.store.row_key(key)?;
-        match self.pending.0.get(&bytes) {
+        let time_ms = self.store.times.and_then(|times| times.time_ms(&bytes));
+        if time_ms.is_some_and(|time_ms| time_ms < self.pending.first_kept_ms) {
+            return Ok(None);
+        }
+        match self.pending.rows.get(&bytes) {
             Some(row) => row.as_ref().map(|row| self.store.read_row(row)).transpose(),
             None => self.store.get(key),
         }
@@ -132,8 +137,32 @@ impl<K, V> GlobalStoreWriter<'_, K, V> {
         let bytes = self.store.row_key(key)?;
         let value = value.filter(|value| !self.store.value_serde.is_null(value));
         let row = value.map(|value| self.store.write_row(value, timestamp_ms));
-        self.pending.0.insert(bytes, row.transpose()?);
+        let row = row.transpose()?;
+        if self.note_time(&bytes, row.is_some())? {
+            self.pending.rows.insert(bytes, row);
+        }
         Ok(())
+    }
+
+    /// Notes the time of a row that is put or deleted, if it has one. False, and counted, if it cannot be.
+    fn note_time(&mut self, row_key: &[u8], is_put: bool) -> StoreResult<bool> {
+        let Some(times) = self.store.times else {
+            return Ok(true);
+        };
+        let time_ms = times.time_ms(row_key).unwrap_or(-1);
+        if time_ms < 0 {
+            self.metrics.count_dropped(DropReason::InvalidTimestamp);
+            return Ok(false);
+        }
+        if !self.pending.observe(times, time_ms, &self.store.rows)? {
+            if is_put {
+                self.metrics.count_dropped(DropReason::Expired);
+            }
+            return Ok(false);
+        }
+        let noted = is_put.then(Vec::new);
+        self.pending.rows.insert(Times::time_key(time_ms, row_key), noted);
+        Ok(true)
     }
 
     /// Where the record being processed came from.
