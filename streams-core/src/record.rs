@@ -110,13 +110,59 @@ impl Headers {
 
     /// These headers and one more at the end.
     #[must_use]
-    pub fn with(self, key: &str, value: Option<&[u8]>) -> Self {
-        let mut headers = self.0.map(|shared| (*shared).clone()).unwrap_or_default();
-        headers.push(Header {
+    pub fn with(mut self, key: &str, value: Option<&[u8]>) -> Self {
+        self.add(key, value);
+        self
+    }
+
+    /// Adds one more at the end, also if there is one of this name.
+    ///
+    /// ```
+    /// use streams_core::Headers;
+    ///
+    /// let mut headers = Headers::default().with("seen-by", Some(b"a"));
+    /// let before = headers.clone();
+    /// headers.add("seen-by", Some(b"b"));
+    /// assert_eq!(headers.last("seen-by").unwrap().value.as_deref(), Some(&b"b"[..]));
+    /// assert_eq!((headers.len(), before.len()), (2, 1));
+    /// ```
+    pub fn add(&mut self, key: &str, value: Option<&[u8]>) {
+        let headers = self.0.get_or_insert_default();
+        Arc::make_mut(headers).push(Header {
             key: Arc::from(key),
             value: value.map(Bytes::copy_from_slice),
         });
-        Self::new(headers)
+    }
+
+    /// Takes away all of this name. True if there was one.
+    ///
+    /// ```
+    /// use streams_core::Headers;
+    ///
+    /// let mut headers = Headers::default().with("a", None).with("b", None).with("a", Some(b"1"));
+    /// assert!(headers.remove("a") && !headers.remove("a"));
+    /// assert_eq!(headers, Headers::default().with("b", None));
+    /// ```
+    pub fn remove(&mut self, key: &str) -> bool {
+        if self.last(key).is_none() {
+            return false;
+        }
+        let others = self.iter().filter(|header| *header.key != *key);
+        *self = Self::new(others.cloned().collect());
+        true
+    }
+
+    /// The last of this name (Kafka's `lastHeader`), if there is one.
+    ///
+    /// ```
+    /// use streams_core::Headers;
+    ///
+    /// let headers = Headers::default().with("a", Some(b"1")).with("a", None);
+    /// assert!(headers.last("a").unwrap().value.is_none() && headers.last("b").is_none());
+    /// ```
+    #[must_use]
+    pub fn last(&self, key: &str) -> Option<&Header> {
+        self.iter().rfind(|header| *header.key == *key)
     }
 
     /// The headers in order.

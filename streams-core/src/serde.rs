@@ -22,10 +22,13 @@ pub use json::{Json, JsonSerde};
 pub use list::ListSerde;
 pub use primitive::{NullableSerde, PrimitiveSerde};
 
+use crate::record::Headers;
+
 /// Turns `T` into bytes and bytes into `T` (Kafka's `Serde<T>`, `Serializer<T>` and `Deserializer<T>` in one).
 ///
-/// Both directions get the topic, as Kafka's do: for stores it is the changelog topic. Implementations must be
-/// deterministic: the bytes of a key decide its partition and its row.
+/// Both directions get the topic, as Kafka's do: for stores it is the changelog topic. Sources and sinks give a record's headers
+/// too, to [`serialize_with_headers`](Self::serialize_with_headers) and its like; a serde that does without implements the plain ones.
+/// Implementations must be deterministic: the bytes of a key decide its partition and its row.
 pub trait Serde<T>: Send + Sync + Debug {
     /// Appends the bytes of `value` to `out`. Not called for values for which [`is_null`](Self::is_null) holds.
     ///
@@ -38,6 +41,101 @@ pub trait Serde<T>: Send + Sync + Debug {
     /// # Errors
     /// If `bytes` are not what [`serialize`](Self::serialize) writes. Never panics.
     fn deserialize(&self, topic: &str, bytes: &[u8]) -> Result<T, SerdeError>;
+
+    /// As [`serialize`](Self::serialize), for a record with these headers (Kafka's `serialize(topic, headers, data)`): sinks call
+    /// this, for the key and then for the value. What it adds or takes away is so in the record that is written, and in no other
+    /// that comes of the same input. Default: `serialize`.
+    ///
+    /// Stores call `serialize`: their rows have no headers, as in Kafka Streams. Of the serdes around others,
+    /// [`NullableSerde`] and that of grouped tables pass headers on; those of lists, of windowed keys and of joins by a foreign key do
+    /// not, as Kafka's.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use streams_core::Headers;
+    /// use streams_core::serde::{DefaultSerde, Serde, SerdeError};
+    /// use streams_core::testing::{TopologyTestDriver, WrittenRecord};
+    /// use streams_core::topology::{SinkOptions, SourceOptions, TopicName, TopologyBuilder};
+    ///
+    /// /// Text, in an encoding that a header names.
+    /// #[derive(Debug)]
+    /// struct Encoded;
+    ///
+    /// impl Serde<String> for Encoded {
+    ///     fn serialize(&self, _: &str, value: &String, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+    ///         out.extend_from_slice(value.as_bytes());
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn deserialize(&self, _: &str, bytes: &[u8]) -> Result<String, SerdeError> {
+    ///         String::from_utf8(bytes.to_vec()).map_err(|error| SerdeError::new(error.to_string()))
+    ///     }
+    ///
+    ///     fn serialize_with_headers(
+    ///         &self,
+    ///         topic: &str,
+    ///         headers: &mut Headers,
+    ///         value: &String,
+    ///         out: &mut Vec<u8>,
+    ///     ) -> Result<(), SerdeError> {
+    ///         headers.remove("encoding");
+    ///         headers.add("encoding", Some(b"utf-8"));
+    ///         self.serialize(topic, value, out)
+    ///     }
+    ///
+    ///     fn deserialize_with_headers(&self, topic: &str, headers: &Headers, bytes: &[u8]) -> Result<String, SerdeError> {
+    ///         let encoding = headers.last("encoding").and_then(|header| header.value.as_deref());
+    ///         match encoding {
+    ///             Some(b"latin-1") => Ok(bytes.iter().map(|&byte| char::from(byte)).collect()),
+    ///             _ => self.deserialize(topic, bytes),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// let read = SourceOptions::new(<Option<String>>::default_serde(), Arc::new(Encoded));
+    /// let names = builder.add_source("in", [TopicName::external("names")], read);
+    /// let written = SinkOptions::new(<Option<String>>::default_serde(), Arc::new(Encoded));
+    /// builder.add_sink("out", TopicName::external("copies"), &[names], written);
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// let old = Headers::default().with("encoding", Some(b"latin-1"));
+    /// let value = Some(b"Zo\xeb".to_vec().into());
+    /// driver.pipe_raw("names", &WrittenRecord { key: None, value, timestamp_ms: 0, headers: old })?;
+    /// let copy = &driver.written("copies")[0];
+    /// assert_eq!(copy.value.as_deref(), Some("Zoë".as_bytes()));
+    /// assert_eq!(copy.headers.last("encoding").unwrap().value.as_deref(), Some(&b"utf-8"[..]));
+    /// # Ok::<(), streams_core::error::StreamsError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As `serialize`.
+    #[inline]
+    fn serialize_with_headers(
+        &self,
+        topic: &str,
+        headers: &mut Headers,
+        value: &T,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SerdeError> {
+        let _ = headers;
+        self.serialize(topic, value, out)
+    }
+
+    /// As [`deserialize`](Self::deserialize), of a record with these headers (Kafka's `deserialize(topic, headers, data)`): sources
+    /// call this, stores the other. Default: `deserialize`.
+    ///
+    /// # Errors
+    /// As `deserialize`. Never panics.
+    #[inline]
+    fn deserialize_with_headers(
+        &self,
+        topic: &str,
+        headers: &Headers,
+        bytes: &[u8],
+    ) -> Result<T, SerdeError> {
+        let _ = headers;
+        self.deserialize(topic, bytes)
+    }
 
     /// True if this value is null on the wire: a null key, or a tombstone. Only types that can be null say so.
     fn is_null(&self, value: &T) -> bool {

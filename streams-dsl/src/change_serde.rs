@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use streams_core::Headers;
 use streams_core::serde::{Serde, SerdeError};
 
 use crate::change::Change;
@@ -33,21 +34,37 @@ impl<V> std::fmt::Debug for ChangeSerde<V> {
 
 impl<V> Serde<Change<V>> for ChangeSerde<V> {
     fn serialize(&self, topic: &str, change: &Change<V>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        self.serialize_with_headers(topic, &mut Headers::default(), change, out)
+    }
+
+    fn deserialize(&self, topic: &str, bytes: &[u8]) -> Result<Change<V>, SerdeError> {
+        self.deserialize_with_headers(topic, &Headers::default(), bytes)
+    }
+
+    fn serialize_with_headers(
+        &self,
+        topic: &str,
+        headers: &mut Headers,
+        change: &Change<V>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SerdeError> {
+        let mut write =
+            |value, out: &mut Vec<u8>| self.value.serialize_with_headers(topic, headers, value, out);
         match (&change.new, &change.old) {
             (Some(new), Some(old)) => {
                 let mut bytes = Vec::new();
-                self.value.serialize(topic, new, &mut bytes)?;
+                write(new, &mut bytes)?;
                 put_varint(bytes.len() as u32, out);
                 out.extend_from_slice(&bytes);
-                self.value.serialize(topic, old, out)?;
+                write(old, out)?;
                 out.push(BOTH);
             }
             (Some(new), None) => {
-                self.value.serialize(topic, new, out)?;
+                write(new, out)?;
                 out.push(NEW_ONLY);
             }
             (None, Some(old)) => {
-                self.value.serialize(topic, old, out)?;
+                write(old, out)?;
                 out.push(OLD_ONLY);
             }
             (None, None) => return Err(SerdeError::new("a change has neither an old nor a new value")),
@@ -55,7 +72,12 @@ impl<V> Serde<Change<V>> for ChangeSerde<V> {
         Ok(())
     }
 
-    fn deserialize(&self, topic: &str, bytes: &[u8]) -> Result<Change<V>, SerdeError> {
+    fn deserialize_with_headers(
+        &self,
+        topic: &str,
+        headers: &Headers,
+        bytes: &[u8],
+    ) -> Result<Change<V>, SerdeError> {
         let (flag, mut bytes) = bytes
             .split_last()
             .ok_or_else(|| SerdeError::new("a change has at least one byte"))?;
@@ -67,7 +89,10 @@ impl<V> Serde<Change<V>> for ChangeSerde<V> {
                 .ok_or_else(|| SerdeError::new("a change ends before its flag"))?
                 .1;
         }
-        let read = |bytes| self.value.deserialize(topic, bytes).map(Some);
+        let read = |bytes| {
+            let value = self.value.deserialize_with_headers(topic, headers, bytes);
+            value.map(Some)
+        };
         match flag {
             OLD_ONLY => Ok(Change {
                 new: None,

@@ -13,6 +13,7 @@ mod extremes;
 mod fallible;
 mod global_stores;
 mod handles;
+mod header_serdes;
 mod joins;
 mod listeners;
 mod metrics;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{DefaultSerde, Serde, SerdeError};
+use crate::record::Headers;
 
 /// Kafka's representation of a primitive type. One serde for all of them: the type says the rest.
 ///
@@ -212,6 +213,32 @@ impl<T: 'static> Serde<Option<T>> for NullableSerde<T> {
     #[inline]
     fn deserialize(&self, topic: &str, bytes: &[u8]) -> Result<Option<T>, SerdeError> {
         self.inner.deserialize(topic, bytes).map(Some)
+    }
+
+    #[inline]
+    fn serialize_with_headers(
+        &self,
+        topic: &str,
+        headers: &mut Headers,
+        value: &Option<T>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SerdeError> {
+        match value {
+            Some(value) => self.inner.serialize_with_headers(topic, headers, value, out),
+            None => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn deserialize_with_headers(
+        &self,
+        topic: &str,
+        headers: &Headers,
+        bytes: &[u8],
+    ) -> Result<Option<T>, SerdeError> {
+        self.inner
+            .deserialize_with_headers(topic, headers, bytes)
+            .map(Some)
     }
 
     #[inline]

@@ -107,8 +107,9 @@ impl<K, V> TestInputTopic<K, V> {
     /// # Errors
     /// As [`pipe`](Self::pipe).
     pub fn pipe_record(&self, record: &Record<K, V>) -> Result<()> {
-        let key = write(&*self.key_serde, &record.key, &self.topic, "key")?;
-        self.pipe_written(key, &record.value, record.timestamp_ms, record.headers.clone())
+        let mut headers = record.headers.clone();
+        let key = write(&*self.key_serde, &record.key, &mut headers, &self.topic, "key")?;
+        self.pipe_written(key, &record.value, record.timestamp_ms, headers)
     }
 
     /// Pipes a value whose key is null, whatever the type of keys, with the handle's time.
@@ -150,10 +151,16 @@ impl<K, V> TestInputTopic<K, V> {
             .replace(self.now_ms.get().saturating_add(self.advance_ms))
     }
 
-    fn pipe_written(&self, key: Option<Bytes>, value: &V, timestamp_ms: i64, headers: Headers) -> Result<()> {
+    fn pipe_written(
+        &self,
+        key: Option<Bytes>,
+        value: &V,
+        timestamp_ms: i64,
+        mut headers: Headers,
+    ) -> Result<()> {
         let record = WrittenRecord {
             key,
-            value: write(&*self.value_serde, value, &self.topic, "value")?,
+            value: write(&*self.value_serde, value, &mut headers, &self.topic, "value")?,
             timestamp_ms,
             headers,
         };
@@ -173,12 +180,18 @@ impl<K, V> std::fmt::Debug for TestInputTopic<K, V> {
     }
 }
 
-fn write<T>(serde: &dyn Serde<T>, value: &T, topic: &str, part: &'static str) -> Result<Option<Bytes>> {
+fn write<T>(
+    serde: &dyn Serde<T>,
+    value: &T,
+    headers: &mut Headers,
+    topic: &str,
+    part: &'static str,
+) -> Result<Option<Bytes>> {
     if serde.is_null(value) {
         return Ok(None);
     }
     let mut bytes = Vec::new();
-    match serde.serialize(topic, value, &mut bytes) {
+    match serde.serialize_with_headers(topic, headers, value, &mut bytes) {
         Ok(()) => Ok(Some(Bytes::from(bytes))),
         Err(error) => {
             let cause = ProcessCause::Serde {
@@ -247,8 +260,13 @@ impl<K, V> TestOutputTopic<K, V> {
         let record = self.driver.written_at(&self.topic, self.next.get())?;
         self.next.set(self.next.get() + 1);
         Some(Record {
-            key: self.typed(&*self.key_serde, record.key.as_deref(), "key"),
-            value: self.typed(&*self.value_serde, record.value.as_deref(), "value"),
+            key: self.typed(&*self.key_serde, record.key.as_deref(), &record.headers, "key"),
+            value: self.typed(
+                &*self.value_serde,
+                record.value.as_deref(),
+                &record.headers,
+                "value",
+            ),
             timestamp_ms: record.timestamp_ms,
             headers: record.headers,
         })
@@ -331,10 +349,10 @@ impl<K, V> TestOutputTopic<K, V> {
         self.queue_size() == 0
     }
 
-    fn typed<T>(&self, serde: &dyn Serde<T>, bytes: Option<&[u8]>, part: &str) -> T {
+    fn typed<T>(&self, serde: &dyn Serde<T>, bytes: Option<&[u8]>, headers: &Headers, part: &str) -> T {
         let topic = &self.topic;
         match bytes {
-            Some(bytes) => match serde.deserialize(topic, bytes) {
+            Some(bytes) => match serde.deserialize_with_headers(topic, headers, bytes) {
                 Ok(value) => value,
                 Err(error) => panic!("cannot read a {part} of {topic}: {error}"),
             },

@@ -15,7 +15,7 @@ use crate::handlers::Stage;
 use crate::log::{RecordView, TopicHandle};
 use crate::metrics::DropReason;
 use crate::partitioner::partition_for_key;
-use crate::record::Record;
+use crate::record::{Headers, Record};
 use crate::serde::{DefaultSerde, Serde};
 
 /// How a sink writes.
@@ -138,10 +138,10 @@ struct Sink<K, V> {
 }
 
 impl<K, V> Process<K, V> for Sink<K, V> {
-    fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
+    fn process(&mut self, mut record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
         let mut key_buffer = std::mem::take(&mut task.state.key_buffer);
         let mut value_buffer = std::mem::take(&mut task.state.value_buffer);
-        let result = self.send(&record, &mut key_buffer, &mut value_buffer, task);
+        let result = self.send(&mut record, &mut key_buffer, &mut value_buffer, task);
         task.state.key_buffer = key_buffer;
         task.state.value_buffer = value_buffer;
         match result {
@@ -154,7 +154,7 @@ impl<K, V> Process<K, V> for Sink<K, V> {
 impl<K, V> Sink<K, V> {
     fn send(
         &mut self,
-        record: &Record<K, V>,
+        record: &mut Record<K, V>,
         key_buffer: &mut Vec<u8>,
         value_buffer: &mut Vec<u8>,
         task: &mut TaskContext<'_>,
@@ -162,12 +162,27 @@ impl<K, V> Sink<K, V> {
         let options = &*self.options;
         let name = self.extractor.as_ref().map(|extractor| extractor(record, task));
         let (topic, handle) = self.end.topic(name, task)?;
-        let key = write(&*options.key_serde, &record.key, key_buffer, topic, "key")?;
-        let value = write(&*options.value_serde, &record.value, value_buffer, topic, "value")?;
         let chosen = match &options.partitioner {
             Some(partitioner) => partitioner(&record.key, &record.value, handle.partitions),
             None => Partitions::Default,
         };
+        let headers = &mut record.headers;
+        let key = write(
+            &*options.key_serde,
+            &record.key,
+            headers,
+            key_buffer,
+            topic,
+            "key",
+        )?;
+        let value = write(
+            &*options.value_serde,
+            &record.value,
+            headers,
+            value_buffer,
+            topic,
+            "value",
+        )?;
         let view = RecordView {
             key,
             value,
@@ -282,6 +297,7 @@ impl End {
 fn write<'a, T>(
     serde: &dyn Serde<T>,
     value: &T,
+    headers: &mut Headers,
     buffer: &'a mut Vec<u8>,
     topic: &str,
     part: &'static str,
@@ -290,7 +306,7 @@ fn write<'a, T>(
         return Ok(None);
     }
     buffer.clear();
-    match serde.serialize(topic, value, buffer) {
+    match serde.serialize_with_headers(topic, headers, value, buffer) {
         Ok(()) => Ok(Some(buffer)),
         Err(error) => Err(ProcessCause::serde("write", part, topic, error)),
     }

@@ -191,11 +191,11 @@ impl<K, V> SourceOptions<K, V> {
         input: &RawInput<'_>,
         headers: Headers,
     ) -> Result<Option<Record<K, V>>, ProcessCause> {
-        let key = match read(&*self.key_serde, input.topic, input.key) {
+        let key = match read(&*self.key_serde, input.topic, &headers, input.key) {
             Ok(key) => key,
             Err(error) => return Err(ProcessCause::serde("read", "key", input.topic, error)),
         };
-        let value = match read(&*self.value_serde, input.topic, input.value) {
+        let value = match read(&*self.value_serde, input.topic, &headers, input.value) {
             Ok(value) => value,
             Err(error) => return Err(ProcessCause::serde("read", "value", input.topic, error)),
         };
@@ -212,9 +212,14 @@ impl<K, V> SourceOptions<K, V> {
 }
 
 #[inline]
-fn read<T>(serde: &dyn Serde<T>, topic: &str, bytes: Option<&[u8]>) -> Result<Option<T>, SerdeError> {
+fn read<T>(
+    serde: &dyn Serde<T>,
+    topic: &str,
+    headers: &Headers,
+    bytes: Option<&[u8]>,
+) -> Result<Option<T>, SerdeError> {
     match bytes {
-        Some(bytes) => serde.deserialize(topic, bytes).map(Some),
+        Some(bytes) => serde.deserialize_with_headers(topic, headers, bytes).map(Some),
         None => Ok(serde.null()),
     }
 }
