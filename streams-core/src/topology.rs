@@ -34,7 +34,7 @@ pub use internal_topics::InternalTopics;
 pub use late_changes::LateChanges;
 pub use node::Node;
 pub use offset_reset::AutoOffsetReset;
-pub use partitions::{Partitioner, Partitions, partitioner};
+pub use partitions::{Partitioner, Partitions, ProducerRecord, partitioner};
 pub use pattern::TopicPattern;
 pub use sink::{SinkOptions, SinkSupplier, TopicNameExtractor};
 pub(crate) use source::{RawInput, SourceNode};

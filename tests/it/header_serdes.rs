@@ -85,7 +85,7 @@ fn sources_and_sinks_are_told_and_what_a_sink_adds_is_written_there_only() {
     let builder = StreamsBuilder::new();
     let words = builder.stream_with("in", Consumed::with(String::default_serde(), read.clone()));
     let everywhere = Produced::with(String::default_serde(), written.clone())
-        .partitioner(|_: &String, _: &String, partitions| Partitions::all(partitions));
+        .partitioner(|record| Partitions::all(record.partitions));
     words.to_with("marked", everywhere);
     words.to_with(
         "plain",

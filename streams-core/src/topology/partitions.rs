@@ -2,8 +2,47 @@
 
 use std::sync::Arc;
 
-/// Chooses the partitions of a record from its key, its value and how many partitions there are (Kafka's `StreamPartitioner`).
-pub type Partitioner<K, V> = Arc<dyn Fn(&K, &V, u32) -> Partitions + Send + Sync>;
+use crate::record::Headers;
+
+/// Chooses the partitions of a record (Kafka's `StreamPartitioner`).
+pub type Partitioner<K, V> = Arc<dyn Fn(&ProducerRecord<'_, K, V>) -> Partitions + Send + Sync>;
+
+/// A record on its way to a topic, as a [`Partitioner`] sees it: before it is written, so without headers that serdes add.
+///
+/// ```
+/// use std::sync::Arc;
+/// use streams_core::testing::{TestDriverOptions, TopologyTestDriver};
+/// use streams_core::topology::{SinkOptions, SourceOptions, TopicName, TopologyBuilder};
+///
+/// let mut builder = TopologyBuilder::new();
+/// let said = builder.add_source::<String, i64>("in", [TopicName::external("said")], SourceOptions::default());
+/// // One topic has a partition for each day of the week, the others go by key.
+/// let options = SinkOptions::<String, i64>::default().partitioner(|record| match record.topic {
+///     "said-days" => Some((record.timestamp_ms / 86_400_000) as i32 % record.partitions as i32),
+///     _ => None,
+/// });
+/// builder.add_dynamic_sink("out", Arc::new(|record, _| format!("said-{}", record.key)), &[said], options);
+/// let partitions = TestDriverOptions::default().partitions("said-days", 7);
+/// let driver = TopologyTestDriver::with_options(&builder.build()?, partitions)?;
+/// driver.input("said").pipe_at("days".to_string(), 1_i64, 3 * 86_400_000)?;
+/// assert_eq!(driver.on_partition(3).written("said-days").len(), 1);
+/// # Ok::<(), streams_core::error::StreamsError>(())
+/// ```
+#[derive(Debug)]
+pub struct ProducerRecord<'a, K, V> {
+    /// The topic's name on the log: as it was chosen, or with the application's id if it is an internal one.
+    pub topic: &'a str,
+    /// How many partitions the topic has.
+    pub partitions: u32,
+    /// The key.
+    pub key: &'a K,
+    /// The value.
+    pub value: &'a V,
+    /// Event time, milliseconds since the Unix epoch.
+    pub timestamp_ms: i64,
+    /// The record's headers.
+    pub headers: &'a Headers,
+}
 
 /// What a partitioner answers (KIP-837): made of a number, of an `Option` of one, or of several.
 ///
@@ -13,10 +52,10 @@ pub type Partitioner<K, V> = Arc<dyn Fn(&K, &V, u32) -> Partitions + Send + Sync
 ///
 /// let mut builder = TopologyBuilder::new();
 /// let said = builder.add_source::<String, i64>("in", [TopicName::external("said")], SourceOptions::default());
-/// let options = SinkOptions::default().partitioner(|key: &String, _: &i64, partitions| match key.as_str() {
-///     "all" => Partitions::all(partitions),
+/// let options = SinkOptions::<String, i64>::default().partitioner(|record| match record.key.as_str() {
+///     "all" => Partitions::all(record.partitions),
 ///     "none" => Partitions::DROP,
-///     "last" => Partitions::One(partitions as i32 - 1),
+///     "last" => Partitions::One(record.partitions as i32 - 1),
 ///     _ => Partitions::Default,
 /// });
 /// builder.add_sink("out", TopicName::external("heard"), &[said], options);
@@ -72,7 +111,7 @@ impl From<Vec<i32>> for Partitions {
 
 /// A user's function as a partitioner.
 pub fn partitioner<K, V, P: Into<Partitions>>(
-    choose: impl Fn(&K, &V, u32) -> P + Send + Sync + 'static,
+    choose: impl Fn(&ProducerRecord<'_, K, V>) -> P + Send + Sync + 'static,
 ) -> Partitioner<K, V> {
-    Arc::new(move |key, value, partitions| choose(key, value, partitions).into())
+    Arc::new(move |record| choose(record).into())
 }

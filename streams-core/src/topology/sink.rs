@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::TopicName;
-use super::partitions::{Partitioner, Partitions, partitioner};
+use super::partitions::{Partitioner, Partitions, ProducerRecord, partitioner};
 use super::wire::{ErasedEdge, Wiring};
 use crate::context::TaskContext;
 use crate::edge::Process;
@@ -38,11 +38,11 @@ impl<K, V> SinkOptions<K, V> {
         }
     }
 
-    /// Sets who chooses the partitions: see [`Partitions`].
+    /// Sets who chooses the partitions: what it sees is a [`ProducerRecord`], what it answers are [`Partitions`].
     #[must_use]
     pub fn partitioner<P: Into<Partitions>>(
         mut self,
-        choose: impl Fn(&K, &V, u32) -> P + Send + Sync + 'static,
+        choose: impl Fn(&ProducerRecord<'_, K, V>) -> P + Send + Sync + 'static,
     ) -> Self {
         self.partitioner = Some(partitioner(choose));
         self
@@ -163,7 +163,14 @@ impl<K, V> Sink<K, V> {
         let name = self.extractor.as_ref().map(|extractor| extractor(record, task));
         let (topic, handle) = self.end.topic(name, task)?;
         let chosen = match &options.partitioner {
-            Some(partitioner) => partitioner(&record.key, &record.value, handle.partitions),
+            Some(partitioner) => partitioner(&ProducerRecord {
+                topic,
+                partitions: handle.partitions,
+                key: &record.key,
+                value: &record.value,
+                timestamp_ms: record.timestamp_ms,
+                headers: &record.headers,
+            }),
             None => Partitions::Default,
         };
         let headers = &mut record.headers;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use streams_core::edge::Edge;
 use streams_core::serde::{NullableSerde, Serde};
-use streams_core::topology::{SinkOptions, SinkSupplier, SourceOptions, SourceSupplier, TopicName, Wiring};
+use streams_core::topology::{
+    ProducerRecord, SinkOptions, SinkSupplier, SourceOptions, SourceSupplier, TopicName, Wiring,
+};
 
 use super::parts::Parts;
 use crate::foreign_key_serde::{
@@ -59,12 +61,12 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         let mut written = SinkOptions::new(Arc::clone(&keys), Arc::clone(&values));
         if let Some(partitioner) = self.right_partitioner.clone() {
             // Nothing is asked for without a foreign key: any partition will answer.
-            written = written.partitioner(
-                move |key: &Option<F>, subscription: &Subscription<K>, partitions| match key {
-                    Some(key) => partitioner(key, partitions),
-                    None => anywhere(subscription.primary_partition, partitions),
-                },
-            );
+            written = written.partitioner(move |record: &ProducerRecord<'_, Option<F>, Subscription<K>>| {
+                match record.key {
+                    Some(key) => partitioner(key, record.partitions),
+                    None => anywhere(record.value.primary_partition, record.partitions),
+                }
+            });
         }
         let (topic, sink) = (
             self.names.registration_topic.clone(),
@@ -78,9 +80,9 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         let values: Arc<dyn Serde<Response<W>>> = Arc::new(ResponseSerde(Arc::clone(&self.right.value)));
         let by_key = self.left_partitioner.clone();
         let written = SinkOptions::new(Arc::clone(&keys), Arc::clone(&values)).partitioner(
-            move |key: &K, response: &Response<W>, partitions| match &by_key {
-                Some(partitioner) => partitioner(key, partitions),
-                None => response.primary_partition,
+            move |record: &ProducerRecord<'_, K, Response<W>>| match &by_key {
+                Some(partitioner) => partitioner(record.key, record.partitions),
+                None => record.value.primary_partition,
             },
         );
         let (topic, sink) = (

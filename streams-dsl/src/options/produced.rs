@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use streams_core::serde::{DefaultSerde, Serde};
-use streams_core::topology::{Partitioner, Partitions, partitioner};
+use streams_core::topology::{Partitioner, Partitions, ProducerRecord, partitioner};
 
 use super::SerdeOf;
 
@@ -13,7 +13,7 @@ use super::SerdeOf;
 /// use streams_dsl::prelude::*;
 ///
 /// let builder = StreamsBuilder::new();
-/// let by_size = Produced::default().partitioner(|_: &String, n: &i64, _| i32::from(*n > 9));
+/// let by_size = Produced::<String, i64>::default().partitioner(|record| i32::from(*record.value > 9));
 /// builder.stream::<String, i64>("in").to_with("out", by_size);
 /// let options = TestDriverOptions::default().partitions("out", 2);
 /// let driver = TopologyTestDriver::with_options(&builder.build()?, options)?;
@@ -37,17 +37,18 @@ impl<K, V> Produced<K, V> {
         }
     }
 
-    /// Chooses the partition from key, value and the number of partitions, or [several or none](Partitions). Default: Kafka's hash of
-    /// the key's bytes, of a windowed key its inner key's.
+    /// Chooses the partition of a [record](ProducerRecord), or [several or none](Partitions). Default: Kafka's hash of the key's bytes, of
+    /// a windowed key its inner key's.
     ///
     /// ```
     /// use streams_dsl::prelude::*;
     ///
     /// let builder = StreamsBuilder::new();
-    /// let by_size = Produced::<String, i64>::default().partitioner(|_, size, partitions| (*size % i64::from(partitions)) as i32);
+    /// let by_size = Produced::<String, i64>::default()
+    ///     .partitioner(|record| (*record.value % i64::from(record.partitions)) as i32);
     /// builder.stream::<String, i64>("parcels").to_with("by-size", by_size);
-    /// let urgent_first = |_: &String, size: &i64, _| (*size > 100).then_some(0);
-    /// let or_by_key = Produced::<String, i64>::default().partitioner(urgent_first);
+    /// // `None`: by the key.
+    /// let or_by_key = Produced::<String, i64>::default().partitioner(|record| (*record.value > 100).then_some(0));
     /// builder.stream::<String, i64>("letters").to_with("by-urgency", or_by_key);
     /// let options = TestDriverOptions::default().partitions("by-size", 3);
     /// let driver = TopologyTestDriver::with_options(&builder.build()?, options)?;
@@ -58,7 +59,7 @@ impl<K, V> Produced<K, V> {
     #[must_use]
     pub fn partitioner<P: Into<Partitions>>(
         mut self,
-        choose: impl Fn(&K, &V, u32) -> P + Send + Sync + 'static,
+        choose: impl Fn(&ProducerRecord<'_, K, V>) -> P + Send + Sync + 'static,
     ) -> Self {
         self.partitioner = Some(partitioner(choose));
         self

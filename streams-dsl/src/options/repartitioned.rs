@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use streams_core::serde::{DefaultSerde, Serde};
-use streams_core::topology::{Partitioner, Partitions, partitioner};
+use streams_core::topology::{Partitioner, Partitions, ProducerRecord, partitioner};
 
 use super::SerdeOf;
 
@@ -74,7 +74,9 @@ impl<K, V> Repartitioned<K, V> {
     /// use streams_dsl::prelude::*;
     ///
     /// let builder = StreamsBuilder::new();
-    /// let by_size = Repartitioned::named("by-size").partitions(2).partitioner(|_, n: &i64, _| i32::from(*n > 9));
+    /// let by_size = Repartitioned::<String, i64>::named("by-size")
+    ///     .partitions(2)
+    ///     .partitioner(|record| i32::from(*record.value > 9));
     /// builder.stream::<String, i64>("in").repartition(by_size).to("out");
     /// let options = TestDriverOptions::default().partitions("in", 1);
     /// let driver = TopologyTestDriver::with_options(&builder.build()?, options)?;
@@ -88,7 +90,7 @@ impl<K, V> Repartitioned<K, V> {
     #[must_use]
     pub fn partitioner<P: Into<Partitions>>(
         mut self,
-        choose: impl Fn(&K, &V, u32) -> P + Send + Sync + 'static,
+        choose: impl Fn(&ProducerRecord<'_, K, V>) -> P + Send + Sync + 'static,
     ) -> Self {
         self.partitioner = Some(partitioner(choose));
         self

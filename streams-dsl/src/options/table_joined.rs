@@ -6,7 +6,8 @@ use streams_core::serde::{DefaultSerde, Serde};
 
 use super::SerdeOf;
 
-/// Chooses a partition from a key and the number of partitions.
+/// Chooses a partition from a key and the number of partitions. It sees no more of a record: messages of a join are its own, and those of
+/// one key must all go to one partition.
 pub(crate) type KeyPartitioner<K> = Arc<dyn Fn(&K, u32) -> i32 + Send + Sync>;
 
 /// How tables are joined by a foreign key: serdes of both values, partitioners of both keys, and a name (Kafka's
