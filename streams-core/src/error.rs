@@ -212,6 +212,9 @@ pub enum ProcessCause {
         /// As found.
         timestamp_ms: i64,
     },
+    /// A timestamp extractor has no answer.
+    #[error("the timestamp extractor failed: {0}")]
+    TimestampExtractor(Box<dyn std::error::Error + Send + Sync>),
     /// A buffer that must not be emptied early is full.
     #[error(
         "buffer {store} is full, with {records} records and {used_bytes} bytes: give it more, or let it emit early when it is full"
@@ -239,6 +242,7 @@ impl ProcessCause {
             Self::Store(_) => "streams_core::error::ProcessCause::Store",
             Self::CorruptRow { .. } => "streams_core::error::ProcessCause::CorruptRow",
             Self::InvalidTimestamp { .. } => "streams_core::error::ProcessCause::InvalidTimestamp",
+            Self::TimestampExtractor(_) => "streams_core::error::ProcessCause::TimestampExtractor",
             Self::BufferFull { .. } => "streams_core::error::ProcessCause::BufferFull",
             Self::User(_) => "streams_core::error::ProcessCause::User",
         }
@@ -247,7 +251,7 @@ impl ProcessCause {
     /// What caused it, beneath what its own message tells.
     pub(crate) fn caused_by(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::User(error) => error.source(),
+            Self::User(error) | Self::TimestampExtractor(error) => error.source(),
             Self::Log(error) => std::error::Error::source(error),
             Self::Store(error) => std::error::Error::source(error),
             _ => None,

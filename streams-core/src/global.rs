@@ -10,7 +10,7 @@ use crate::handlers::{ErrorHandlers, ErrorResponse, Stage};
 use crate::log::{Fetched, TopicPartition};
 use crate::metrics::TaskMetrics;
 use crate::store::{GlobalProblem, GlobalRows, GlobalStoreSpec, GlobalUpdate, PendingRows, global_position};
-use crate::topology::{RawInput, Topology};
+use crate::topology::{RawInput, Times, Topology};
 
 /// Byte stores by name: what tasks open their readers on.
 pub(crate) type GlobalStores = BTreeMap<String, GlobalRows>;
@@ -72,13 +72,13 @@ impl GlobalState {
     }
 
     /// Applies what was fetched of one partition, and remembers how far that is.
-    pub(crate) fn apply(&mut self, fetched: &Fetched) -> Result<()> {
+    pub(crate) fn apply(&mut self, fetched: &Fetched, wall_clock_ms: i64) -> Result<()> {
         let topic = &fetched.partition.topic;
         let Some(store) = self.stores.iter_mut().find(|store| store.topic == *topic) else {
             return Ok(());
         };
         for index in 0..fetched.records.len() {
-            store.apply(fetched, index, &self.handlers, &self.metrics)?;
+            store.apply(fetched, index, wall_clock_ms, &self.handlers, &self.metrics)?;
         }
         store
             .pending
@@ -92,6 +92,7 @@ impl LiveGlobalStore {
         &mut self,
         fetched: &Fetched,
         index: usize,
+        wall_clock_ms: i64,
         handlers: &ErrorHandlers,
         metrics: &TaskMetrics,
     ) -> Result<()> {
@@ -99,16 +100,21 @@ impl LiveGlobalStore {
         let span = records.spans[index];
         let input = RawInput {
             topic: &self.topic,
+            partition: partition.partition,
+            offset: span.offset,
             key: records.key(index),
             value: records.value(index),
             timestamp_ms: span.timestamp_ms,
             headers: records.headers(index),
         };
         let time_ms = self.partition_times_ms.entry(partition.partition).or_insert(-1);
-        let at = (partition, span.offset);
+        let times = Times {
+            partition_ms: *time_ms,
+            wall_clock_ms,
+        };
         let updated = self
             .update
-            .update(input, at, *time_ms, &mut self.pending, metrics);
+            .update(input, partition, times, &mut self.pending, metrics);
         let place = |cause: ProcessCause| {
             Box::new(ProcessError {
                 cause,
@@ -122,6 +128,7 @@ impl LiveGlobalStore {
                 *time_ms = timestamp_ms.max(*time_ms);
                 return Ok(());
             }
+            Err(GlobalProblem::Untimed(cause)) => return Err(place(cause).into()),
             Err(GlobalProblem::Unreadable(cause)) => (Stage::Deserialization, place(cause)),
             Err(GlobalProblem::Failed(cause)) => (Stage::Processing, place(cause)),
         };

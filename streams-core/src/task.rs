@@ -7,6 +7,7 @@
 mod heads;
 mod metadata;
 mod queue;
+mod settings;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,12 +16,13 @@ use std::sync::Arc;
 
 use self::heads::Heads;
 pub(crate) use self::queue::{PartitionQueue, StartPosition};
+pub(crate) use self::settings::TaskSettings;
 
 use crate::assignment::TaskId;
 use crate::context::{TaskContext, TaskState};
 use crate::edge::AtCommit;
 use crate::error::{ProcessCause, ProcessError, ProcessResult, Result};
-use crate::handlers::{ErrorHandlers, send_dead_letter};
+use crate::handlers::send_dead_letter;
 use crate::log::{Fetched, OffsetAndMetadata, Producer, TopicPartition};
 use crate::metrics::{DropReason, TaskMetrics};
 use crate::processor::{PunctuationType, Scheduler};
@@ -36,6 +38,7 @@ pub(crate) struct StreamTask {
     sources: Vec<Box<dyn SourceNode>>,
     /// What each source reads.
     topics: Vec<Vec<TopicName>>,
+    settings: TaskSettings,
     stores: Vec<Box<dyn TaskStore>>,
     punctuations: Vec<LivePunctuation>,
     at_commit: Vec<Rc<RefCell<dyn AtCommit>>>,
@@ -50,7 +53,7 @@ impl StreamTask {
         application_id: Arc<str>,
         live: LiveTopology,
         inputs: Vec<(TopicPartition, StartPosition)>,
-        handlers: ErrorHandlers,
+        settings: TaskSettings,
     ) -> Self {
         let (topics, sources): (Vec<_>, Vec<_>) = live.sources.into_iter().unzip();
         let partitions = inputs.iter().map(|(partition, _)| partition.clone()).collect();
@@ -64,11 +67,12 @@ impl StreamTask {
                 }
                 let source = source_of(&topics, &partition.topic, &application_id)
                     .expect("a task's inputs are its sources' topics");
-                PartitionQueue::new(partition, source, start)
+                let extractor = settings.extractor_of(&*sources[source], &topics[source]);
+                PartitionQueue::new(partition, source, extractor, start)
             })
             .collect();
         let mut state = TaskState::new(id, application_id, partitions);
-        state.handlers = handlers;
+        state.handlers = settings.handlers.clone();
         state.processor_times_ms = processor_times_ms;
         state.stream_time_ms = queues
             .iter()
@@ -94,6 +98,7 @@ impl StreamTask {
             heads: Heads::default(),
             sources,
             topics,
+            settings,
             stores,
             punctuations,
             at_commit,
@@ -117,7 +122,11 @@ impl StreamTask {
     pub(crate) fn add_input(&mut self, partition: &TopicPartition) -> bool {
         let source = source_of(&self.topics, &partition.topic, &self.state.application_id);
         if let Some(source) = source {
-            let queue = PartitionQueue::new(partition.clone(), source, StartPosition::at(0));
+            let extractor = self
+                .settings
+                .extractor_of(&*self.sources[source], &self.topics[source]);
+            let start = StartPosition::at(0);
+            let queue = PartitionQueue::new(partition.clone(), source, extractor, start);
             self.queues.push(queue);
             self.state.partitions.push(partition.clone());
         }
@@ -132,7 +141,7 @@ impl StreamTask {
         };
         let queue = &mut self.queues[index];
         let was_empty = queue.is_empty();
-        queue.add(fetched, &*self.sources[queue.source]);
+        queue.add(fetched, &*self.sources[queue.source], self.state.wall_clock_ms);
         let buffered = queue.buffered;
         if was_empty && buffered > 0 {
             self.heads.offer(index, |index| self.queues[index].head_ms);
@@ -218,19 +227,16 @@ impl StreamTask {
         let source = &mut *self.sources[queue.source];
         let Some(head) = queue.head() else { return Ok(()) };
         self.state.input = Some((index, head.offset));
-        let timestamp_ms = head.input.timestamp_ms;
-        let mut task = TaskContext {
-            state: &mut self.state,
-            producer,
-        };
+        let timestamp_ms = head.timestamp_ms;
         if timestamp_ms < 0 {
-            if !source.skips_invalid_timestamps() {
-                return Err(invalid_timestamp(&task, timestamp_ms));
-            }
-            task.count_dropped(DropReason::InvalidTimestamp);
+            self.drop_without_timestamp(index)?;
         } else {
+            let mut task = TaskContext {
+                state: &mut self.state,
+                producer,
+            };
             task.state.stream_time_ms = task.state.stream_time_ms.max(timestamp_ms);
-            let processed = source.process(head.input, &mut task);
+            let processed = source.process(head, &mut task);
             if processed.is_err() || !self.state.failures.is_empty() {
                 self.send_dead_letters(
                     Some(index),
@@ -243,11 +249,28 @@ impl StreamTask {
         }
         self.heads.poll(|index| self.queues[index].head_ms);
         let queue = &mut self.queues[index];
-        queue.advance(&*self.sources[queue.source]);
+        queue.advance(&*self.sources[queue.source], self.state.wall_clock_ms);
         if !queue.is_empty() {
             self.heads.offer(index, |index| self.queues[index].head_ms);
         }
         Ok(())
+    }
+
+    /// The first record of a queue has no timestamp: is dropped if an extractor said so, else that is an error.
+    #[cold]
+    fn drop_without_timestamp(&mut self, index: usize) -> ProcessResult {
+        let queue = &mut self.queues[index];
+        let cause = match queue.take_head_failure() {
+            Some(error) => ProcessCause::TimestampExtractor(error),
+            None if queue.extracts_timestamps(&*self.sources[queue.source]) => {
+                self.state.metrics.count_dropped(DropReason::InvalidTimestamp);
+                return Ok(());
+            }
+            None => ProcessCause::InvalidTimestamp {
+                timestamp_ms: queue.head_ms,
+            },
+        };
+        Err(self.place(cause))
     }
 
     /// Writes a dead letter for each failure: the record at the head of a queue, if it was that one that failed. What a
@@ -273,7 +296,7 @@ impl StreamTask {
             };
             match &head {
                 Some((index, head)) if is_head((*index, head.offset)) => {
-                    send_dead_letter(producer, topic, &head.input, error)?;
+                    send_dead_letter(producer, topic, head, error)?;
                 }
                 _ => send_dead_letter(producer, topic, &RawInput::without_bytes(at_ms), error)?,
             }
@@ -445,14 +468,4 @@ fn source_of(topics: &[Vec<TopicName>], topic: &str, application_id: &str) -> Op
         topics.iter().position(|topics| topics.iter().any(reads))
     };
     position(false).or_else(|| position(true))
-}
-
-#[cold]
-fn invalid_timestamp(task: &TaskContext<'_>, timestamp_ms: i64) -> Box<ProcessError> {
-    Box::new(ProcessError {
-        cause: ProcessCause::InvalidTimestamp { timestamp_ms },
-        processor: None,
-        task: Some(task.task_id().to_string()),
-        input: task.state.input_position(),
-    })
 }

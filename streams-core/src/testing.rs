@@ -35,7 +35,10 @@ use crate::metrics::{DropReason, Metric, RecordingLevel};
 use crate::record::Headers;
 use crate::serde::{DefaultSerde, Serde};
 use crate::store::{GlobalKeyValueStore, KeyValueStore, SessionStore, VersionedKeyValueStore, WindowStore};
-use crate::topology::{ErasedHandle, Topology};
+use crate::topology::{
+    ConsumerRecord, DefaultTimestampExtractor, ErasedHandle, ExtractedTimestamp, Topology,
+    timestamp_extractor,
+};
 
 /// The application id that names internal topics in the driver, unless [another](TestDriverOptions::application_id) is said.
 pub const APPLICATION_ID: &str = "app";
@@ -89,6 +92,7 @@ pub struct TestDriverOptions {
     state_dir: Option<PathBuf>,
     errors: ErrorHandlers,
     metrics_recording_level: RecordingLevel,
+    timestamp_extractor: Option<DefaultTimestampExtractor>,
     partitions: BTreeMap<String, u32>,
 }
 
@@ -100,6 +104,7 @@ impl Default for TestDriverOptions {
             state_dir: None,
             errors: ErrorHandlers::default(),
             metrics_recording_level: RecordingLevel::default(),
+            timestamp_extractor: None,
             partitions: BTreeMap::new(),
         }
     }
@@ -139,6 +144,31 @@ impl TestDriverOptions {
     #[must_use]
     pub fn metrics_recording_level(mut self, level: RecordingLevel) -> Self {
         self.metrics_recording_level = level;
+        self
+    }
+
+    /// Who takes the event time of records whose source has no extractor of its own: as
+    /// [in an application](crate::runtime::StreamsConfig::default_timestamp_extractor). Default: records' own timestamps.
+    ///
+    /// ```
+    /// use streams_core::testing::{TestDriverOptions, TopologyTestDriver};
+    /// use streams_core::topology::{SinkOptions, SourceOptions, TopicName, TopologyBuilder, wallclock_timestamp};
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// let read = builder.add_source::<String, i64>("in", [TopicName::external("in")], SourceOptions::default());
+    /// builder.add_sink("out", TopicName::external("out"), &[read], SinkOptions::default());
+    /// let options = TestDriverOptions::default().default_timestamp_extractor(wallclock_timestamp).wall_clock_ms(9_000);
+    /// let driver = TopologyTestDriver::with_options(&builder.build()?, options)?;
+    /// driver.input("in").pipe_at("a".to_string(), 7_i64, 5)?;
+    /// assert_eq!(driver.written("out")[0].timestamp_ms, 9_000);
+    /// # Ok::<(), streams_core::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn default_timestamp_extractor<T: Into<ExtractedTimestamp>>(
+        mut self,
+        extract: impl Fn(&ConsumerRecord<'_, [u8], [u8]>) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.timestamp_extractor = Some(DefaultTimestampExtractor(timestamp_extractor(extract)));
         self
     }
 

@@ -20,6 +20,7 @@ mod sink;
 mod source;
 mod subtopology;
 mod summary;
+mod timestamps;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -38,10 +39,16 @@ pub use partitions::{Partitioner, Partitions, ProducerRecord, partitioner};
 pub use pattern::TopicPattern;
 pub use sink::{SinkOptions, SinkSupplier, TopicNameExtractor};
 pub(crate) use source::{RawInput, SourceNode};
-pub use source::{SourceOptions, SourceSupplier, TimestampExtractor};
+pub use source::{SourceOptions, SourceSupplier};
 pub(crate) use subtopology::Layout;
 pub use subtopology::Subtopology;
 pub use summary::{StoreSummary, SubtopologySummary, TopologySummary, UpgradeFinding};
+pub use timestamps::{
+    ConsumerRecord, ExtractedTimestamp, TimestampExtractor, fail_on_invalid_timestamp,
+    log_and_skip_on_invalid_timestamp, timestamp_extractor, use_partition_time_on_invalid_timestamp,
+    wallclock_timestamp,
+};
+pub(crate) use timestamps::{DefaultTimestampExtractor, Times};
 pub(crate) use wire::{ErasedHandle, LivePunctuation, LiveTopology, StorePlace, open_global_stores, wire};
 pub use wire::{OperatorSupplier, Wiring, same};
 

@@ -4,14 +4,13 @@ use std::any::{TypeId, type_name};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use streams_core::Record;
 use streams_core::edge::Edge;
 use streams_core::error::Result;
 use streams_core::serde::{DefaultSerde, NullableSerde, Serde};
 use streams_core::store::{StoreBuilder, StoreKind};
 use streams_core::topology::{
-    OperatorSupplier, SourceOptions, SourceSupplier, TimestampExtractor, TopicName, TopicPattern, Topology,
-    Wiring,
+    ConsumerRecord, OperatorSupplier, SourceOptions, SourceSupplier, TimestampExtractor, TopicName,
+    TopicPattern, Topology, Wiring,
 };
 
 use crate::lower::{Lower, Lowered, lower};
@@ -470,17 +469,21 @@ pub(crate) fn table_source<K: Data, U: Data, V: Data>(
     }
 }
 
-/// The extractor of a table's values, for its records, which may be deletions; those keep their own timestamps.
+/// The extractor of a table's values, for its records, which may be deletions.
 pub(crate) fn of_values<K: Data, V: Data>(
-    extractor: Arc<dyn TimestampExtractor<K, V>>,
-) -> Arc<dyn TimestampExtractor<K, Option<V>>> {
-    Arc::new(
-        move |record: &Record<K, Option<V>>, partition_time_ms: i64| match &record.value {
-            None => record.timestamp_ms,
-            Some(value) => {
-                let record = record.clone().with_value(value.clone());
-                extractor.extract(&record, partition_time_ms)
-            }
-        },
-    )
+    extract: TimestampExtractor<K, V>,
+) -> TimestampExtractor<K, Option<V>> {
+    Arc::new(move |record| {
+        extract(&ConsumerRecord {
+            topic: record.topic,
+            partition: record.partition,
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+            headers: record.headers,
+            key: record.key,
+            value: record.value.and_then(Option::as_ref),
+            partition_time_ms: record.partition_time_ms,
+            wall_clock_ms: record.wall_clock_ms,
+        })
+    })
 }

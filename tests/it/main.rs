@@ -26,6 +26,7 @@ mod restarts;
 mod runtime;
 mod support;
 mod tidy;
+mod timestamps;
 mod topic_serdes;
 mod topologies;
 mod versions;

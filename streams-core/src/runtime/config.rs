@@ -9,8 +9,14 @@ use crate::handlers::ErrorHandlers;
 use crate::log::Isolation;
 use crate::metrics::RecordingLevel;
 use crate::store::RocksDbOptions;
+use crate::task::TaskSettings;
 use crate::time::{Clock, SystemClock};
-use crate::topology::{AutoOffsetReset, InternalTopics};
+#[cfg(doc)]
+use crate::topology::fail_on_invalid_timestamp;
+use crate::topology::{
+    AutoOffsetReset, ConsumerRecord, DefaultTimestampExtractor, ExtractedTimestamp, InternalTopics,
+    timestamp_extractor,
+};
 
 /// Settings of an application; `new` gives the defaults, fields are set directly or with the methods.
 ///
@@ -59,6 +65,7 @@ pub struct StreamsConfig {
     /// `auto.offset.reset`: where sources begin on a partition without a usable committed offset, unless they say so themselves.
     /// Default: earliest, as Kafka Streams. Internal topics and those of global tables are read from their first record.
     pub auto_offset_reset: AutoOffsetReset,
+    pub(crate) timestamp_extractor: Option<DefaultTimestampExtractor>,
     /// How changelogs and repartition topics are made (`replication.factor` and what begins with `topic.`).
     pub internal_topics: InternalTopics,
     /// Limits of persistent stores in RocksDB, and what single stores have of their own (`rocksdb.config.setter`). Of no use with
@@ -103,6 +110,7 @@ impl StreamsConfig {
             max_poll_interval_ms: 60_000,
             metadata_max_age_ms: 300_000,
             auto_offset_reset: AutoOffsetReset::default(),
+            timestamp_extractor: None,
             internal_topics: InternalTopics::default(),
             rocksdb: RocksDbOptions::default(),
             listeners: Listeners::default(),
@@ -158,6 +166,25 @@ impl StreamsConfig {
     #[must_use]
     pub fn auto_offset_reset(mut self, reset: AutoOffsetReset) -> Self {
         self.auto_offset_reset = reset;
+        self
+    }
+
+    /// Sets who takes the event time of records whose source has no [extractor](crate::topology::SourceOptions::timestamp_extractor)
+    /// of its own (`default.timestamp.extractor`). It sees keys and values as bytes. Internal topics, whose records have event times,
+    /// and global tables do without. Default: [records' own timestamps](fail_on_invalid_timestamp).
+    ///
+    /// ```
+    /// use streams_core::runtime::StreamsConfig;
+    /// use streams_core::topology::log_and_skip_on_invalid_timestamp;
+    ///
+    /// let config = StreamsConfig::new("word-count").default_timestamp_extractor(log_and_skip_on_invalid_timestamp);
+    /// ```
+    #[must_use]
+    pub fn default_timestamp_extractor<T: Into<ExtractedTimestamp>>(
+        mut self,
+        extract: impl Fn(&ConsumerRecord<'_, [u8], [u8]>) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.timestamp_extractor = Some(DefaultTimestampExtractor(timestamp_extractor(extract)));
         self
     }
 
@@ -223,6 +250,13 @@ impl StreamsConfig {
     pub fn commit_interval_ms(mut self, interval_ms: u64) -> Self {
         self.commit_interval_ms = Some(interval_ms);
         self
+    }
+
+    pub(crate) fn task_settings(&self) -> TaskSettings {
+        TaskSettings {
+            handlers: self.errors.clone(),
+            timestamp_extractor: self.timestamp_extractor.clone(),
+        }
     }
 
     pub(crate) fn exactly_once(&self) -> bool {

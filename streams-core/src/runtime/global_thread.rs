@@ -143,7 +143,7 @@ impl GlobalThread {
                 return Err(LogError::TimedOut { what }.into());
             }
             for fetched in self.consumer.poll(self.poll_timeout())? {
-                self.state.apply(&fetched)?;
+                self.state.apply(&fetched, clock.now_ms())?;
                 progress_at = clock.elapsed();
                 behind
                     .retain_mut(|of| of.partition != fetched.partition || !of.applied(&fetched, &*listener));
@@ -156,8 +156,10 @@ impl GlobalThread {
     pub(crate) fn run(mut self) -> Result<()> {
         self.shared.set_thread_state(self.index, State::Running);
         while !self.shared.closing() {
-            for fetched in self.consumer.poll(self.poll_timeout())? {
-                self.state.apply(&fetched)?;
+            let polled = self.consumer.poll(self.poll_timeout())?;
+            let now_ms = self.shared.config.clock.now_ms();
+            for fetched in polled {
+                self.state.apply(&fetched, now_ms)?;
             }
         }
         for rows in self.shared.globals.values() {

@@ -183,8 +183,8 @@ impl Tasks {
                 continue;
             };
             let application_id = Arc::from(self.shared.config.application_id.as_str());
-            let handlers = self.shared.config.errors.clone();
-            let task = StreamTask::new(*id, application_id, live, inputs, handlers);
+            let settings = self.shared.config.task_settings();
+            let task = StreamTask::new(*id, application_id, live, inputs, settings);
             self.shared.register(*id, task.metrics());
             self.running.insert(*id, RunningTask { task, _lock: lock });
         }

@@ -232,16 +232,16 @@ impl<'a> StreamThread<'a> {
             }) => return self.reset(&partition, offset),
             polled => polled?,
         };
+        let now_ms = self.shared.config.clock.now_ms();
+        for task in self.tasks.running_mut() {
+            task.set_wall_clock_ms(now_ms);
+        }
         for fetched in polled {
             let partition = fetched.partition.clone();
             if self.tasks.add(fetched) > self.shared.config.buffered_records_per_partition {
                 self.consumer.pause(&partition)?;
                 self.tasks.paused.push(partition);
             }
-        }
-        let now_ms = self.shared.config.clock.now_ms();
-        for task in self.tasks.running_mut() {
-            task.set_wall_clock_ms(now_ms);
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use state_store::{Direction, WriteBatch};
 
 use super::global_processor::{GlobalProcessor, GlobalUpdate, Updater};
-use super::global_times::{TimedRows, Times};
+use super::global_times::{RowTimes, TimedRows};
 use super::keys::{after_prefix, as_slice, key_bounds};
 use super::{StoreKind, StoreResult, ValueAndTimestamp};
 use crate::error::ProcessCause;
@@ -41,7 +41,7 @@ const TIMESTAMP_BYTES: usize = 8;
 pub struct GlobalStoreBuilder<K, V> {
     name: String,
     kind: Option<StoreKind>,
-    times: Option<Times>,
+    times: Option<RowTimes>,
     key_serde: Arc<dyn Serde<K>>,
     value_serde: Arc<dyn Serde<V>>,
 }
@@ -83,7 +83,7 @@ impl<K: 'static, V: 'static> GlobalStoreBuilder<K, V> {
     /// A store whose rows have a time.
     pub(super) fn timed<T: 'static>(
         self,
-        times: Times,
+        times: RowTimes,
         of_key: impl FnOnce(Arc<dyn Serde<K>>) -> Arc<dyn Serde<T>>,
     ) -> GlobalStoreBuilder<T, V> {
         GlobalStoreBuilder {
@@ -113,7 +113,7 @@ impl<K: 'static, V: 'static> GlobalStoreBuilder<K, V> {
             let row_key = store.row_key(&key)?;
             batch.put(&row_key, &store.write_row(&value, timestamp_ms)?);
             if let Some(time_ms) = store.times.and_then(|times| times.time_ms(&row_key)) {
-                batch.put(&Times::time_key(time_ms, &row_key), &[]);
+                batch.put(&RowTimes::time_key(time_ms, &row_key), &[]);
             }
         }
         store.rows.write(&batch)?;
@@ -214,7 +214,7 @@ impl Debug for GlobalStoreSpec {
 pub struct GlobalKeyValueStore<K, V> {
     topic: Arc<str>,
     pub(super) rows: GlobalRows,
-    pub(super) times: Option<Times>,
+    pub(super) times: Option<RowTimes>,
     pub(super) key_serde: Arc<dyn Serde<K>>,
     pub(super) value_serde: Arc<dyn Serde<V>>,
 }
@@ -309,7 +309,7 @@ impl<K, V> GlobalKeyValueStore<K, V> {
         let Some(times) = self.times else {
             return Ok(None);
         };
-        Ok(Some(times.first_kept_ms(Times::last_ms(&self.rows)?)))
+        Ok(Some(times.first_kept_ms(RowTimes::last_ms(&self.rows)?)))
     }
 
     fn iter(
@@ -449,16 +449,16 @@ impl PendingRows {
             }
         }
         if self.first_kept_ms > 0 {
-            Times::drop_before(self.first_kept_ms, rows, &mut batch)?;
+            RowTimes::drop_before(self.first_kept_ms, rows, &mut batch)?;
         }
         rows.write(&batch)
     }
 
     /// A row of this time is put. True if it is kept.
-    pub(super) fn observe(&mut self, times: Times, time_ms: i64, rows: &GlobalRows) -> StoreResult<bool> {
+    pub(super) fn observe(&mut self, times: RowTimes, time_ms: i64, rows: &GlobalRows) -> StoreResult<bool> {
         let last_ms = match self.last_ms {
             Some(last_ms) => Some(last_ms),
-            None => Times::last_ms(rows)?,
+            None => RowTimes::last_ms(rows)?,
         };
         self.last_ms = Some(last_ms.map_or(time_ms, |last_ms| last_ms.max(time_ms)));
         self.first_kept_ms = times.first_kept_ms(self.last_ms);

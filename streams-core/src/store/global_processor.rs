@@ -7,14 +7,14 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::global::PendingRows;
-use super::global_times::Times;
+use super::global_times::RowTimes;
 use super::{GlobalKeyValueStore, StoreResult, ValueAndTimestamp};
 use crate::error::ProcessCause;
 use crate::log::TopicPartition;
 use crate::metrics::{DropReason, TaskMetrics};
 use crate::processor::BoxError;
 use crate::record::{Record, RecordMetadata};
-use crate::topology::{RawInput, SourceOptions};
+use crate::topology::{ExtractedTimestamp, RawInput, SourceOptions, Times};
 
 /// Keeps a global store: turns each record of its topic into rows (the processor of Kafka's `addGlobalStore`).
 ///
@@ -161,7 +161,9 @@ impl<K, V> GlobalStoreWriter<'_, K, V> {
             return Ok(false);
         }
         let noted = is_put.then(Vec::new);
-        self.pending.rows.insert(Times::time_key(time_ms, row_key), noted);
+        self.pending
+            .rows
+            .insert(RowTimes::time_key(time_ms, row_key), noted);
         Ok(true)
     }
 
@@ -187,12 +189,12 @@ impl<K, V> Debug for GlobalStoreWriter<'_, K, V> {
 
 /// Turns records into rows, whatever their types.
 pub(crate) trait GlobalUpdate: Send + Debug {
-    /// Answers the record's event time. `place`: its partition and offset.
+    /// Answers the record's event time.
     fn update(
         &mut self,
         input: RawInput<'_>,
-        place: (&TopicPartition, i64),
-        partition_time_ms: i64,
+        partition: &TopicPartition,
+        times: Times,
         pending: &mut PendingRows,
         metrics: &TaskMetrics,
     ) -> Result<i64, GlobalProblem>;
@@ -204,6 +206,8 @@ pub(crate) enum GlobalProblem {
     Unreadable(ProcessCause),
     /// It could not be processed.
     Failed(ProcessCause),
+    /// It has no time, and nobody is asked what to do about it.
+    Untimed(ProcessCause),
 }
 
 pub(super) struct Updater<KI, VI, K, V, P> {
@@ -224,14 +228,21 @@ impl<KI, VI, K, V, P: GlobalProcessor<KI, VI, K, V>> GlobalUpdate for Updater<KI
     fn update(
         &mut self,
         mut input: RawInput<'_>,
-        (partition, offset): (&TopicPartition, i64),
-        partition_time_ms: i64,
+        partition: &TopicPartition,
+        times: Times,
         pending: &mut PendingRows,
         metrics: &TaskMetrics,
     ) -> Result<i64, GlobalProblem> {
+        match self.options.extract(&input, times) {
+            ExtractedTimestamp::Own => {}
+            ExtractedTimestamp::At(timestamp_ms) => input.timestamp_ms = timestamp_ms,
+            ExtractedTimestamp::Failed(error) => {
+                return Err(GlobalProblem::Untimed(ProcessCause::TimestampExtractor(error)));
+            }
+        }
         let headers = std::mem::take(&mut input.headers);
         let read = self.options.read(&input, headers);
-        let Some(mut record) = read.map_err(GlobalProblem::Unreadable)? else {
+        let Some(record) = read.map_err(GlobalProblem::Unreadable)? else {
             let reason = match input.key {
                 None => DropReason::NullKey,
                 Some(_) => DropReason::UnexpectedNull,
@@ -239,9 +250,6 @@ impl<KI, VI, K, V, P: GlobalProcessor<KI, VI, K, V>> GlobalUpdate for Updater<KI
             metrics.count_dropped(reason);
             return Ok(input.timestamp_ms);
         };
-        if let Some(extractor) = &self.options.timestamp_extractor {
-            record.timestamp_ms = extractor.extract(&record, partition_time_ms);
-        }
         let timestamp_ms = record.timestamp_ms;
         if timestamp_ms < 0 {
             metrics.count_dropped(DropReason::InvalidTimestamp);
@@ -254,7 +262,7 @@ impl<KI, VI, K, V, P: GlobalProcessor<KI, VI, K, V>> GlobalUpdate for Updater<KI
             metadata: RecordMetadata {
                 topic: Arc::clone(&partition.topic),
                 partition: partition.partition,
-                offset,
+                offset: input.offset,
             },
         };
         self.processor

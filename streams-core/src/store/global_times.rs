@@ -86,7 +86,7 @@ impl<K: 'static, V: 'static> GlobalStoreBuilder<K, V> {
     #[must_use]
     pub fn windows(self, retention_ms: i64) -> GlobalStoreBuilder<WindowStart<K>, V> {
         let schema = KeySchema::Window;
-        self.timed(Times { schema, retention_ms }, |key| {
+        self.timed(RowTimes { schema, retention_ms }, |key| {
             Arc::new(WindowStartSerde(key))
         })
     }
@@ -113,7 +113,7 @@ impl<K: 'static, V: 'static> GlobalStoreBuilder<K, V> {
     #[must_use]
     pub fn sessions(self, retention_ms: i64) -> GlobalStoreBuilder<SessionSpan<K>, V> {
         let schema = KeySchema::Session;
-        self.timed(Times { schema, retention_ms }, |key| {
+        self.timed(RowTimes { schema, retention_ms }, |key| {
             Arc::new(SessionSpanSerde(key))
         })
     }
@@ -121,12 +121,12 @@ impl<K: 'static, V: 'static> GlobalStoreBuilder<K, V> {
 
 /// What the rows of a store have for a time, and for how long they are kept.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
+pub(super) struct RowTimes {
     pub(super) schema: KeySchema,
     pub(super) retention_ms: i64,
 }
 
-impl Times {
+impl RowTimes {
     /// The time of a row.
     pub(super) fn time_ms(self, row_key: &[u8]) -> Option<i64> {
         self.schema.timestamp_ms(row_key.get(1..)?)

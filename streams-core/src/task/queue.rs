@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::metadata::{self, CommittedTimes};
 use crate::log::{Fetched, OffsetAndMetadata, TopicPartition};
-use crate::topology::{RawInput, SourceNode};
+use crate::processor::BoxError;
+use crate::topology::{DefaultTimestampExtractor, ExtractedTimestamp, RawInput, SourceNode, Times};
 
 /// Where a task begins to read a partition.
 #[derive(Clone, Debug)]
@@ -48,14 +49,18 @@ pub(crate) struct PartitionQueue {
     pub(crate) partition: TopicPartition,
     /// Which of the task's sources reads it.
     pub(crate) source: usize,
+    /// Takes event times, if the source does not.
+    default_extractor: Option<DefaultTimestampExtractor>,
     sets: VecDeque<Fetched>,
     /// Next record within the first set.
     cursor: usize,
     /// Records not yet processed.
     pub(crate) buffered: usize,
-    /// Timestamp of the first record, if there is one.
+    /// Timestamp of the first record, if there is one; negative if it has none.
     pub(crate) head_ms: i64,
-    /// Largest timestamp seen; -1 before the first.
+    /// Why the first record has no timestamp.
+    head_failure: Option<BoxError>,
+    /// Largest timestamp processed; -1 before the first.
     pub(crate) partition_time_ms: i64,
     /// Offset after all that was fetched.
     next_offset: i64,
@@ -64,21 +69,22 @@ pub(crate) struct PartitionQueue {
     end_offset: Option<i64>,
 }
 
-/// The first record of a queue.
-pub(crate) struct Head<'a> {
-    pub(crate) offset: i64,
-    pub(crate) input: RawInput<'a>,
-}
-
 impl PartitionQueue {
-    pub(crate) fn new(partition: TopicPartition, source: usize, start: StartPosition) -> Self {
+    pub(crate) fn new(
+        partition: TopicPartition,
+        source: usize,
+        default_extractor: Option<DefaultTimestampExtractor>,
+        start: StartPosition,
+    ) -> Self {
         Self {
             partition,
             source,
+            default_extractor,
             sets: VecDeque::new(),
             cursor: 0,
             buffered: 0,
             head_ms: -1,
+            head_failure: None,
             partition_time_ms: start.times.partition_ms,
             next_offset: start.offset,
             committed_offset: (!start.is_new).then_some(start.offset),
@@ -99,7 +105,7 @@ impl PartitionQueue {
         self.end_offset = Some(end_offset);
     }
 
-    pub(crate) fn add(&mut self, fetched: Fetched, source: &dyn SourceNode) {
+    pub(crate) fn add(&mut self, fetched: Fetched, source: &dyn SourceNode, wall_clock_ms: i64) {
         self.next_offset = fetched.next_offset;
         self.end_offset = Some(fetched.end_offset);
         if fetched.records.is_empty() {
@@ -109,28 +115,27 @@ impl PartitionQueue {
         self.buffered += fetched.records.len();
         self.sets.push_back(fetched);
         if was_empty {
-            self.time_head(source);
+            self.time_head(source, wall_clock_ms);
         }
     }
 
-    pub(crate) fn head(&self) -> Option<Head<'_>> {
+    pub(crate) fn head(&self) -> Option<RawInput<'_>> {
         let set = self.sets.front()?;
         let span = set.records.spans.get(self.cursor)?;
-        let input = RawInput {
+        Some(RawInput {
             topic: &set.partition.topic,
+            partition: set.partition.partition,
+            offset: span.offset,
             key: span.key.of(&set.records.data),
             value: span.value.of(&set.records.data),
             timestamp_ms: self.head_ms,
             headers: set.records.headers(self.cursor),
-        };
-        Some(Head {
-            offset: span.offset,
-            input,
         })
     }
 
     /// Goes on to the next record.
-    pub(crate) fn advance(&mut self, source: &dyn SourceNode) {
+    pub(crate) fn advance(&mut self, source: &dyn SourceNode, wall_clock_ms: i64) {
+        self.partition_time_ms = self.partition_time_ms.max(self.head_ms);
         self.buffered -= 1;
         self.cursor += 1;
         if self
@@ -141,19 +146,47 @@ impl PartitionQueue {
             self.sets.pop_front();
             self.cursor = 0;
         }
-        self.time_head(source);
+        self.time_head(source, wall_clock_ms);
     }
 
-    fn time_head(&mut self, source: &dyn SourceNode) {
+    /// True if event times are not simply the records' own timestamps: then those without are dropped, and no error.
+    pub(crate) fn extracts_timestamps(&self, source: &dyn SourceNode) -> bool {
+        source.extracts_timestamps() || self.default_extractor.is_some()
+    }
+
+    /// Why the first record has no timestamp, if its extractor failed.
+    pub(crate) fn take_head_failure(&mut self) -> Option<BoxError> {
+        self.head_failure.take()
+    }
+
+    fn time_head(&mut self, source: &dyn SourceNode, wall_clock_ms: i64) {
         let Some(set) = self.sets.front() else { return };
         let timestamp_ms = set.records.spans[self.cursor].timestamp_ms;
         self.head_ms = timestamp_ms;
-        if source.extracts_timestamps()
-            && let Some(head) = self.head()
-        {
-            self.head_ms = source.timestamp_ms(&head.input, self.partition_time_ms);
+        if self.extracts_timestamps(source) {
+            self.extract_head_time(source, wall_clock_ms);
         }
-        self.partition_time_ms = self.partition_time_ms.max(self.head_ms);
+    }
+
+    fn extract_head_time(&mut self, source: &dyn SourceNode, wall_clock_ms: i64) {
+        let Some(head) = self.head() else { return };
+        let times = Times {
+            partition_ms: self.partition_time_ms,
+            wall_clock_ms,
+        };
+        let extracted = match &self.default_extractor {
+            Some(extractor) => extractor.extract(&head, times),
+            None => source.extract(&head, times),
+        };
+        match extracted {
+            ExtractedTimestamp::Own => {}
+            ExtractedTimestamp::At(timestamp_ms) => self.head_ms = timestamp_ms,
+            // It is next, as all that have no time.
+            ExtractedTimestamp::Failed(error) => {
+                self.head_ms = -1;
+                self.head_failure = Some(error);
+            }
+        }
     }
 
     /// Next offset to be processed: the first buffered record's, else the one after all that was fetched.

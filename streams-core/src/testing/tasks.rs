@@ -15,13 +15,12 @@ use super::{TestDriverOptions, WrittenRecord};
 use crate::assignment::TaskId;
 use crate::error::{Result, StreamsError};
 use crate::global::{GlobalState, GlobalStores};
-use crate::handlers::ErrorHandlers;
 use crate::log::{Fetched, RecordSet, RecordSpan, Span, TopicPartition};
 use crate::metrics::{RecordingLevel, TaskMetrics};
 use crate::partitioner::partition_for_key;
 use crate::processor::PunctuationType;
 use crate::store::{GlobalStoreSpec, StoreKind, StoreSpec, open_bytes};
-use crate::task::{StartPosition, StreamTask};
+use crate::task::{StartPosition, StreamTask, TaskSettings};
 use crate::topology::{
     ErasedHandle, InternalTopics, StorePlace, Subtopology, TopicName, Topology, open_global_stores, wire,
 };
@@ -57,8 +56,13 @@ impl Driven {
             state_dir,
             errors,
             metrics_recording_level,
+            timestamp_extractor,
             partitions,
         } = options;
+        let settings = TaskSettings {
+            handlers: errors,
+            timestamp_extractor,
+        };
         let (plans, partitions) = match partitions.is_empty() {
             true => (vec![whole(topology, &application_id)], partitions),
             false => laid_out(topology, &application_id, partitions)?,
@@ -66,7 +70,7 @@ impl Driven {
         let mut home = Home {
             application_id,
             state_dir,
-            errors,
+            settings,
             metrics_recording_level,
             globals: GlobalStores::new(),
         };
@@ -105,7 +109,7 @@ impl Driven {
             Arc::clone(&home.application_id),
             live,
             inputs.collect(),
-            home.errors.clone(),
+            home.settings.clone(),
         );
         task.set_wall_clock_ms(self.now_ms);
         task.punctuate(PunctuationType::WallClockTime, &mut self.producer)?;
@@ -139,7 +143,7 @@ impl Driven {
             self.tasks[reader].task.add(fetched);
             return Ok(());
         }
-        self.global.apply(&fetched)
+        self.global.apply(&fetched, self.now_ms)
     }
 
     /// The reader of a topic that is new and matches a pattern.
@@ -270,7 +274,7 @@ fn read_topics(topology: &Topology, plans: &[Plan]) -> Vec<String> {
 struct Home {
     application_id: Arc<str>,
     state_dir: Option<PathBuf>,
-    errors: ErrorHandlers,
+    settings: TaskSettings,
     metrics_recording_level: RecordingLevel,
     globals: GlobalStores,
 }
@@ -314,7 +318,7 @@ impl Home {
                 spec.kind.as_ref(),
             )
         };
-        let (state, stores) = GlobalState::open(topology, self.errors.clone(), &mut open)?;
+        let (state, stores) = GlobalState::open(topology, self.settings.handlers.clone(), &mut open)?;
         self.globals = stores;
         Ok(state)
     }

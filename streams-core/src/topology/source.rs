@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::offset_reset::AutoOffsetReset;
+use super::timestamps::{ConsumerRecord, ExtractedTimestamp, Times, TimestampExtractor, timestamp_extractor};
 use super::wire::{ErasedEdge, Wiring, next_of};
 use crate::context::TaskContext;
 use crate::edge::Edge;
@@ -13,29 +14,14 @@ use crate::metrics::DropReason;
 use crate::record::{Headers, Record};
 use crate::serde::{DefaultSerde, Serde, SerdeError};
 
-/// Takes the event time of a record (Kafka's `TimestampExtractor`).
-///
-/// `partition_time_ms` is the largest time seen on the record's partition, -1 before the first. A negative answer drops
-/// the record, counted as [`DropReason::InvalidTimestamp`].
-pub trait TimestampExtractor<K, V>: Send + Sync {
-    /// Milliseconds since the Unix epoch.
-    fn extract(&self, record: &Record<K, V>, partition_time_ms: i64) -> i64;
-}
-
-impl<K, V, F: Fn(&Record<K, V>, i64) -> i64 + Send + Sync> TimestampExtractor<K, V> for F {
-    fn extract(&self, record: &Record<K, V>, partition_time_ms: i64) -> i64 {
-        self(record, partition_time_ms)
-    }
-}
-
 /// How a source reads.
 pub struct SourceOptions<K, V> {
     /// Reads keys.
     pub key_serde: Arc<dyn Serde<K>>,
     /// Reads values.
     pub value_serde: Arc<dyn Serde<V>>,
-    /// Takes the event time. Default: the record's own timestamp.
-    pub timestamp_extractor: Option<Arc<dyn TimestampExtractor<K, V>>>,
+    /// Takes the event time. Default: as the application's setting says, or else the record's own timestamp.
+    pub timestamp_extractor: Option<TimestampExtractor<K, V>>,
     /// Where it begins without a committed offset. Default: as the application's setting says.
     pub auto_offset_reset: Option<AutoOffsetReset>,
 }
@@ -49,6 +35,16 @@ impl<K, V> SourceOptions<K, V> {
             timestamp_extractor: None,
             auto_offset_reset: None,
         }
+    }
+
+    /// Sets who takes the event time: what it sees is a [`ConsumerRecord`], what it answers is an [`ExtractedTimestamp`].
+    #[must_use]
+    pub fn timestamp_extractor<T: Into<ExtractedTimestamp>>(
+        mut self,
+        extract: impl Fn(&ConsumerRecord<'_, K, V>) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.timestamp_extractor = Some(timestamp_extractor(extract));
+        self
     }
 
     /// Sets where it begins without a committed offset.
@@ -77,6 +73,8 @@ impl<K, V> Debug for SourceOptions<K, V> {
 /// A record as it comes from the log.
 pub(crate) struct RawInput<'a> {
     pub(crate) topic: &'a str,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) value: Option<&'a [u8]>,
     pub(crate) timestamp_ms: i64,
@@ -88,6 +86,8 @@ impl RawInput<'_> {
     pub(crate) fn without_bytes(timestamp_ms: i64) -> Self {
         Self {
             topic: "",
+            partition: -1,
+            offset: -1,
             key: None,
             value: None,
             timestamp_ms,
@@ -98,16 +98,11 @@ impl RawInput<'_> {
 
 /// A live source.
 pub(crate) trait SourceNode {
-    /// True if event times are not the records' own timestamps.
+    /// True if event times are not simply the records' own timestamps.
     fn extracts_timestamps(&self) -> bool;
 
-    /// True if records with negative timestamps are dropped; else they are an error.
-    fn skips_invalid_timestamps(&self) -> bool {
-        self.extracts_timestamps()
-    }
-
     /// Event time of a record.
-    fn timestamp_ms(&self, input: &RawInput<'_>, partition_time_ms: i64) -> i64;
+    fn extract(&self, input: &RawInput<'_>, times: Times) -> ExtractedTimestamp;
 
     /// Reads a record and processes it, all the way down.
     fn process(&mut self, input: RawInput<'_>, task: &mut TaskContext<'_>) -> ProcessResult;
@@ -160,15 +155,8 @@ impl<K, V> SourceNode for Source<K, V> {
         self.options.timestamp_extractor.is_some()
     }
 
-    fn timestamp_ms(&self, input: &RawInput<'_>, partition_time_ms: i64) -> i64 {
-        let Some(extractor) = &self.options.timestamp_extractor else {
-            return input.timestamp_ms;
-        };
-        // What cannot be read is reported when its turn to be processed comes.
-        let Ok(Some(record)) = self.options.read(input, input.headers.clone()) else {
-            return input.timestamp_ms;
-        };
-        extractor.extract(&record, partition_time_ms)
+    fn extract(&self, input: &RawInput<'_>, times: Times) -> ExtractedTimestamp {
+        self.options.extract(input, times)
     }
 
     fn process(&mut self, mut input: RawInput<'_>, task: &mut TaskContext<'_>) -> ProcessResult {
@@ -191,14 +179,8 @@ impl<K, V> SourceOptions<K, V> {
         input: &RawInput<'_>,
         headers: Headers,
     ) -> Result<Option<Record<K, V>>, ProcessCause> {
-        let key = match read(&*self.key_serde, input.topic, &headers, input.key) {
-            Ok(key) => key,
-            Err(error) => return Err(ProcessCause::serde("read", "key", input.topic, error)),
-        };
-        let value = match read(&*self.value_serde, input.topic, &headers, input.value) {
-            Ok(value) => value,
-            Err(error) => return Err(ProcessCause::serde("read", "value", input.topic, error)),
-        };
+        let key = self.read_key(input, &headers)?;
+        let value = self.read_value(input, &headers)?;
         let (Some(key), Some(value)) = (key, value) else {
             return Ok(None);
         };
@@ -208,6 +190,30 @@ impl<K, V> SourceOptions<K, V> {
             timestamp_ms: input.timestamp_ms,
             headers,
         }))
+    }
+
+    /// The key; `None` if it is null and the type has none.
+    fn read_key(&self, input: &RawInput<'_>, headers: &Headers) -> Result<Option<K>, ProcessCause> {
+        let key = read(&*self.key_serde, input.topic, headers, input.key);
+        key.map_err(|error| ProcessCause::serde("read", "key", input.topic, error))
+    }
+
+    /// The value; `None` if it is null and the type has none.
+    fn read_value(&self, input: &RawInput<'_>, headers: &Headers) -> Result<Option<V>, ProcessCause> {
+        let value = read(&*self.value_serde, input.topic, headers, input.value);
+        value.map_err(|error| ProcessCause::serde("read", "value", input.topic, error))
+    }
+
+    pub(crate) fn extract(&self, input: &RawInput<'_>, times: Times) -> ExtractedTimestamp {
+        let Some(extract) = &self.timestamp_extractor else {
+            return ExtractedTimestamp::Own;
+        };
+        let headers = &input.headers;
+        match (self.read_key(input, headers), self.read_value(input, headers)) {
+            (Ok(key), Ok(value)) => extract(&input.consumer_record(key.as_ref(), value.as_ref(), times)),
+            // What cannot be read is reported when its turn to be processed comes, and has no time of which others could be late.
+            _ => ExtractedTimestamp::At(times.partition_ms.max(0)),
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use streams_core::serde::{DefaultSerde, Serde};
-use streams_core::topology::{AutoOffsetReset, TimestampExtractor};
+use streams_core::topology::{
+    AutoOffsetReset, ConsumerRecord, ExtractedTimestamp, TimestampExtractor, timestamp_extractor,
+};
 
 use super::SerdeOf;
 
@@ -13,7 +15,7 @@ use super::SerdeOf;
 /// use streams_dsl::prelude::*;
 ///
 /// let builder = StreamsBuilder::new();
-/// let by_value = Consumed::<String, i64>::default().timestamp_extractor(|record: &Record<String, i64>, _| record.value);
+/// let by_value = Consumed::<String, i64>::default().timestamp_extractor(|record| record.value.copied());
 /// builder.stream_with("readings", by_value).to("out");
 /// let driver = TopologyTestDriver::new(&builder.build()?)?;
 /// driver.input("readings").pipe("a".to_string(), 7_000_i64)?;
@@ -24,7 +26,7 @@ use super::SerdeOf;
 pub struct Consumed<K, V> {
     pub(crate) key_serde: SerdeOf<K>,
     pub(crate) value_serde: SerdeOf<V>,
-    pub(crate) timestamp_extractor: Option<Arc<dyn TimestampExtractor<K, V>>>,
+    pub(crate) timestamp_extractor: Option<TimestampExtractor<K, V>>,
     pub(crate) auto_offset_reset: Option<AutoOffsetReset>,
 }
 
@@ -38,11 +40,17 @@ impl<K, V> Consumed<K, V> {
         }
     }
 
-    /// Takes event time from this function of a record and its partition's time, both in milliseconds since the Unix
-    /// epoch. Default: the record's own timestamp.
+    /// Takes event time from this function of a [record](ConsumerRecord). It answers milliseconds since the Unix epoch, an `Option` of
+    /// them, where `None` is the record's own timestamp, or a `Result`, whose error [stops](ExtractedTimestamp::Failed) the application; a
+    /// record with a negative time is dropped and counted. Default: as the application's
+    /// [setting](streams_core::runtime::StreamsConfig::default_timestamp_extractor) says, or else the record's own timestamp.
+    ///
+    /// The value is an `Option` for nulls: in a table those are deletions, which have a time as well. In a stream, a null is what its
+    /// type says, and `None` only if the type has none; such a record moves time, and is then dropped.
     ///
     /// ```
     /// use std::sync::Arc;
+    /// use streams_dsl::Headers;
     /// use streams_dsl::prelude::*;
     ///
     /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
@@ -50,17 +58,37 @@ impl<K, V> Consumed<K, V> {
     ///
     /// let builder = StreamsBuilder::new();
     /// let consumed = Consumed::with(String::default_serde(), Arc::new(JsonSerde))
-    ///     .timestamp_extractor(|record: &Record<String, Reading>, _| record.value.taken_ms);
+    ///     .timestamp_extractor(|record| record.value.map(|reading: &Reading| reading.taken_ms));
     /// builder.stream_with("readings", consumed).map_values(|reading| reading.celsius).to("celsius");
     /// let driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input("readings").pipe("a".to_string(), r#"{"celsius":21.5,"taken_ms":7000}"#.to_string())?;
     /// let celsius = driver.output::<String, f64>("celsius").read_record().unwrap();
     /// assert_eq!((celsius.value, celsius.timestamp_ms), (21.5, 7_000));
+    ///
+    /// // Deletions have no value that says when they were made: here a header does, or else they keep their own time.
+    /// let builder = StreamsBuilder::new();
+    /// let deleted_ms = |headers: &Headers| {
+    ///     let ms = headers.last("deleted-ms")?.value.as_deref()?.try_into().ok()?;
+    ///     Some(i64::from_be_bytes(ms))
+    /// };
+    /// let consumed = Consumed::<String, i64>::default()
+    ///     .timestamp_extractor(move |record| record.value.copied().or_else(|| deleted_ms(record.headers)));
+    /// builder.table_with("sold", consumed, Materialized::default()).to_stream().to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("sold").pipe("tea".to_string(), 5_000_i64)?;
+    /// let mut deletion = Record::new("tea".to_string(), None::<i64>, 0);
+    /// deletion.headers = Headers::default().with("deleted-ms", Some(&6_000_i64.to_be_bytes()));
+    /// driver.input("sold").pipe_record(&deletion)?;
+    /// let times: Vec<i64> = driver.written("out").iter().map(|record| record.timestamp_ms).collect();
+    /// assert_eq!(times, [5_000, 6_000]);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     #[must_use]
-    pub fn timestamp_extractor(mut self, extractor: impl TimestampExtractor<K, V> + 'static) -> Self {
-        self.timestamp_extractor = Some(Arc::new(extractor));
+    pub fn timestamp_extractor<T: Into<ExtractedTimestamp>>(
+        mut self,
+        extract: impl Fn(&ConsumerRecord<'_, K, V>) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.timestamp_extractor = Some(timestamp_extractor(extract));
         self
     }
 
