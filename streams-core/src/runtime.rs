@@ -31,6 +31,8 @@ pub use listeners::{RestoreListener, StateListener};
 use state_directory::StateDirectory;
 use thread::StreamThread;
 
+pub use crate::task::MAX_TASK_IDLE_MS_DISABLED;
+
 use crate::assignment::{Assignor, TaskId, Tasks};
 use crate::error::{Result, StreamsError};
 use crate::global::{self, GlobalState, GlobalStores};

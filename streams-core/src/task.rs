@@ -5,6 +5,7 @@
 //! the stream thread and the test driver both drive it through the calls below.
 
 mod heads;
+mod idle;
 mod metadata;
 mod queue;
 mod settings;
@@ -15,6 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use self::heads::Heads;
+pub use self::idle::MAX_TASK_IDLE_MS_DISABLED;
 pub(crate) use self::queue::{PartitionQueue, StartPosition};
 pub(crate) use self::settings::TaskSettings;
 
@@ -149,30 +151,6 @@ impl StreamTask {
         buffered
     }
 
-    /// Sees that all partitions without buffered records have nothing more on the log: else a record with a smaller
-    /// timestamp may still come from there (`max.task.idle.ms` of 0).
-    pub(crate) fn ready(&self) -> bool {
-        self.queues.len() == 1
-            || self
-                .queues
-                .iter()
-                .all(|queue| !queue.is_empty() || queue.caught_up())
-    }
-
-    /// True if a record can be processed now.
-    pub(crate) fn has_work(&self) -> bool {
-        self.queues.iter().any(|queue| !queue.is_empty()) && self.ready()
-    }
-
-    /// Partitions whose end the task does not know, and needs to.
-    pub(crate) fn unknown_ends(&self) -> impl Iterator<Item = &TopicPartition> {
-        let several = self.queues.len() > 1;
-        self.queues
-            .iter()
-            .filter(move |queue| several && queue.is_empty() && !queue.caught_up())
-            .map(|queue| &queue.partition)
-    }
-
     /// What the log says the end of a partition is.
     pub(crate) fn set_end(&mut self, partition: &TopicPartition, end_offset: i64) {
         if let Some(queue) = self.queues.iter_mut().find(|queue| queue.partition == *partition) {
@@ -194,8 +172,7 @@ impl StreamTask {
         }
     }
 
-    /// Processes up to `limit` records, smallest timestamp first. Stops early when a partition that ran empty has more on
-    /// the log.
+    /// Processes up to `limit` records, smallest timestamp first. Stops early when a partition ran empty that is to be waited for.
     pub(crate) fn process(
         &mut self,
         limit: usize,
@@ -206,8 +183,7 @@ impl StreamTask {
             let Some(index) = self.next_queue() else { break };
             self.process_head(index, producer)?;
             processed += 1;
-            let queue = &self.queues[index];
-            if queue.is_empty() && !queue.caught_up() && self.queues.len() > 1 {
+            if self.waits_for(&self.queues[index]) {
                 break;
             }
         }

@@ -93,6 +93,7 @@ pub struct TestDriverOptions {
     errors: ErrorHandlers,
     metrics_recording_level: RecordingLevel,
     timestamp_extractor: Option<DefaultTimestampExtractor>,
+    max_task_idle_ms: i64,
     partitions: BTreeMap<String, u32>,
 }
 
@@ -105,6 +106,7 @@ impl Default for TestDriverOptions {
             errors: ErrorHandlers::default(),
             metrics_recording_level: RecordingLevel::default(),
             timestamp_extractor: None,
+            max_task_idle_ms: 0,
             partitions: BTreeMap::new(),
         }
     }
@@ -169,6 +171,39 @@ impl TestDriverOptions {
         extract: impl Fn(&ConsumerRecord<'_, [u8], [u8]>) -> T + Send + Sync + 'static,
     ) -> Self {
         self.timestamp_extractor = Some(DefaultTimestampExtractor(timestamp_extractor(extract)));
+        self
+    }
+
+    /// How long a task waits for an input that has no more records, as
+    /// [in an application](crate::runtime::StreamsConfig::max_task_idle_ms): records that wait are processed when all other inputs have
+    /// some, or the [wall clock](TopologyTestDriver::advance_wall_clock) was moved by as much since the first of them was piped. Default:
+    /// 0, so nothing waits.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_core::testing::{TestDriverOptions, TopologyTestDriver};
+    /// use streams_core::topology::{SinkOptions, SourceOptions, TopicName, TopologyBuilder};
+    ///
+    /// let mut builder = TopologyBuilder::new();
+    /// let topics = ["orders", "payments"].map(TopicName::external);
+    /// let both = builder.add_source::<String, i64>("in", topics, SourceOptions::default());
+    /// builder.add_sink("out", TopicName::external("out"), &[both], SinkOptions::default());
+    /// let options = TestDriverOptions::default().max_task_idle_ms(500);
+    /// let driver = TopologyTestDriver::with_options(&builder.build()?, options)?;
+    /// let out = driver.output::<String, i64>("out");
+    ///
+    /// driver.input("orders").pipe_at("order".to_string(), 1_i64, 20)?;
+    /// assert!(out.is_empty());
+    /// driver.input("payments").pipe_at("payment".to_string(), 1_i64, 10)?;
+    /// // The payment is older. Now payments are waited for again.
+    /// assert_eq!(out.read_key_values(), [("payment".into(), 1)]);
+    /// driver.advance_wall_clock(Duration::from_millis(500))?;
+    /// assert_eq!(out.read_key_values(), [("order".into(), 1)]);
+    /// # Ok::<(), streams_core::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn max_task_idle_ms(mut self, idle_ms: i64) -> Self {
+        self.max_task_idle_ms = idle_ms;
         self
     }
 

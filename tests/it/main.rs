@@ -14,6 +14,7 @@ mod fallible;
 mod global_stores;
 mod handles;
 mod header_serdes;
+mod idle;
 mod joins;
 mod listeners;
 mod metrics;

@@ -9,7 +9,7 @@ use crate::handlers::ErrorHandlers;
 use crate::log::Isolation;
 use crate::metrics::RecordingLevel;
 use crate::store::RocksDbOptions;
-use crate::task::TaskSettings;
+use crate::task::{MAX_TASK_IDLE_MS_DISABLED, TaskSettings};
 use crate::time::{Clock, SystemClock};
 #[cfg(doc)]
 use crate::topology::fail_on_invalid_timestamp;
@@ -46,6 +46,11 @@ pub struct StreamsConfig {
     pub poll_ms: u64,
     /// `buffered.records.per.partition`: a partition with more records waiting is not fetched. Default: 1,000.
     pub buffered_records_per_partition: usize,
+    /// `max.task.idle.ms`: how long a task that reads several partitions waits, by the wall clock, for one that has no more records: one
+    /// may come that is older than those of the others (KIP-695). 0: only for what is on the log already, so that records are
+    /// processed in the order of their times as far as they are known; [`MAX_TASK_IDLE_MS_DISABLED`], -1: not even for that.
+    /// Default: 0.
+    pub max_task_idle_ms: i64,
     /// `statestore.cache.max.bytes`: memory for typed values of all stores of the instance. Default: 64 MiB.
     pub cache_max_bytes: usize,
     /// Committed rows go to the byte stores this often at the latest; a crash replays at most what came since. Default: 5,000.
@@ -101,6 +106,7 @@ impl StreamsConfig {
             commit_interval_ms: None,
             poll_ms: 100,
             buffered_records_per_partition: 1_000,
+            max_task_idle_ms: 0,
             cache_max_bytes: 64 << 20,
             store_flush_interval_ms: 5_000,
             repartition_purge_interval_ms: 30_000,
@@ -245,6 +251,20 @@ impl StreamsConfig {
         self
     }
 
+    /// Sets how long tasks [wait](Self::max_task_idle_ms) for partitions that have no more records.
+    ///
+    /// ```
+    /// use streams_core::runtime::StreamsConfig;
+    ///
+    /// // Whoever fills the joined topics does so within two seconds.
+    /// let config = StreamsConfig::new("orders").max_task_idle_ms(2_000);
+    /// ```
+    #[must_use]
+    pub fn max_task_idle_ms(mut self, idle_ms: i64) -> Self {
+        self.max_task_idle_ms = idle_ms;
+        self
+    }
+
     /// Sets the commit interval.
     #[must_use]
     pub fn commit_interval_ms(mut self, interval_ms: u64) -> Self {
@@ -256,6 +276,7 @@ impl StreamsConfig {
         TaskSettings {
             handlers: self.errors.clone(),
             timestamp_extractor: self.timestamp_extractor.clone(),
+            max_idle_ms: self.max_task_idle_ms,
         }
     }
 
@@ -289,6 +310,12 @@ impl StreamsConfig {
             return Err(StreamsError::Config(
                 "num_stream_threads is 0: at least 1 is needed".to_owned(),
             ));
+        }
+        if self.max_task_idle_ms < MAX_TASK_IDLE_MS_DISABLED {
+            return Err(StreamsError::Config(format!(
+                "max_task_idle_ms is {}: use -1 to wait for no partition, 0 to wait for what is on the log, or milliseconds",
+                self.max_task_idle_ms
+            )));
         }
         let timeout_ms = u64::try_from(self.transaction_timeout_ms).unwrap_or(0);
         if self.exactly_once() && timeout_ms <= self.effective_commit_interval_ms() {

@@ -243,6 +243,7 @@ impl<'a> StreamThread<'a> {
                 self.tasks.paused.push(partition);
             }
         }
+        self.tasks.running_mut().for_each(StreamTask::note_idle);
         Ok(())
     }
 
@@ -289,11 +290,8 @@ impl<'a> StreamThread<'a> {
             timeout = timeout.min(due);
         }
         let now_ms = config.clock.now_ms();
-        let next = self
-            .tasks
-            .running()
-            .filter_map(StreamTask::next_wall_clock_punctuation_ms)
-            .min();
+        let due = |task: &StreamTask| [task.next_wall_clock_punctuation_ms(), task.idle_until_ms()];
+        let next = self.tasks.running().flat_map(due).flatten().min();
         if let Some(next_ms) = next {
             timeout = timeout.min(Duration::from_millis(
                 u64::try_from(next_ms.saturating_sub(now_ms)).unwrap_or(0),

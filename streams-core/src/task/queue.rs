@@ -67,6 +67,8 @@ pub(crate) struct PartitionQueue {
     /// What was committed, or would be taken again; `None` if the position is to be committed whatever it is.
     committed_offset: Option<i64>,
     end_offset: Option<i64>,
+    /// Since when nothing is buffered or known to be on the log; `None` if that is not so, or was not looked at yet.
+    idle_since_ms: Option<i64>,
 }
 
 impl PartitionQueue {
@@ -89,6 +91,7 @@ impl PartitionQueue {
             next_offset: start.offset,
             committed_offset: (!start.is_new).then_some(start.offset),
             end_offset: None,
+            idle_since_ms: None,
         }
     }
 
@@ -101,6 +104,17 @@ impl PartitionQueue {
         self.end_offset.is_some_and(|end| self.next_offset >= end)
     }
 
+    pub(crate) fn idle_since_ms(&self) -> Option<i64> {
+        self.idle_since_ms
+    }
+
+    pub(crate) fn note_idle(&mut self, now_ms: i64) {
+        match self.is_empty() && self.caught_up() {
+            true => _ = self.idle_since_ms.get_or_insert(now_ms),
+            false => self.idle_since_ms = None,
+        }
+    }
+
     pub(crate) fn set_end(&mut self, end_offset: i64) {
         self.end_offset = Some(end_offset);
     }
@@ -111,6 +125,7 @@ impl PartitionQueue {
         if fetched.records.is_empty() {
             return;
         }
+        self.idle_since_ms = None;
         let was_empty = self.is_empty();
         self.buffered += fetched.records.len();
         self.sets.push_back(fetched);

@@ -9,6 +9,8 @@ pub(crate) struct TaskSettings {
     pub(crate) handlers: ErrorHandlers,
     /// For sources without one of their own.
     pub(crate) timestamp_extractor: Option<DefaultTimestampExtractor>,
+    /// How long a partition without records is waited for. See `idle.rs`.
+    pub(crate) max_idle_ms: i64,
 }
 
 impl TaskSettings {

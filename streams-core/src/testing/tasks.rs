@@ -57,11 +57,13 @@ impl Driven {
             errors,
             metrics_recording_level,
             timestamp_extractor,
+            max_task_idle_ms,
             partitions,
         } = options;
         let settings = TaskSettings {
             handlers: errors,
             timestamp_extractor,
+            max_idle_ms: max_task_idle_ms,
         };
         let (plans, partitions) = match partitions.is_empty() {
             true => (vec![whole(topology, &application_id)], partitions),
@@ -100,6 +102,7 @@ impl Driven {
         let index = self.tasks.len();
         let readers = inputs.iter().map(|partition| (partition.clone(), index));
         self.readers.extend(readers);
+        let partitions = inputs.clone();
         let (live, handles) = home.make_live(topology, id, &part, &mut self.producer)?;
         let inputs = inputs
             .into_iter()
@@ -111,6 +114,9 @@ impl Driven {
             inputs.collect(),
             home.settings.clone(),
         );
+        for partition in &partitions {
+            task.set_end(partition, 0);
+        }
         task.set_wall_clock_ms(self.now_ms);
         task.punctuate(PunctuationType::WallClockTime, &mut self.producer)?;
         self.tasks.push(DrivenTask { task, handles });
@@ -156,6 +162,7 @@ impl Driven {
             driven.task.id().partition == partition.partition && driven.task.add_input(partition)
         })?;
         self.readers.insert(partition.clone(), reader);
+        self.tasks[reader].task.set_end(partition, 0);
         Some(reader)
     }
 
@@ -182,6 +189,14 @@ impl Driven {
             self.requeue()?;
             let mut processed = 0;
             for DrivenTask { task, .. } in &mut self.tasks {
+                if !task.has_buffered() {
+                    continue;
+                }
+                task.note_idle();
+                if !task.ready() {
+                    tracing::info!(task = %task.id(), "records wait for an input without any, as max.task.idle.ms says");
+                    continue;
+                }
                 processed = task.process(1, &mut self.producer)?;
                 if processed > 0 {
                     task.punctuate(PunctuationType::StreamTime, &mut self.producer)?;
