@@ -13,6 +13,8 @@ pub(crate) type ValueHash = [u8; 16];
 /// Seed of Kafka's `Murmur3`.
 const SEED: u32 = 104_729;
 const VERSION: u8 = 1;
+/// Of subscriptions without a partition.
+const VERSION_WITHOUT_PARTITION: u8 = 0;
 const RESPONSE_VERSION: u8 = 0;
 const HASH_IS_NULL: u8 = 0x80;
 
@@ -39,8 +41,9 @@ pub(crate) struct Subscription<K> {
     pub(crate) hash: Option<ValueHash>,
     pub(crate) instruction: Instruction,
     pub(crate) primary_key: K,
-    /// Where the answer must go.
-    pub(crate) primary_partition: i32,
+    /// Where the answer must go. `None`: instances before Kafka Streams 3.4, and those that are upgraded from them, write none;
+    /// the answer goes by the key then.
+    pub(crate) primary_partition: Option<i32>,
 }
 
 /// The row of a foreign key, for a row of the left table (`SubscriptionResponseWrapper`).
@@ -48,8 +51,8 @@ pub(crate) struct Subscription<K> {
 pub(crate) struct Response<V> {
     pub(crate) hash: Option<ValueHash>,
     pub(crate) value: Option<V>,
-    /// Not written: where it goes.
-    pub(crate) primary_partition: i32,
+    /// Not written: where it goes, if not by its key.
+    pub(crate) primary_partition: Option<i32>,
 }
 
 /// Key of a subscription in its store: all of a foreign key are together (`CombinedKey`).
@@ -160,12 +163,18 @@ fn cut_short() -> SerdeError {
 
 impl<K> Serde<Subscription<K>> for SubscriptionSerde<K> {
     fn serialize(&self, topic: &str, value: &Subscription<K>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        write_head(VERSION, Some(value.instruction), value.hash.as_ref(), out);
+        let version = match value.primary_partition {
+            Some(_) => VERSION,
+            None => VERSION_WITHOUT_PARTITION,
+        };
+        write_head(version, Some(value.instruction), value.hash.as_ref(), out);
         self.topics.look(topic, |topics| {
             self.primary_key
                 .serialize(&topics.primary_key, &value.primary_key, out)
         })?;
-        out.extend_from_slice(&value.primary_partition.to_be_bytes());
+        if let Some(partition) = value.primary_partition {
+            out.extend_from_slice(&partition.to_be_bytes());
+        }
         Ok(())
     }
 
@@ -174,9 +183,9 @@ impl<K> Serde<Subscription<K>> for SubscriptionSerde<K> {
             return Err(cut_short());
         };
         let version = first & !HASH_IS_NULL;
-        if version != VERSION {
+        if version > VERSION {
             return Err(SerdeError::new(format!(
-                "a subscription of version {version}, where {VERSION} is known: it was written by an application of another version"
+                "a subscription of version {version}, where {VERSION} is the last one known: it was written by an application of another version"
             )));
         }
         let instruction = match instruction {
@@ -187,7 +196,13 @@ impl<K> Serde<Subscription<K>> for SubscriptionSerde<K> {
             other => return Err(SerdeError::new(format!("there is no instruction {other}"))),
         };
         let (hash, rest) = read_hash(*first, rest)?;
-        let (primary_key, partition) = rest.split_last_chunk::<4>().ok_or_else(cut_short)?;
+        let (primary_key, primary_partition) = match version {
+            VERSION_WITHOUT_PARTITION => (rest, None),
+            _ => {
+                let (primary_key, partition) = rest.split_last_chunk::<4>().ok_or_else(cut_short)?;
+                (primary_key, Some(i32::from_be_bytes(*partition)))
+            }
+        };
         let primary_key = self.topics.look(topic, |topics| {
             self.primary_key.deserialize(&topics.primary_key, primary_key)
         })?;
@@ -195,7 +210,7 @@ impl<K> Serde<Subscription<K>> for SubscriptionSerde<K> {
             hash,
             instruction,
             primary_key,
-            primary_partition: i32::from_be_bytes(*partition),
+            primary_partition,
         })
     }
 }
@@ -226,7 +241,7 @@ impl<V> Serde<Response<V>> for ResponseSerde<V> {
         Ok(Response {
             hash,
             value,
-            primary_partition: -1,
+            primary_partition: None,
         })
     }
 }
@@ -313,7 +328,7 @@ mod tests {
             hash: Some(hash(b"b")),
             instruction: Instruction::PropagateNullIfNoFkValAvailable,
             primary_key: "k1".to_owned(),
-            primary_partition: 0,
+            primary_partition: Some(0),
         };
         let mut bytes = Vec::new();
         serde.serialize("t", &subscription, &mut bytes).unwrap();
@@ -322,12 +337,30 @@ mod tests {
         for cut in 0..6 {
             assert!(serde.deserialize("t", &bytes[..cut]).is_err(), "{cut}");
         }
+        // What comes from before Kafka Streams 3.4 stays as it is.
+        let subscription = Subscription {
+            primary_partition: None,
+            ..subscription
+        };
+        let mut old = Vec::new();
+        serde.serialize("t", &subscription, &mut old).unwrap();
+        assert_eq!(hex(&old), "00028fcddcf69451e798b08f9eddfc30e0056b31");
+        assert_eq!(serde.deserialize("t", &old).unwrap(), subscription);
+        let without_hash = [HASH_IS_NULL, 1, b'k', b'1'];
+        let subscription = serde.deserialize("t", &without_hash).unwrap();
+        assert_eq!((subscription.hash, subscription.primary_partition), (None, None));
+        bytes[0] = 2;
+        let error = serde.deserialize("t", &bytes).unwrap_err().to_string();
+        assert!(
+            error.contains("version 2, where 1 is the last one known"),
+            "{error}"
+        );
 
         let serde = ResponseSerde(String::default_serde());
         let response = Response {
             hash: Some(hash(b"b")),
             value: None::<String>,
-            primary_partition: -1,
+            primary_partition: None,
         };
         let mut bytes = Vec::new();
         serde.serialize("t", &response, &mut bytes).unwrap();

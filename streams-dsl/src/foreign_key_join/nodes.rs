@@ -64,7 +64,7 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
             written = written.partitioner(move |record: &ProducerRecord<'_, Option<F>, Subscription<K>>| {
                 match record.key {
                     Some(key) => partitioner(key, record.partitions),
-                    None => anywhere(record.value.primary_partition, record.partitions),
+                    None => anywhere(record.value.primary_partition.unwrap_or(0), record.partitions),
                 }
             });
         }
@@ -81,7 +81,7 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         let by_key = self.left_partitioner.clone();
         let written = SinkOptions::new(Arc::clone(&keys), Arc::clone(&values)).partitioner(
             move |record: &ProducerRecord<'_, K, Response<W>>| match &by_key {
-                Some(partitioner) => partitioner(record.key, record.partitions),
+                Some(partitioner) => Some(partitioner(record.key, record.partitions)),
                 None => record.value.primary_partition,
             },
         );

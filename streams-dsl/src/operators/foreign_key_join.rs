@@ -94,7 +94,7 @@ impl<K: Clone, V, F> Process<K, Change<V>> for SubscriptionSend<K, V, F> {
                 hash,
                 instruction,
                 primary_key: key.clone(),
-                primary_partition: task.task_id().partition,
+                primary_partition: Some(task.task_id().partition),
             };
             let asked = Record {
                 key: foreign_key,
