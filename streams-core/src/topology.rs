@@ -37,7 +37,7 @@ pub use node::Node;
 pub use offset_reset::AutoOffsetReset;
 pub use partitions::{Partitioner, Partitions, ProducerRecord, partitioner};
 pub use pattern::TopicPattern;
-pub use sink::{SinkOptions, SinkSupplier, TopicNameExtractor};
+pub use sink::{SinkOptions, SinkSupplier, TopicNameExtractor, TryTopicNameExtractor};
 pub(crate) use source::{RawInput, SourceNode};
 pub use source::{SourceOptions, SourceSupplier};
 pub(crate) use subtopology::Layout;

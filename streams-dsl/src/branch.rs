@@ -6,6 +6,7 @@ use std::sync::Arc;
 use streams_core::topology::OperatorSupplier;
 
 use crate::lower::{Lower, operator};
+use crate::operators::Tried;
 use crate::operators::branch::{Branch, Predicate};
 use crate::plan::{Kind, PlanNode};
 use crate::{Data, KStream};
@@ -26,9 +27,10 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
         let node = parent.add(crate::names::prefix::BRANCH, move |name, parents| {
             let lower = Lower::OperatorOf(Box::new(move |_| {
                 let predicates = taken.take();
-                OperatorSupplier::router::<K, V, K, V>(move |_, children| {
+                OperatorSupplier::router::<K, V, K, V>(move |wiring, children| {
+                    let node = wiring.node_name().to_owned();
                     let branches = predicates.iter().cloned().zip(children).collect();
-                    Ok(Box::new(Branch { branches }))
+                    Ok(Box::new(Branch { node, branches }))
                 })
             }));
             PlanNode::new(name, parents, lower)
@@ -86,6 +88,13 @@ impl<K: Data, V: Data> BranchedKStream<K, V> {
     /// ```
     #[must_use]
     pub fn branch(&mut self, takes: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KStream<K, V> {
+        self.branched(move |key, value| Ok(takes(key, value)))
+    }
+
+    pub(crate) fn branched(
+        &self,
+        takes: impl Fn(&K, &V) -> Tried<bool> + Send + Sync + 'static,
+    ) -> KStream<K, V> {
         let index = self.branches.borrow().len() + 1;
         self.add(Some(Arc::new(takes)), index)
     }

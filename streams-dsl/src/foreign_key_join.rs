@@ -11,7 +11,7 @@ use streams_core::serde::DefaultSerde;
 
 use self::names::JoinNames;
 use self::parts::Parts;
-use crate::operators::foreign_key_join::Extract;
+use crate::operators::Tried;
 use crate::options::{Materialized, TableJoined};
 use crate::repartition::Serdes;
 use crate::{Data, KTable};
@@ -91,8 +91,15 @@ impl<K: Data, V: Data> KTable<K, V> {
         joined: TableJoined<K, V, F, W>,
         materialized: Materialized<R>,
     ) -> KTable<K, R> {
-        let joiner = move |left: Option<&V>, right: Option<&W>| Some(joiner(left?, right?));
-        self.joined_by_key(other, Arc::new(foreign_key), joiner, false, joined, materialized)
+        let joiner = move |left: Option<&V>, right: Option<&W>| Some(Ok(joiner(left?, right?)));
+        self.joined_by_key(
+            other,
+            move |key, value| Ok(foreign_key(key, value)),
+            joiner,
+            false,
+            joined,
+            materialized,
+        )
     }
 
     /// All rows, each with the row of its foreign key if there is one.
@@ -164,15 +171,22 @@ impl<K: Data, V: Data> KTable<K, V> {
         joined: TableJoined<K, V, F, W>,
         materialized: Materialized<R>,
     ) -> KTable<K, R> {
-        let joiner = move |left: Option<&V>, right: Option<&W>| Some(joiner(left?, right));
-        self.joined_by_key(other, Arc::new(foreign_key), joiner, true, joined, materialized)
+        let joiner = move |left: Option<&V>, right: Option<&W>| Some(Ok(joiner(left?, right)));
+        self.joined_by_key(
+            other,
+            move |key, value| Ok(foreign_key(key, value)),
+            joiner,
+            true,
+            joined,
+            materialized,
+        )
     }
 
-    fn joined_by_key<F: Data, W: Data, R: Data>(
+    pub(crate) fn joined_by_key<F: Data, W: Data, R: Data>(
         &self,
         other: &KTable<F, W>,
-        extract: Extract<K, V, F>,
-        join: impl Fn(Option<&V>, Option<&W>) -> Option<R> + Send + Sync + 'static,
+        extract: impl Fn(&K, &V) -> Tried<Option<F>> + Send + Sync + 'static,
+        join: impl Fn(Option<&V>, Option<&W>) -> Option<Tried<R>> + Send + Sync + 'static,
         is_left: bool,
         joined: TableJoined<K, V, F, W>,
         materialized: Materialized<R>,
@@ -190,7 +204,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         let names = JoinNames::new(&mut plan, joined.name.as_deref());
         let parts = Parts {
             is_left,
-            extract,
+            extract: Arc::new(extract),
             left: Serdes {
                 key: Arc::clone(&self.key_serde),
                 value: joined.value_serde.resolve(self.value_serde.as_ref()),
@@ -206,7 +220,12 @@ impl<K: Data, V: Data> KTable<K, V> {
             names,
         };
         let responses = parts.add(&mut plan, self.node, right);
-        let resolver = parts.add_resolver(&mut plan, responses, self.node, Arc::new(join));
+        let resolver = parts.add_resolver(
+            &mut plan,
+            responses,
+            self.node,
+            Arc::new(move |left: Option<&V>, right: Option<&W>| join(left, right).transpose()),
+        );
         parts.add_result(&mut plan, &self.plan, resolver, materialized)
     }
 }

@@ -15,6 +15,7 @@ use streams_core::topology::{SourceOptions, TopologyBuilder, Wiring};
 use crate::builder::of_values;
 use crate::lower::{Lower, Lowered, operator_of};
 use crate::names::prefix;
+use crate::operators::Tried;
 use crate::operators::global_table_join::{GlobalTableJoin, Join, Select};
 use crate::options::{Consumed, Joined, Materialized};
 use crate::plan::{Kind, PlanId, PlanNode, SharedPlan};
@@ -416,9 +417,9 @@ impl<K: Data, V: Data> KStream<K, V> {
         joiner: impl Fn(V, &GV) -> R + Send + Sync + 'static,
         joined: Joined<K, V>,
     ) -> KStream<K, R> {
-        let join = move |_: &K, _: Option<&GK>, value: V, row: Option<GV>| row.map(|row| joiner(value, &row));
-        let select = move |key: &K, value: &V| select(key, value).into();
-        self.joined_globally(table, Arc::new(select), Arc::new(join), joined, false)
+        let join = move |_: &K, _: Option<&GK>, value: V, row: Option<GV>| Some(Ok(joiner(value, &row?)));
+        let select = move |key: &K, value: &V| Ok(select(key, value).into());
+        self.joined_globally(table, select, join, joined, false)
     }
 
     /// Each record with the row that `select` chooses, or with none, if there is none or it chooses none.
@@ -473,20 +474,26 @@ impl<K: Data, V: Data> KStream<K, V> {
         joiner: impl Fn(V, Option<&GV>) -> R + Send + Sync + 'static,
         joined: Joined<K, V>,
     ) -> KStream<K, R> {
-        let join = move |_: &K, _: Option<&GK>, value: V, row: Option<GV>| Some(joiner(value, row.as_ref()));
-        let select = move |key: &K, value: &V| select(key, value).into();
-        self.joined_globally(table, Arc::new(select), Arc::new(join), joined, true)
+        let join =
+            move |_: &K, _: Option<&GK>, value: V, row: Option<GV>| Some(Ok(joiner(value, row.as_ref())));
+        let select = move |key: &K, value: &V| Ok(select(key, value).into());
+        self.joined_globally(table, select, join, joined, true)
     }
 
     pub(crate) fn joined_globally<GK: Data, GV: Data, R: Data>(
         &self,
         table: &GlobalKTable<GK, GV>,
-        select: Select<K, V, GK>,
-        join: Join<K, V, GK, GV, R>,
+        select: impl Fn(&K, &V) -> Tried<Option<GK>> + Send + Sync + 'static,
+        join: impl Fn(&K, Option<&GK>, V, Option<GV>) -> Option<Tried<R>> + Send + Sync + 'static,
         joined: Joined<K, V>,
         left: bool,
     ) -> KStream<K, R> {
         self.same_builder(&table.plan, "join");
+        let select: Select<K, V, GK> = Arc::new(select);
+        let join: Join<K, V, GK, GV, R> =
+            Arc::new(move |key: &K, chosen: Option<&GK>, value: V, row: Option<GV>| {
+                join(key, chosen, value, row).transpose()
+            });
         let key_serde = joined.key_serde.resolve(self.key_serde.as_ref());
         let value_serde = joined.value_serde.resolve(self.value_serde.as_ref());
         let (store, table_key_serde) = (table.store.clone(), Arc::clone(&table.key_serde));

@@ -11,6 +11,7 @@ use crate::change_serde::ChangeSerde;
 use crate::grouped::aggregation;
 use crate::lower::{operator_of, table_operator_of};
 use crate::names::prefix;
+use crate::operators::Tried;
 use crate::operators::table_group::{Refold, Regroup, Rereduce, Select, TableAggregate, TableSelect};
 use crate::operators::table_store::TableStore;
 use crate::options::{Grouped, Materialized};
@@ -101,6 +102,14 @@ impl<K: Data, V: Data> KTable<K, V> {
     pub fn group_by_with<KO: Data, VO: Data>(
         &self,
         select: impl Fn(&K, &V) -> (KO, VO) + Send + Sync + 'static,
+        grouped: Grouped<KO, VO>,
+    ) -> KGroupedTable<KO, VO> {
+        self.grouped_by(move |key, value| Ok(select(key, value)), grouped)
+    }
+
+    pub(crate) fn grouped_by<KO: Data, VO: Data>(
+        &self,
+        select: impl Fn(&K, &V) -> Tried<(KO, VO)> + Send + Sync + 'static,
         grouped: Grouped<KO, VO>,
     ) -> KGroupedTable<KO, VO> {
         let serdes = Serdes {

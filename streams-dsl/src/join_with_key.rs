@@ -2,8 +2,6 @@
 //!
 //! Otherwise they are as those without. Joins of tables have no such form, as in Kafka.
 
-use std::sync::Arc;
-
 use crate::join_windows::JoinWindows;
 use crate::options::{Joined, StreamJoined};
 use crate::stream_join::JoinKind;
@@ -34,8 +32,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         joiner: impl Fn(&K, V, &T) -> R + Send + Sync + 'static,
         joined: Joined<K, V>,
     ) -> KStream<K, R> {
-        let joiner = move |key: &K, value: V, row: Option<&T>| row.map(|row| joiner(key, value, row));
-        self.join_table(table, Arc::new(joiner), joined, false)
+        let joiner = move |key: &K, value: V, row: Option<&T>| Some(Ok(joiner(key, value, row?)));
+        self.join_table(table, joiner, joined, false)
     }
 
     /// As [`left_join_with`](Self::left_join_with), with a joiner that gets the key, too.
@@ -62,8 +60,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         joiner: impl Fn(&K, V, Option<&T>) -> R + Send + Sync + 'static,
         joined: Joined<K, V>,
     ) -> KStream<K, R> {
-        let joiner = move |key: &K, value: V, row: Option<&T>| Some(joiner(key, value, row));
-        self.join_table(table, Arc::new(joiner), joined, true)
+        let joiner = move |key: &K, value: V, row: Option<&T>| Some(Ok(joiner(key, value, row)));
+        self.join_table(table, joiner, joined, true)
     }
 
     /// As [`join_stream_with`](Self::join_stream_with), with a joiner that gets the key, too.
@@ -92,8 +90,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         windows: JoinWindows,
         joined: StreamJoined<K, V, W>,
     ) -> KStream<K, R> {
-        let joiner = move |key: &K, left: Option<&V>, right: Option<&W>| Some(joiner(key, left?, right?));
-        self.joined_stream(other, JoinKind::Inner, Arc::new(joiner), windows, joined)
+        let joiner = move |key: &K, left: Option<&V>, right: Option<&W>| Some(Ok(joiner(key, left?, right?)));
+        self.joined_stream(other, JoinKind::Inner, joiner, windows, joined)
     }
 
     /// As [`left_join_stream_with`](Self::left_join_stream_with), with a joiner that gets the key, too.
@@ -122,8 +120,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         windows: JoinWindows,
         joined: StreamJoined<K, V, W>,
     ) -> KStream<K, R> {
-        let joiner = move |key: &K, left: Option<&V>, right: Option<&W>| Some(joiner(key, left?, right));
-        self.joined_stream(other, JoinKind::Left, Arc::new(joiner), windows, joined)
+        let joiner = move |key: &K, left: Option<&V>, right: Option<&W>| Some(Ok(joiner(key, left?, right)));
+        self.joined_stream(other, JoinKind::Left, joiner, windows, joined)
     }
 
     /// As [`outer_join_stream_with`](Self::outer_join_stream_with), with a joiner that gets the key, too.
@@ -151,8 +149,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         windows: JoinWindows,
         joined: StreamJoined<K, V, W>,
     ) -> KStream<K, R> {
-        let joiner = move |key: &K, left: Option<&V>, right: Option<&W>| Some(joiner(key, left, right));
-        self.joined_stream(other, JoinKind::Outer, Arc::new(joiner), windows, joined)
+        let joiner = move |key: &K, left: Option<&V>, right: Option<&W>| Some(Ok(joiner(key, left, right)));
+        self.joined_stream(other, JoinKind::Outer, joiner, windows, joined)
     }
 
     /// As [`join_global_with`](Self::join_global_with), with a joiner that gets the record's key and the row's, too.
@@ -180,10 +178,10 @@ impl<K: Data, V: Data> KStream<K, V> {
         joined: Joined<K, V>,
     ) -> KStream<K, R> {
         let join = move |key: &K, chosen: Option<&GK>, value: V, row: Option<GV>| {
-            Some(joiner(key, chosen?, value, &row?))
+            Some(Ok(joiner(key, chosen?, value, &row?)))
         };
-        let select = move |key: &K, value: &V| select(key, value).into();
-        self.joined_globally(table, Arc::new(select), Arc::new(join), joined, false)
+        let select = move |key: &K, value: &V| Ok(select(key, value).into());
+        self.joined_globally(table, select, join, joined, false)
     }
 
     /// As [`left_join_global_with`](Self::left_join_global_with), with a joiner that gets the record's key and the row's, too.
@@ -210,9 +208,9 @@ impl<K: Data, V: Data> KStream<K, V> {
         joined: Joined<K, V>,
     ) -> KStream<K, R> {
         let join = move |key: &K, chosen: Option<&GK>, value: V, row: Option<GV>| {
-            Some(joiner(key, chosen, value, row.as_ref()))
+            Some(Ok(joiner(key, chosen, value, row.as_ref())))
         };
-        let select = move |key: &K, value: &V| select(key, value).into();
-        self.joined_globally(table, Arc::new(select), Arc::new(join), joined, true)
+        let select = move |key: &K, value: &V| Ok(select(key, value).into());
+        self.joined_globally(table, select, join, joined, true)
     }
 }

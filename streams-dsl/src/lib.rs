@@ -37,14 +37,14 @@
 //! |---|---|---|---|
 //! | [`StreamsBuilder`] | `stream`, `table`, `global_table` | [`KStream`], [`KTable`], [`GlobalKTable`] | |
 //! | [`KStream`] | `filter`, `filter_not`, `map_values`, `flat_map_values`, `peek`, `merge`, `split`, `require_key` | [`KStream`] | |
-//! | | `map`, `try_map`, `flat_map`, `select_key`, `process` | [`KStream`] | later, where equal keys are needed together |
+//! | | `map`, `flat_map`, `select_key`, `process` | [`KStream`] | later, where equal keys are needed together |
 //! | | `repartition` | [`KStream`] | always |
 //! | | `group_by_key`, `group_by` | [`KGroupedStream`] | when aggregated: if the key may have changed; `group_by` always |
 //! | | `join`, `left_join` with a [`KTable`] | [`KStream`] | if the key may have changed |
 //! | | `join_global`, `left_join_global` with a [`GlobalKTable`] | [`KStream`] | |
 //! | | `join_stream`, `left_join_stream`, `outer_join_stream` with a [`KStream`] | [`KStream`] | either, if its key may have changed |
 //! | | `to_table` | [`KTable`] | if the key may have changed |
-//! | | `process_values`, `try_filter`, `try_map_values`, `try_flat_map_values` | [`KStream`] | |
+//! | | `process_values` | [`KStream`] | |
 //! | | `to`, `to_dynamic`, `for_each`, `print` | [`Terminal`] | |
 //! | [`KGroupedStream`] | `count`, `reduce`, `aggregate` | [`KTable`] | |
 //! | | `windowed_by` | [`TimeWindowedKStream`], [`SessionWindowedKStream`] | |
@@ -61,6 +61,10 @@
 //! | [`KGroupedTable`] | `count`, `reduce`, `aggregate` | [`KTable`] | |
 //!
 //! Joins of streams also come as `.._with_key`, with a joiner that gets the key.
+//!
+//! Each operator with a function has a twin whose function may fail: `try_filter`, `try_map_values`, `try_reduce`,
+//! `try_join_with_key` and so on, of joins in the form that is given the most. About what it returns as an error the
+//! [processing handler](handlers::ErrorHandlers::processing) decides: it stops the application, or drops the record.
 //!
 //! # Serdes
 //!

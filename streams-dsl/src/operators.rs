@@ -32,6 +32,10 @@ pub(crate) mod window_rows;
 use streams_core::TaskContext;
 use streams_core::error::{ProcessCause, ProcessError, ProcessResult};
 use streams_core::log::TopicPartition;
+use streams_core::processor::BoxError;
+
+/// What a function of the user's gave. Those that cannot fail are wrapped where they are declared.
+pub(crate) type Tried<T> = Result<T, BoxError>;
 
 /// Says where a store or a serde failed.
 #[cold]
@@ -44,6 +48,16 @@ pub(crate) fn place(cause: ProcessCause, processor: &str, task: &TaskContext<'_>
             .record_metadata()
             .map(|at| (TopicPartition::new(at.topic, at.partition), at.offset)),
     })
+}
+
+/// What comes of a record whose step failed: about a user's function the processing handler decides, and what stores and serdes
+/// say stops the task.
+#[cold]
+pub(crate) fn failed(cause: ProcessCause, processor: &str, task: &mut TaskContext<'_>) -> ProcessResult {
+    match cause {
+        ProcessCause::User(error) => task.processing_failed(error, processor),
+        cause => Err(place(cause, processor, task)),
+    }
 }
 
 /// Says where a step of an aggregation failed. If it was a function of the user's, that is [still to be decided](decided) about,

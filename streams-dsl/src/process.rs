@@ -1,14 +1,10 @@
 //! Processors of the user's own in a stream.
 
 use std::any::TypeId;
-use std::marker::PhantomData;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use streams_core::error::Result;
-use streams_core::processor::{
-    BoxError, FixedKeyProcessor, FixedKeyProcessorContext, FixedKeyRecord, Processor, ProcessorInit,
-};
+use streams_core::processor::{FixedKeyProcessor, Processor, ProcessorInit};
 use streams_core::store::ConnectedStores;
 use streams_core::topology::OperatorSupplier;
 
@@ -126,55 +122,5 @@ impl<K: Data, V: Data> KStream<K, V> {
             node
         });
         self.with_values(node)
-    }
-
-    /// A new value for each record, from a function that may fail. What it returns as an error goes to the
-    /// [processing handler](streams_core::handlers::ErrorHandlers::processing), which stops the application or drops the record.
-    ///
-    /// ```
-    /// use streams_dsl::prelude::*;
-    ///
-    /// let builder = StreamsBuilder::new();
-    /// builder.stream::<String, String>("texts").try_map_values(|text| text.parse::<i64>()).to("numbers");
-    /// let handlers = ErrorHandlers::default().processing(LogAndContinue).dead_letter_topic("no-numbers");
-    /// let driver = TopologyTestDriver::with_options(&builder.build()?, TestDriverOptions::default().errors(handlers))?;
-    /// for text in ["7", "seven"] {
-    ///     driver.input("texts").pipe("a".to_string(), text.to_string())?;
-    /// }
-    /// assert_eq!(driver.output::<String, i64>("numbers").read_key_values(), [("a".into(), 7)]);
-    /// assert_eq!(driver.output::<String, String>("no-numbers").read_value().unwrap(), "seven");
-    /// assert_eq!(driver.dropped(DropReason::Processing), 1);
-    /// # Ok::<(), streams_dsl::error::StreamsError>(())
-    /// ```
-    #[must_use]
-    pub fn try_map_values<VO: Data, E: Into<BoxError> + 'static>(
-        &self,
-        map: impl Fn(V) -> Result<VO, E> + Send + Sync + 'static,
-    ) -> KStream<K, VO> {
-        let map = Arc::new(map);
-        let supplier = move |_: &mut ProcessorInit<'_, '_>| Ok(TryMapValues(Arc::clone(&map), PhantomData));
-        let lower = Lower::Operator(OperatorSupplier::fixed_key_processor::<K, V, VO, _>(supplier));
-        let node = self.add(prefix::MAP_VALUES, |name, parents| {
-            let mut node = PlanNode::new(name, parents, lower);
-            node.changes_values = true;
-            node
-        });
-        self.with_values(node)
-    }
-}
-
-struct TryMapValues<F, E>(Arc<F>, PhantomData<fn() -> E>);
-
-impl<K, V, VO, E, F> FixedKeyProcessor<K, V, VO> for TryMapValues<F, E>
-where
-    E: Into<BoxError> + 'static,
-    F: Fn(V) -> Result<VO, E> + 'static,
-{
-    fn process(
-        &mut self,
-        record: FixedKeyRecord<K, V>,
-        context: &mut FixedKeyProcessorContext<'_, '_, '_, K, VO>,
-    ) -> Result<(), BoxError> {
-        context.forward(record.try_map_value(&*self.0).map_err(Into::into)?)
     }
 }

@@ -11,6 +11,7 @@ use streams_core::serde::DefaultSerde;
 use self::names::JoinNames;
 use self::parts::{StreamJoin, add_stores, check_windows, partitioned, windowed};
 use crate::join_windows::JoinWindows;
+use crate::operators::Tried;
 use crate::operators::stream_join::Join;
 use crate::options::StreamJoined;
 use crate::repartition::Serdes;
@@ -90,8 +91,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         windows: JoinWindows,
         joined: StreamJoined<K, V, W>,
     ) -> KStream<K, R> {
-        let joiner = move |_: &K, left: Option<&V>, right: Option<&W>| Some(joiner(left?, right?));
-        self.joined_stream(other, JoinKind::Inner, Arc::new(joiner), windows, joined)
+        let joiner = move |_: &K, left: Option<&V>, right: Option<&W>| Some(Ok(joiner(left?, right?)));
+        self.joined_stream(other, JoinKind::Inner, joiner, windows, joined)
     }
 
     /// Pairs of records that are near enough in time, and records of this stream that found none, once their window has
@@ -155,8 +156,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         windows: JoinWindows,
         joined: StreamJoined<K, V, W>,
     ) -> KStream<K, R> {
-        let joiner = move |_: &K, left: Option<&V>, right: Option<&W>| Some(joiner(left?, right));
-        self.joined_stream(other, JoinKind::Left, Arc::new(joiner), windows, joined)
+        let joiner = move |_: &K, left: Option<&V>, right: Option<&W>| Some(Ok(joiner(left?, right)));
+        self.joined_stream(other, JoinKind::Left, joiner, windows, joined)
     }
 
     /// Pairs of records that are near enough in time, and records of either stream that found none, once their window has
@@ -219,18 +220,20 @@ impl<K: Data, V: Data> KStream<K, V> {
         windows: JoinWindows,
         joined: StreamJoined<K, V, W>,
     ) -> KStream<K, R> {
-        let joiner = move |_: &K, left: Option<&V>, right: Option<&W>| Some(joiner(left, right));
-        self.joined_stream(other, JoinKind::Outer, Arc::new(joiner), windows, joined)
+        let joiner = move |_: &K, left: Option<&V>, right: Option<&W>| Some(Ok(joiner(left, right)));
+        self.joined_stream(other, JoinKind::Outer, joiner, windows, joined)
     }
 
     pub(crate) fn joined_stream<W: Data, R: Data>(
         &self,
         other: &KStream<K, W>,
         kind: JoinKind,
-        join: Join<K, V, W, R>,
+        join: impl Fn(&K, Option<&V>, Option<&W>) -> Option<Tried<R>> + Send + Sync + 'static,
         windows: JoinWindows,
         joined: StreamJoined<K, V, W>,
     ) -> KStream<K, R> {
+        let join: Join<K, V, W, R> =
+            Arc::new(move |key: &K, left: Option<&V>, right: Option<&W>| join(key, left, right).transpose());
         let other_node = if self.same_builder(&other.plan, "join") {
             other.node
         } else {

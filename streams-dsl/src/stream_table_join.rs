@@ -9,6 +9,7 @@ use streams_core::topology::Wiring;
 
 use crate::lower::{Lower, operator_of};
 use crate::names::prefix;
+use crate::operators::Tried;
 use crate::operators::stream_table_join::{Join, StreamTableJoin, Waiting};
 use crate::options::Joined;
 use crate::plan::PlanNode;
@@ -75,8 +76,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         joiner: impl Fn(V, &T) -> R + Send + Sync + 'static,
         joined: Joined<K, V>,
     ) -> KStream<K, R> {
-        let joiner = move |_: &K, value: V, row: Option<&T>| row.map(|row| joiner(value, row));
-        self.join_table(table, Arc::new(joiner), joined, false)
+        let joiner = move |_: &K, value: V, row: Option<&T>| Some(Ok(joiner(value, row?)));
+        self.join_table(table, joiner, joined, false)
     }
 
     /// Each record with the row of its key, or with none. As [`join`](Self::join), but a null key is joined with none.
@@ -133,17 +134,19 @@ impl<K: Data, V: Data> KStream<K, V> {
         joiner: impl Fn(V, Option<&T>) -> R + Send + Sync + 'static,
         joined: Joined<K, V>,
     ) -> KStream<K, R> {
-        let joiner = move |_: &K, value: V, row: Option<&T>| Some(joiner(value, row));
-        self.join_table(table, Arc::new(joiner), joined, true)
+        let joiner = move |_: &K, value: V, row: Option<&T>| Some(Ok(joiner(value, row)));
+        self.join_table(table, joiner, joined, true)
     }
 
     pub(crate) fn join_table<T: Data, R: Data>(
         &self,
         table: &KTable<K, T>,
-        join: Join<K, V, T, R>,
+        join: impl Fn(&K, V, Option<&T>) -> Option<Tried<R>> + Send + Sync + 'static,
         joined: Joined<K, V>,
         left: bool,
     ) -> KStream<K, R> {
+        let join: Join<K, V, T, R> =
+            Arc::new(move |key: &K, value: V, row: Option<&T>| join(key, value, row).transpose());
         let other = self.same_builder(&table.plan, "join").then_some(table.node);
         let serdes = Serdes {
             key: joined.key_serde.resolve(self.key_serde.as_ref()),

@@ -9,6 +9,7 @@ use streams_core::topology::Wiring;
 
 use crate::lower::{operator, table_operator_of};
 use crate::names::prefix;
+use crate::operators::Tried;
 use crate::operators::table_filter::{Keep, TableFilter};
 use crate::operators::table_map::{Map, TableMap};
 use crate::operators::table_store::TableStore;
@@ -178,7 +179,7 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// ```
     #[must_use]
     pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KTable<K, V> {
-        self.filtered(keep, None)
+        self.filtered(move |key, value| Ok(keep(key, value)), None)
     }
 
     /// The rows for which `keep` holds, in a store if `materialized` has a name.
@@ -204,7 +205,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
         materialized: Materialized<V>,
     ) -> KTable<K, V> {
-        self.filtered(keep, Some(materialized))
+        self.filtered(move |key, value| Ok(keep(key, value)), Some(materialized))
     }
 
     /// The rows for which `drop` does not hold. As [`filter`](Self::filter).
@@ -225,7 +226,7 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// ```
     #[must_use]
     pub fn filter_not(&self, drop: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KTable<K, V> {
-        self.filtered(move |key, value| !drop(key, value), None)
+        self.filtered(move |key, value| Ok(!drop(key, value)), None)
     }
 
     /// The rows for which `drop` does not hold, in a store if `materialized` has a name.
@@ -248,20 +249,20 @@ impl<K: Data, V: Data> KTable<K, V> {
         drop: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
         materialized: Materialized<V>,
     ) -> KTable<K, V> {
-        self.filtered(move |key, value| !drop(key, value), Some(materialized))
+        self.filtered(move |key, value| Ok(!drop(key, value)), Some(materialized))
     }
 
-    fn filtered(
+    pub(crate) fn filtered(
         &self,
-        keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
+        keep: impl Fn(&K, &V) -> Tried<bool> + Send + Sync + 'static,
         materialized: Option<Materialized<V>>,
     ) -> KTable<K, V> {
         let old_values = self.plan.borrow_mut().enable_old_values(self.node, false);
         let is_there = not_null(materialized.as_ref(), self.value_serde.as_ref());
-        let keep: Keep<K, V> = Arc::new(move |key: &K, value: &V| is_there(value) && keep(key, value));
+        let keep: Keep<K, V> = Arc::new(move |key: &K, value: &V| Ok(is_there(value) && keep(key, value)?));
         let shown = Arc::clone(&keep);
         let computed = view::derived(Arc::clone(&self.view), move |key, value: &V| {
-            shown(key, value).then(|| value.clone())
+            Ok(shown(key, value)?.then(|| value.clone()))
         });
         let derivation = self.derive(
             prefix::TABLE_FILTER,
@@ -307,7 +308,7 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// ```
     #[must_use]
     pub fn map_values<W: Data>(&self, map: impl Fn(V) -> W + Send + Sync + 'static) -> KTable<K, W> {
-        self.mapped(move |_, value| Some(map(value)), None)
+        self.mapped(move |_, value| Ok(Some(map(value))), None)
     }
 
     /// A new value for each row, in a store if `materialized` has a name. A value that is null on the wire deletes the row.
@@ -329,7 +330,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         map: impl Fn(V) -> W + Send + Sync + 'static,
         materialized: Materialized<W>,
     ) -> KTable<K, W> {
-        self.mapped(move |_, value| Some(map(value)), Some(materialized))
+        self.mapped(move |_, value| Ok(Some(map(value))), Some(materialized))
     }
 
     /// A new value for each row, made of key and value; `None` deletes the row. This is Kafka's `mapValues` with a mapper
@@ -351,7 +352,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         &self,
         map: impl Fn(&K, V) -> Option<W> + Send + Sync + 'static,
     ) -> KTable<K, W> {
-        self.mapped(map, None)
+        self.mapped(move |key, value| Ok(map(key, value)), None)
     }
 
     /// As [`filter_map_values`](Self::filter_map_values), in a store if `materialized` has a name.
@@ -377,17 +378,17 @@ impl<K: Data, V: Data> KTable<K, V> {
         map: impl Fn(&K, V) -> Option<W> + Send + Sync + 'static,
         materialized: Materialized<W>,
     ) -> KTable<K, W> {
-        self.mapped(map, Some(materialized))
+        self.mapped(move |key, value| Ok(map(key, value)), Some(materialized))
     }
 
-    fn mapped<W: Data>(
+    pub(crate) fn mapped<W: Data>(
         &self,
-        map: impl Fn(&K, V) -> Option<W> + Send + Sync + 'static,
+        map: impl Fn(&K, V) -> Tried<Option<W>> + Send + Sync + 'static,
         materialized: Option<Materialized<W>>,
     ) -> KTable<K, W> {
         let is_there = not_null(materialized.as_ref(), None);
         let map: Map<K, V, W> =
-            Arc::new(move |key: &K, value: V| map(key, value).filter(|value| is_there(value)));
+            Arc::new(move |key: &K, value: V| Ok(map(key, value)?.filter(|value| is_there(value))));
         let shown = Arc::clone(&map);
         let computed = view::derived(Arc::clone(&self.view), move |key, value: &V| {
             shown(key, value.clone())

@@ -9,6 +9,7 @@ use streams_core::topology::Wiring;
 
 use crate::lower::{Lower, operator_of, table_operator_of};
 use crate::names::prefix;
+use crate::operators::Tried;
 use crate::operators::table_join::{Join, TableJoinSide, TableMerge};
 use crate::options::Materialized;
 use crate::plan::{Kind, PlanId, PlanNode, TableState};
@@ -18,7 +19,7 @@ use crate::{Change, Data, KTable};
 
 /// Which rows a join has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum JoinKind {
+pub(crate) enum JoinKind {
     /// Those that both tables have.
     Inner,
     /// Those that the left table has.
@@ -63,7 +64,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         self.joined(
             other,
             JoinKind::Inner,
-            move |left, right| Some(joiner(left?, right?)),
+            move |left, right| Some(Ok(joiner(left?, right?))),
             None,
         )
     }
@@ -91,7 +92,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         joiner: impl Fn(&V, &T) -> R + Send + Sync + 'static,
         materialized: Materialized<R>,
     ) -> KTable<K, R> {
-        let joiner = move |left: Option<&V>, right: Option<&T>| Some(joiner(left?, right?));
+        let joiner = move |left: Option<&V>, right: Option<&T>| Some(Ok(joiner(left?, right?)));
         self.joined(other, JoinKind::Inner, joiner, Some(materialized))
     }
 
@@ -118,7 +119,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         other: &KTable<K, T>,
         joiner: impl Fn(&V, Option<&T>) -> R + Send + Sync + 'static,
     ) -> KTable<K, R> {
-        let joiner = move |left: Option<&V>, right: Option<&T>| Some(joiner(left?, right));
+        let joiner = move |left: Option<&V>, right: Option<&T>| Some(Ok(joiner(left?, right)));
         self.joined(other, JoinKind::Left, joiner, None)
     }
 
@@ -144,7 +145,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         joiner: impl Fn(&V, Option<&T>) -> R + Send + Sync + 'static,
         materialized: Materialized<R>,
     ) -> KTable<K, R> {
-        let joiner = move |left: Option<&V>, right: Option<&T>| Some(joiner(left?, right));
+        let joiner = move |left: Option<&V>, right: Option<&T>| Some(Ok(joiner(left?, right)));
         self.joined(other, JoinKind::Left, joiner, Some(materialized))
     }
 
@@ -170,7 +171,12 @@ impl<K: Data, V: Data> KTable<K, V> {
         other: &KTable<K, T>,
         joiner: impl Fn(Option<&V>, Option<&T>) -> R + Send + Sync + 'static,
     ) -> KTable<K, R> {
-        self.joined(other, JoinKind::Outer, either(joiner), None)
+        self.joined(
+            other,
+            JoinKind::Outer,
+            move |left, right| Some(Ok(joiner(left, right))),
+            None,
+        )
     }
 
     /// As [`outer_join`](Self::outer_join), in a store if `materialized` has a name.
@@ -195,19 +201,24 @@ impl<K: Data, V: Data> KTable<K, V> {
         joiner: impl Fn(Option<&V>, Option<&T>) -> R + Send + Sync + 'static,
         materialized: Materialized<R>,
     ) -> KTable<K, R> {
-        self.joined(other, JoinKind::Outer, either(joiner), Some(materialized))
+        let joiner = move |left: Option<&V>, right: Option<&T>| Some(Ok(joiner(left, right)));
+        self.joined(other, JoinKind::Outer, joiner, Some(materialized))
     }
 
-    fn joined<T: Data, R: Data>(
+    pub(crate) fn joined<T: Data, R: Data>(
         &self,
         other: &KTable<K, T>,
         kind: JoinKind,
-        joiner: impl Fn(Option<&V>, Option<&T>) -> Option<R> + Send + Sync + 'static,
+        joiner: impl Fn(Option<&V>, Option<&T>) -> Option<Tried<R>> + Send + Sync + 'static,
         materialized: Option<Materialized<R>>,
     ) -> KTable<K, R> {
         let is_there = not_null(materialized.as_ref(), None);
-        let joiner: Join<V, T, R> =
-            Arc::new(move |left: Option<&V>, right: Option<&T>| joiner(left, right).filter(&is_there));
+        let joiner: Join<V, T, R> = Arc::new(move |left: Option<&V>, right: Option<&T>| {
+            if left.is_none() && right.is_none() {
+                return Ok(None);
+            }
+            Ok(joiner(left, right).transpose()?.filter(&is_there))
+        });
         let computed = view::joined(
             Arc::clone(&self.view),
             Arc::clone(&other.view),
@@ -294,12 +305,6 @@ impl<K: Data, V: Data> KTable<K, V> {
             derivation.view,
         )
     }
-}
-
-fn either<V, T, R>(
-    joiner: impl Fn(Option<&V>, Option<&T>) -> R + Send + Sync + 'static,
-) -> impl Fn(Option<&V>, Option<&T>) -> Option<R> + Send + Sync + 'static {
-    move |left, right| (left.is_some() || right.is_some()).then(|| joiner(left, right))
 }
 
 fn lower_side<K: Data, V: Data, T: Data, R: Data>(

@@ -9,6 +9,7 @@ use streams_core::{Record, TaskContext};
 
 use crate::lower::Lower;
 use crate::names::prefix;
+use crate::operators::Tried;
 use crate::options::Produced;
 use crate::plan::{KeyEffect, PlanId, SharedPlan};
 use crate::{Data, KStream};
@@ -81,8 +82,16 @@ impl<K: Data, V: Data> KStream<K, V> {
         extractor: impl Fn(&Record<K, V>, &TaskContext<'_>) -> String + Send + Sync + 'static,
         produced: Produced<K, V>,
     ) -> Terminal {
+        self.to_chosen(move |record, task| Ok(extractor(record, task)), produced)
+    }
+
+    pub(crate) fn to_chosen(
+        &self,
+        extractor: impl Fn(&Record<K, V>, &TaskContext<'_>) -> Tried<String> + Send + Sync + 'static,
+        produced: Produced<K, V>,
+    ) -> Terminal {
         let options = self.sink_options(produced);
-        let lower = Lower::Sink(None, SinkSupplier::dynamic(Arc::new(extractor), options));
+        let lower = Lower::Sink(None, SinkSupplier::try_dynamic(Arc::new(extractor), options));
         self.terminal(self.then(prefix::SINK, KeyEffect::Keeps, lower))
     }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::operators::Tried;
 use crate::operators::table_join::Join;
 
-use streams_core::error::Result;
+use streams_core::error::{ProcessCause, Result};
 use streams_core::store::{
     KeyValueStore, SessionStore, StoreResult, TimeOrderedBuffer, ValueAndTimestamp, VersionedKeyValueStore,
     WindowStore,
@@ -75,7 +76,7 @@ pub(crate) fn sessions<K: 'static, V: Clone + 'static>(store: &str) -> OpenView<
 /// The view of a table whose rows are made of another's: `derive` gets key and value.
 pub(crate) fn derived<K, V, W>(
     parent: OpenView<K, V>,
-    derive: impl Fn(&K, &V) -> Option<W> + Send + Sync + Clone + 'static,
+    derive: impl Fn(&K, &V) -> Tried<Option<W>> + Send + Sync + Clone + 'static,
 ) -> OpenView<K, W>
 where
     K: 'static,
@@ -158,13 +159,17 @@ struct JoinedView<K, A, B, R> {
 impl<K, A: Clone, B, R> TableView<K, R> for JoinedView<K, A, B, R> {
     fn read(&self, key: &K, look: &mut Look<'_, R>) -> StoreResult<()> {
         let mut join = |left: Option<(&A, i64)>| {
+            let mut failed = None;
             self.right.read(key, &mut |right| {
                 let time_ms = left
                     .map_or(i64::MIN, |(_, at)| at)
                     .max(right.map_or(i64::MIN, |(_, at)| at));
-                let joined = (self.join)(left.map(|(value, _)| value), right.map(|(value, _)| value));
-                look(joined.as_ref().map(|value| (value, time_ms)));
-            })
+                match (self.join)(left.map(|(value, _)| value), right.map(|(value, _)| value)) {
+                    Ok(joined) => look(joined.as_ref().map(|value| (value, time_ms))),
+                    Err(error) => failed = Some(error),
+                }
+            })?;
+            failed.map_or(Ok(()), |error| Err(ProcessCause::User(error)))
         };
         if self.copies_left {
             let mut copy = None;
@@ -190,19 +195,32 @@ struct Derived<K, V, D> {
     derive: D,
 }
 
-impl<K, V, W, D: Fn(&K, &V) -> Option<W>> TableView<K, W> for Derived<K, V, D> {
+impl<K, V, W, D: Fn(&K, &V) -> Tried<Option<W>>> Derived<K, V, D> {
+    /// Shows the row that is made of a row of the parent.
+    fn show(&self, key: &K, row: Option<(&V, i64)>, look: &mut Look<'_, W>) -> StoreResult<()> {
+        let Some((value, time_ms)) = row else {
+            look(None);
+            return Ok(());
+        };
+        let derived = (self.derive)(key, value).map_err(ProcessCause::User)?;
+        look(derived.as_ref().map(|value| (value, time_ms)));
+        Ok(())
+    }
+}
+
+impl<K, V, W, D: Fn(&K, &V) -> Tried<Option<W>>> TableView<K, W> for Derived<K, V, D> {
     fn read(&self, key: &K, look: &mut Look<'_, W>) -> StoreResult<()> {
-        self.parent.read(key, &mut |row| {
-            let row = row.and_then(|(value, time_ms)| Some(((self.derive)(key, value)?, time_ms)));
-            look(row.as_ref().map(|(value, time_ms)| (value, *time_ms)));
-        })
+        let mut shown = Ok(());
+        self.parent
+            .read(key, &mut |row| shown = self.show(key, row, look))?;
+        shown
     }
 
     fn read_as_of(&self, key: &K, at_ms: i64, look: &mut Look<'_, W>) -> StoreResult<()> {
-        self.parent.read_as_of(key, at_ms, &mut |row| {
-            let row = row.and_then(|(value, time_ms)| Some(((self.derive)(key, value)?, time_ms)));
-            look(row.as_ref().map(|(value, time_ms)| (value, *time_ms)));
-        })
+        let mut shown = Ok(());
+        self.parent
+            .read_as_of(key, at_ms, &mut |row| shown = self.show(key, row, look))?;
+        shown
     }
 
     fn held_stores(&self) -> Vec<&str> {

@@ -11,6 +11,7 @@ mod errors;
 mod examples;
 mod extremes;
 mod fallible;
+mod fallible_operators;
 mod global_stores;
 mod handles;
 mod header_serdes;

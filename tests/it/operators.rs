@@ -3,6 +3,7 @@
 use std::io::{Error, Write};
 use std::time::Duration;
 
+use streams_dsl::error::ProcessError;
 use streams_dsl::prelude::*;
 use streams_dsl::processor::BoxError;
 
@@ -33,8 +34,8 @@ fn a_transformed_table_is_computed_where_it_is_looked_up() {
     assert_eq!(paid, [("tea".into(), 60)]);
 }
 
-#[test]
-fn a_transformed_table_that_fails_when_looked_up_says_where() {
+/// Looks up a row that cannot be computed, and was dropped as an update. Gives how many records were dropped, or the error.
+fn look_up_what_fails(at_look: ErrorResponse) -> Result<u64, String> {
     let builder = StreamsBuilder::new();
     let texts = builder.table::<String, String>("texts", Materialized::default());
     let numbers = texts.transform_values(
@@ -54,23 +55,30 @@ fn a_transformed_table_that_fails_when_looked_up_says_where() {
         .left_join(&numbers, |_, n| n.copied().unwrap_or(-1))
         .named("look")
         .to("out");
-    let handlers = ErrorHandlers::default().processing(LogAndContinue);
+    let handler = move |error: &ProcessError| match error.processor.as_deref() {
+        Some("look") => at_look,
+        _ => ErrorResponse::Continue,
+    };
+    let handlers = ErrorHandlers::default().processing(handler);
     let options = TestDriverOptions::default().errors(handlers);
     let driver = TopologyTestDriver::with_options(&builder.build().unwrap(), options).unwrap();
-    driver
-        .input("texts")
-        .pipe("a".to_string(), "seven".to_string())
-        .unwrap();
+    let texts = driver.input("texts");
+    texts.pipe("a".to_string(), "seven".to_string()).unwrap();
     assert_eq!(driver.dropped(DropReason::Processing), 1);
-    let error = driver
-        .input("asked")
-        .pipe("a".to_string(), 1_i64)
-        .unwrap_err()
-        .to_string();
+    let asked = driver.input("asked").pipe("a".to_string(), 1_i64);
+    asked.map_err(|error| error.to_string())?;
+    assert!(driver.output::<String, i64>("out").is_empty());
+    Ok(driver.dropped(DropReason::Processing))
+}
+
+#[test]
+fn a_transformed_table_that_fails_when_looked_up_says_where() {
+    let error = look_up_what_fails(ErrorResponse::Fail).unwrap_err();
     assert!(
         error.contains("call 1: invalid digit") && error.contains("processor look"),
         "{error}"
     );
+    assert_eq!(look_up_what_fails(ErrorResponse::Continue), Ok(2));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::handlers::Stage;
 use crate::log::{RecordView, TopicHandle};
 use crate::metrics::DropReason;
 use crate::partitioner::partition_for_key;
+use crate::processor::BoxError;
 use crate::record::{Headers, Record};
 use crate::serde::{DefaultSerde, Serde};
 
@@ -67,6 +68,10 @@ impl<K, V> Debug for SinkOptions<K, V> {
 /// Chooses the topic of a record (Kafka's `TopicNameExtractor`). The task says where the record came from.
 pub type TopicNameExtractor<K, V> = Arc<dyn Fn(&Record<K, V>, &TaskContext<'_>) -> String + Send + Sync>;
 
+/// A [`TopicNameExtractor`] that may fail.
+pub type TryTopicNameExtractor<K, V> =
+    Arc<dyn Fn(&Record<K, V>, &TaskContext<'_>) -> Result<String, BoxError> + Send + Sync>;
+
 /// Makes a live sink from the topic that it always writes to, if it does.
 pub(crate) type BuildSink =
     Box<dyn Fn(&mut Wiring<'_>, Option<&TopicName>) -> Result<ErasedEdge> + Send + Sync>;
@@ -86,11 +91,20 @@ impl SinkSupplier {
         extractor: TopicNameExtractor<K, V>,
         options: SinkOptions<K, V>,
     ) -> Self {
+        Self::try_dynamic(Arc::new(move |record, task| Ok(extractor(record, task))), options)
+    }
+
+    /// As [`dynamic`](Self::dynamic), with an extractor that may fail: the processing handler decides about what it returns as an
+    /// error.
+    pub fn try_dynamic<K: 'static, V: 'static>(
+        extractor: TryTopicNameExtractor<K, V>,
+        options: SinkOptions<K, V>,
+    ) -> Self {
         Self::of(Some(extractor), options)
     }
 
     fn of<K: 'static, V: 'static>(
-        extractor: Option<TopicNameExtractor<K, V>>,
+        extractor: Option<TryTopicNameExtractor<K, V>>,
         options: SinkOptions<K, V>,
     ) -> Self {
         let options = Arc::new(options);
@@ -133,7 +147,7 @@ const KEYLESS_RUN: u32 = 1_000;
 struct Sink<K, V> {
     end: End,
     /// If topics are chosen.
-    extractor: Option<TopicNameExtractor<K, V>>,
+    extractor: Option<TryTopicNameExtractor<K, V>>,
     options: Arc<SinkOptions<K, V>>,
 }
 
@@ -160,7 +174,10 @@ impl<K, V> Sink<K, V> {
         task: &mut TaskContext<'_>,
     ) -> Result<(), ProcessCause> {
         let options = &*self.options;
-        let name = self.extractor.as_ref().map(|extractor| extractor(record, task));
+        let name = match &self.extractor {
+            Some(extractor) => Some(extractor(record, task).map_err(ProcessCause::User)?),
+            None => None,
+        };
         let (topic, handle) = self.end.topic(name, task)?;
         let chosen = match &options.partitioner {
             Some(partitioner) => partitioner(&ProducerRecord {
@@ -285,17 +302,20 @@ impl End {
 
     #[cold]
     fn failed(&self, cause: ProcessCause, task: &mut TaskContext<'_>) -> ProcessResult {
-        let is_serde = matches!(cause, ProcessCause::Serde { .. });
+        let stage = match &cause {
+            ProcessCause::Serde { .. } => Some(Stage::Production),
+            ProcessCause::User(_) => Some(Stage::Processing),
+            _ => None,
+        };
         let error = Box::new(ProcessError {
             cause,
             processor: Some(self.node.clone()),
             task: Some(task.task_id().to_string()),
             input: task.state.input_position(),
         });
-        if is_serde {
-            task.failed(Stage::Production, error)
-        } else {
-            Err(error)
+        match stage {
+            Some(stage) => task.failed(stage, error),
+            None => Err(error),
         }
     }
 }

@@ -7,19 +7,22 @@ use streams_core::error::ProcessResult;
 use streams_core::metrics::DropReason;
 use streams_core::{Record, TaskContext};
 
+use super::Tried;
+
 pub(crate) struct Filter<K, V, F> {
+    pub(crate) node: String,
     pub(crate) keep: Arc<F>,
     /// What the predicate must say for a record to pass.
     pub(crate) wanted: bool,
     pub(crate) next: Edge<K, V>,
 }
 
-impl<K, V, F: Fn(&K, &V) -> bool> Process<K, V> for Filter<K, V, F> {
+impl<K, V, F: Fn(&K, &V) -> Tried<bool>> Process<K, V> for Filter<K, V, F> {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
-        if (self.keep)(&record.key, &record.value) == self.wanted {
-            self.next.process(record, task)
-        } else {
-            Ok(())
+        match (self.keep)(&record.key, &record.value) {
+            Ok(keep) if keep == self.wanted => self.next.process(record, task),
+            Ok(_) => Ok(()),
+            Err(error) => task.processing_failed(error, &self.node),
         }
     }
 }

@@ -6,7 +6,10 @@ use streams_core::edge::{Edge, Process};
 use streams_core::error::ProcessResult;
 use streams_core::{Record, TaskContext};
 
+use super::Tried;
+
 pub(crate) struct FlatMap<KO, VO, F> {
+    pub(crate) node: String,
     pub(crate) map: Arc<F>,
     pub(crate) next: Edge<KO, VO>,
 }
@@ -14,10 +17,14 @@ pub(crate) struct FlatMap<KO, VO, F> {
 impl<K, V, KO, VO, I, F> Process<K, V> for FlatMap<KO, VO, F>
 where
     I: IntoIterator<Item = (KO, VO)>,
-    F: Fn(K, V) -> I,
+    F: Fn(K, V) -> Tried<I>,
 {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
-        for (key, value) in (self.map)(record.key, record.value) {
+        let records = match (self.map)(record.key, record.value) {
+            Ok(records) => records,
+            Err(error) => return task.processing_failed(error, &self.node),
+        };
+        for (key, value) in records {
             let record = Record {
                 key,
                 value,
@@ -31,6 +38,7 @@ where
 }
 
 pub(crate) struct FlatMapValues<K, VO, F> {
+    pub(crate) node: String,
     pub(crate) map: Arc<F>,
     pub(crate) next: Edge<K, VO>,
 }
@@ -39,10 +47,13 @@ impl<K, V, VO, I, F> Process<K, V> for FlatMapValues<K, VO, F>
 where
     K: Clone,
     I: IntoIterator<Item = VO>,
-    F: Fn(&K, V) -> I,
+    F: Fn(&K, V) -> Tried<I>,
 {
     fn process(&mut self, record: Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
-        let mut values = (self.map)(&record.key, record.value).into_iter();
+        let mut values = match (self.map)(&record.key, record.value) {
+            Ok(values) => values.into_iter(),
+            Err(error) => return task.processing_failed(error, &self.node),
+        };
         let Some(mut value) = values.next() else {
             return Ok(());
         };

@@ -20,8 +20,8 @@ use streams_core::serde::{Serde, SerdeError};
 use streams_core::store::{Direction, KeyValueStore, StoreResult};
 use streams_core::{Headers, Record, TaskContext};
 
-use super::place;
 use super::table_join::Join;
+use super::{self as operators, Tried, place};
 use crate::change::Change;
 use crate::foreign_key_serde::{
     CombinedKey, CombinedKeySerde, Instruction, Response, Subscription, ValueHash, hash,
@@ -29,7 +29,7 @@ use crate::foreign_key_serde::{
 use crate::view::TableView;
 
 /// Takes the foreign key out of a key and a value.
-pub(crate) type Extract<K, V, F> = Arc<dyn Fn(&K, &V) -> Option<F> + Send + Sync>;
+pub(crate) type Extract<K, V, F> = Arc<dyn Fn(&K, &V) -> Tried<Option<F>> + Send + Sync>;
 
 /// A serde, and the topic that it is given.
 pub(crate) struct HashedBy<V> {
@@ -83,8 +83,13 @@ impl<K: Clone, V, F> Process<K, Change<V>> for SubscriptionSend<K, V, F> {
             timestamp_ms,
             headers,
         } = record;
-        let old_key = old.as_ref().and_then(|old| (self.extract)(&key, old));
-        let new_key = new.as_ref().and_then(|new| (self.extract)(&key, new));
+        let extracted = self
+            .extracted(&key, old.as_ref())
+            .and_then(|old_key| Ok((old_key, self.extracted(&key, new.as_ref())?)));
+        let (old_key, new_key) = match extracted {
+            Ok(extracted) => extracted,
+            Err(error) => return task.processing_failed(error, &self.node),
+        };
         let hash = new.as_ref().map(|new| self.value.hash(new)).transpose();
         let hash = hash.map_err(|cause| place(cause, &self.node, task))?;
         let changed = self.changed(new_key.as_ref(), old_key.as_ref());
@@ -135,6 +140,10 @@ impl<K: Clone, V, F> Process<K, Change<V>> for SubscriptionSend<K, V, F> {
 }
 
 impl<K, V, F> SubscriptionSend<K, V, F> {
+    fn extracted(&self, key: &K, value: Option<&V>) -> Tried<Option<F>> {
+        value.map_or(Ok(None), |value| (self.extract)(key, value))
+    }
+
     /// Whether two foreign keys are not the same, by their bytes.
     fn changed(&self, new: Option<&F>, old: Option<&F>) -> StoreResult<bool> {
         let bytes = |key: Option<&F>| key.map(|key| self.foreign_key.bytes(key)).transpose();
@@ -204,7 +213,9 @@ impl<K, F, W: Clone> Process<Option<F>, Subscription<K>> for SubscriptionJoin<K,
             let mut look =
                 |found: Option<(&W, i64)>| row = found.map(|(value, at_ms)| (value.clone(), at_ms));
             let read = self.right.read(foreign_key, &mut look);
-            read.map_err(|cause| place(cause, &self.node, task))?;
+            if let Err(cause) = read {
+                return operators::failed(cause, &self.node, task);
+            }
         }
         let timestamp_ms = row
             .as_ref()
@@ -322,17 +333,21 @@ impl<K, V, W, R> Process<K, Response<W>> for ResponseJoin<K, V, W, R> {
             result = value
                 .map(|value| self.value.hash(value))
                 .transpose()
-                .map(|current| {
-                    (current == response.hash).then(|| (self.join)(value, response.value.as_ref()))
+                .and_then(|current| {
+                    if current != response.hash {
+                        return Ok(None);
+                    }
+                    let joined = (self.join)(value, response.value.as_ref());
+                    joined.map(Some).map_err(ProcessCause::User)
                 });
         });
-        let result = read.and(result).map_err(|cause| place(cause, &self.node, task))?;
-        match result {
-            Some(value) => self.send(key, value, timestamp_ms, headers, task),
-            None => {
+        match read.and(result) {
+            Ok(Some(value)) => self.send(key, value, timestamp_ms, headers, task),
+            Ok(None) => {
                 task.count_dropped(DropReason::StaleResponse);
                 Ok(())
             }
+            Err(cause) => operators::failed(cause, &self.node, task),
         }
     }
 }

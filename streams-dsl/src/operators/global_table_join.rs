@@ -9,13 +9,13 @@ use streams_core::serde::Serde;
 use streams_core::store::GlobalKeyValueStore;
 use streams_core::{Record, TaskContext};
 
-use super::place;
+use super::{Tried, place};
 
 /// Of key and value: the key of the row.
-pub(crate) type Select<K, V, GK> = Arc<dyn Fn(&K, &V) -> Option<GK> + Send + Sync>;
+pub(crate) type Select<K, V, GK> = Arc<dyn Fn(&K, &V) -> Tried<Option<GK>> + Send + Sync>;
 /// Of key, chosen key, value and row: the result; `None` sends nothing.
 pub(crate) type Join<K, V, GK, GV, R> =
-    Arc<dyn Fn(&K, Option<&GK>, V, Option<GV>) -> Option<R> + Send + Sync>;
+    Arc<dyn Fn(&K, Option<&GK>, V, Option<GV>) -> Tried<Option<R>> + Send + Sync>;
 
 pub(crate) struct GlobalTableJoin<K, V, GK, GV, R> {
     pub(crate) node: String,
@@ -35,7 +35,10 @@ impl<K, V, GK, GV, R> Process<K, V> for GlobalTableJoin<K, V, GK, GV, R> {
             task.count_dropped(DropReason::NullValue);
             return Ok(());
         }
-        let chosen = (self.select)(&record.key, &record.value);
+        let chosen = match (self.select)(&record.key, &record.value) {
+            Ok(chosen) => chosen,
+            Err(error) => return task.processing_failed(error, &self.node),
+        };
         let chosen = chosen.filter(|key| !self.table_key_serde.is_null(key));
         let row = match &chosen {
             Some(key) => {
@@ -49,8 +52,10 @@ impl<K, V, GK, GV, R> Process<K, V> for GlobalTableJoin<K, V, GK, GV, R> {
             }
         };
         let (key, timestamp_ms, headers) = (record.key, record.timestamp_ms, record.headers);
-        let Some(value) = (self.join)(&key, chosen.as_ref(), record.value, row.map(|row| row.value)) else {
-            return Ok(());
+        let value = match (self.join)(&key, chosen.as_ref(), record.value, row.map(|row| row.value)) {
+            Ok(Some(value)) => value,
+            Ok(None) => return Ok(()),
+            Err(error) => return task.processing_failed(error, &self.node),
         };
         let joined = Record {
             key,

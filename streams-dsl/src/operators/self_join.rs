@@ -7,14 +7,14 @@
 use std::sync::Arc;
 
 use streams_core::edge::{Edge, Process};
-use streams_core::error::{ProcessError, ProcessResult};
+use streams_core::error::{ProcessCause, ProcessError, ProcessResult};
 use streams_core::metrics::DropReason;
 use streams_core::serde::Serde;
 use streams_core::store::{Direction, WindowStore};
 use streams_core::{Record, TaskContext};
 
-use super::place;
 use super::stream_join::Join;
+use super::{decided, place};
 use crate::join_windows::JoinWindows;
 
 /// `V` is the value, and `W` the same type, seen as the right side's.
@@ -46,6 +46,18 @@ where
             task.count_dropped(DropReason::NullValue);
             return Ok(());
         }
+        let joined = self.join_around(&record, task);
+        decided(joined, &self.node, task)
+    }
+}
+
+impl<K, V, W, R> SelfJoin<K, V, W, R>
+where
+    K: Clone,
+    V: Clone,
+{
+    /// Joins a record with those around it, and with itself.
+    fn join_around(&mut self, record: &Record<K, V>, task: &mut TaskContext<'_>) -> ProcessResult {
         let at_ms = record.timestamp_ms;
         self.stream_time_ms = self.stream_time_ms.max(at_ms);
         let kept_from_ms = self
@@ -55,28 +67,22 @@ where
         let (before_ms, after_ms) = (self.windows.before_ms(), self.windows.after_ms());
         let is_near_itself = before_ms >= 0 && after_ms >= 0;
         let mut joins_itself = at_ms > kept_from_ms && is_near_itself;
-        for (other_ms, other) in self.around(&record, before_ms, after_ms, task)? {
-            self.send(&record, &record.value, &other, at_ms.max(other_ms), task)?;
+        for (other_ms, other) in self.around(record, before_ms, after_ms, task)? {
+            self.send(record, &record.value, &other, at_ms.max(other_ms), task)?;
         }
-        for (other_ms, other) in self.around(&record, after_ms, before_ms, task)? {
+        for (other_ms, other) in self.around(record, after_ms, before_ms, task)? {
             if joins_itself && other_ms > at_ms {
                 joins_itself = false;
-                self.send(&record, &record.value, &record.value, at_ms, task)?;
+                self.send(record, &record.value, &record.value, at_ms, task)?;
             }
-            self.send(&record, &other, &record.value, at_ms.max(other_ms), task)?;
+            self.send(record, &other, &record.value, at_ms.max(other_ms), task)?;
         }
         if joins_itself {
-            self.send(&record, &record.value, &record.value, at_ms, task)?;
+            self.send(record, &record.value, &record.value, at_ms, task)?;
         }
         Ok(())
     }
-}
 
-impl<K, V, W, R> SelfJoin<K, V, W, R>
-where
-    K: Clone,
-    V: Clone,
-{
     fn around(
         &self,
         record: &Record<K, V>,
@@ -106,7 +112,8 @@ where
         timestamp_ms: i64,
         task: &mut TaskContext<'_>,
     ) -> ProcessResult {
-        let Some(value) = (self.join)(&record.key, Some(left), (self.as_right)(right)) else {
+        let joined = (self.join)(&record.key, Some(left), (self.as_right)(right));
+        let Some(value) = joined.map_err(ProcessCause::User)? else {
             return Ok(());
         };
         let result = Record {

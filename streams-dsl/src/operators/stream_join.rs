@@ -18,7 +18,7 @@ use streams_core::serde::Serde;
 use streams_core::store::{Direction, KeyValueStore, StoreResult, WindowStore};
 use streams_core::{Record, TaskContext};
 
-use super::place;
+use super::{Tried, place};
 use crate::join_serde::{Either, Side, Unmatched};
 use crate::join_windows::JoinWindows;
 
@@ -66,7 +66,7 @@ impl Default for JoinClock {
 }
 
 /// Makes the result of a record without a match, if it has one.
-pub(crate) type Alone<K, A, B, R> = Arc<dyn Fn(&K, &Either<A, B>) -> Option<R> + Send + Sync>;
+pub(crate) type Alone<K, A, B, R> = Arc<dyn Fn(&K, &Either<A, B>) -> Tried<Option<R>> + Send + Sync>;
 
 /// The unmatched records of one key, side and time.
 type UnmatchedRow<K, A, B> = (Unmatched<K>, Vec<Either<A, B>>);
@@ -84,7 +84,7 @@ pub(crate) struct Waiting<K, T, A, B, R> {
 }
 
 /// Of the key and two values: the result, if there is one.
-pub(crate) type Join<K, T, O, R> = Arc<dyn Fn(&K, Option<&T>, Option<&O>) -> Option<R> + Send + Sync>;
+pub(crate) type Join<K, T, O, R> = Arc<dyn Fn(&K, Option<&T>, Option<&O>) -> Tried<Option<R>> + Send + Sync>;
 
 /// One side's records, looking for the other's. `join` gets this side's value first.
 pub(crate) struct StreamJoinSide<K, T, O, A, B, R> {
@@ -156,8 +156,9 @@ where
 {
     fn send_alone(&mut self, record: Record<K, T>, task: &mut TaskContext<'_>) -> ProcessResult {
         match (self.join)(&record.key, Some(&record.value), None) {
-            Some(result) => self.next.process(record.with_value(result), task),
-            None => Ok(()),
+            Ok(Some(result)) => self.next.process(record.with_value(result), task),
+            Ok(None) => Ok(()),
+            Err(error) => task.processing_failed(error, &self.node),
         }
     }
 
@@ -180,8 +181,11 @@ where
                 let forgotten = waiting.forget(&record.key, other_ms, record.timestamp_ms);
                 forgotten.map_err(|cause| place(cause, &self.node, task))?;
             }
-            let Some(value) = (self.join)(&record.key, Some(&record.value), Some(&other.value)) else {
-                continue;
+            let value = match (self.join)(&record.key, Some(&record.value), Some(&other.value)) {
+                Ok(Some(value)) => value,
+                Ok(None) => continue,
+                // The record is dropped: it is not joined with the matches that are left.
+                Err(error) => return task.processing_failed(error, &self.node).map(|()| true),
             };
             let result = Record {
                 key: record.key.clone(),
@@ -224,8 +228,14 @@ where
                 continue;
             }
             for value in &values {
-                let Some(value) = (waiting.alone)(&unmatched.key, value) else {
-                    continue;
+                let value = match (waiting.alone)(&unmatched.key, value) {
+                    Ok(Some(value)) => value,
+                    Ok(None) => continue,
+                    // What waited is dropped, and not the record that is processed. Kafka keeps it, and fails on it again and again.
+                    Err(error) => {
+                        task.processing_failed(error, &self.node)?;
+                        continue;
+                    }
                 };
                 let result = Record {
                     key: unmatched.key.clone(),

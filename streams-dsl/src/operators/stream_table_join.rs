@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use streams_core::edge::{Edge, Process};
-use streams_core::error::ProcessResult;
+use streams_core::error::{ProcessCause, ProcessResult};
 use streams_core::metrics::DropReason;
 use streams_core::serde::Serde;
 use streams_core::store::{KeyValueStore, RecordContext, StoreResult};
 use streams_core::{Record, RecordMetadata, TaskContext};
 
-use super::place;
+use super::{Tried, failed, place};
 use crate::view::TableView;
 use crate::waiting_serde::{TIME_FIRST, WaitingKey, WaitingValue};
 
 /// Of key, value and row: the result; `None` sends nothing.
-pub(crate) type Join<K, V, T, R> = Arc<dyn Fn(&K, V, Option<&T>) -> Option<R> + Send + Sync>;
+pub(crate) type Join<K, V, T, R> = Arc<dyn Fn(&K, V, Option<&T>) -> Tried<Option<R>> + Send + Sync>;
 
 pub(crate) struct StreamTableJoin<K, V, T, R> {
     pub(crate) node: String,
@@ -167,22 +167,23 @@ impl<K, V, T, R> StreamTableJoin<K, V, T, R> {
             headers,
         } = record;
         let result = if !self.key_serde.is_null(&key) {
-            let (mut value, mut result) = (Some(value), None);
+            let (mut value, mut result) = (Some(value), Ok(None));
             let looked_up = self.table.read_as_of(&key, timestamp_ms, &mut |row| {
-                result = value
-                    .take()
-                    .and_then(|value| (self.join)(&key, value, row.map(|(row, _)| row)));
+                if let Some(value) = value.take() {
+                    result = (self.join)(&key, value, row.map(|(row, _)| row));
+                }
             });
-            looked_up.map_err(|cause| place(cause, &self.node, task))?;
-            result
+            looked_up.and(result.map_err(ProcessCause::User))
         } else if self.left {
-            (self.join)(&key, value, None)
+            (self.join)(&key, value, None).map_err(ProcessCause::User)
         } else {
             task.count_dropped(DropReason::NullKey);
-            None
+            Ok(None)
         };
-        let Some(value) = result else {
-            return Ok(());
+        let value = match result {
+            Ok(Some(value)) => value,
+            Ok(None) => return Ok(()),
+            Err(cause) => return failed(cause, &self.node, task),
         };
         let joined = Record {
             key,

@@ -9,12 +9,12 @@ use streams_core::error::ProcessResult;
 use streams_core::metrics::DropReason;
 use streams_core::{Record, TaskContext};
 
-use super::place;
 use super::table_store::TableStore;
+use super::{Tried, place};
 use crate::change::Change;
 
 /// Of key and value: whether the row is kept.
-pub(crate) type Keep<K, V> = Arc<dyn Fn(&K, &V) -> bool + Send + Sync>;
+pub(crate) type Keep<K, V> = Arc<dyn Fn(&K, &V) -> Tried<bool> + Send + Sync>;
 
 pub(crate) struct TableFilter<K, V> {
     pub(crate) node: String,
@@ -35,14 +35,20 @@ impl<K, V: Clone> Process<K, Change<V>> for TableFilter<K, V> {
             headers,
         } = record;
         let mut is_latest = change.is_latest;
-        let new = change.new.filter(|value| (self.keep)(&key, value));
+        let tried = self.kept(&key, change.new).and_then(|new| {
+            let recomputed = change.old.filter(|_| self.send_old && self.store.is_none());
+            Ok((new, self.kept(&key, recomputed)?))
+        });
+        let (new, recomputed) = match tried {
+            Ok(tried) => tried,
+            Err(error) => return task.processing_failed(error, &self.node),
+        };
         let old = match &self.store {
-            _ if !self.send_old => None,
-            Some(store) => {
+            Some(store) if self.send_old => {
                 let row = store.get(&key).map_err(|cause| place(cause, &self.node, task))?;
                 row.map(|row| row.value)
             }
-            None => change.old.filter(|value| (self.keep)(&key, value)),
+            _ => recomputed,
         };
         if !self.uses_versions && self.send_old && new.is_none() && old.is_none() {
             return Ok(());
@@ -62,5 +68,12 @@ impl<K, V: Clone> Process<K, Change<V>> for TableFilter<K, V> {
             headers,
         };
         self.next.process(update, task)
+    }
+}
+
+impl<K, V> TableFilter<K, V> {
+    fn kept(&self, key: &K, value: Option<V>) -> Tried<Option<V>> {
+        let Some(value) = value else { return Ok(None) };
+        Ok((self.keep)(key, &value)?.then_some(value))
     }
 }

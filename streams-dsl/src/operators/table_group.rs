@@ -9,12 +9,12 @@ use streams_core::processor::BoxError;
 use streams_core::serde::Serde;
 use streams_core::{Record, TaskContext};
 
-use super::place;
 use super::table_store::TableStore;
+use super::{Tried, place};
 use crate::change::Change;
 
 /// Of key and value of a row: those of its group.
-pub(crate) type Select<K, V, KO, VO> = Arc<dyn Fn(&K, &V) -> (KO, VO) + Send + Sync>;
+pub(crate) type Select<K, V, KO, VO> = Arc<dyn Fn(&K, &V) -> Tried<(KO, VO)> + Send + Sync>;
 
 /// Finds the groups of the old row and of the new one. A row whose new key or value is null belongs to no group.
 pub(crate) struct TableSelect<K, V, KO, VO> {
@@ -30,17 +30,18 @@ pub(crate) struct TableSelect<K, V, KO, VO> {
 }
 
 impl<K, V, KO, VO> TableSelect<K, V, KO, VO> {
-    fn selected(&self, key: &K, value: Option<&V>, task: &mut TaskContext<'_>) -> Option<(KO, VO)> {
-        let (key, value) = (self.select)(key, value?);
+    fn selected(&self, key: &K, value: Option<&V>, task: &mut TaskContext<'_>) -> Tried<Option<(KO, VO)>> {
+        let Some(value) = value else { return Ok(None) };
+        let (key, value) = (self.select)(key, value)?;
         let dropped = if self.key_serde.is_null(&key) {
             DropReason::NullKey
         } else if self.value_serde.is_null(&value) {
             DropReason::NullValue
         } else {
-            return Some((key, value));
+            return Ok(Some((key, value)));
         };
         task.count_dropped(dropped);
-        None
+        Ok(None)
     }
 
     /// Groups are the same if their keys are written alike.
@@ -68,8 +69,13 @@ impl<K, V, KO, VO> Process<K, Change<V>> for TableSelect<K, V, KO, VO> {
         if self.uses_versions && !record.value.is_latest {
             return Ok(());
         }
-        let old = self.selected(&record.key, record.value.old.as_ref(), task);
-        let new = self.selected(&record.key, record.value.new.as_ref(), task);
+        let selected = self
+            .selected(&record.key, record.value.old.as_ref(), task)
+            .and_then(|old| Ok((old, self.selected(&record.key, record.value.new.as_ref(), task)?)));
+        let (old, new) = match selected {
+            Ok(selected) => selected,
+            Err(error) => return task.processing_failed(error, &self.node),
+        };
         let stays = match (&old, &new) {
             (Some((old_key, _)), Some((key, _))) => self.is_same(old_key, key, task)?,
             _ => false,

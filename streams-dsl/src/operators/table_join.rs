@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use streams_core::edge::{Edge, Process};
-use streams_core::error::ProcessResult;
+use streams_core::error::{ProcessCause, ProcessResult};
 use streams_core::metrics::DropReason;
 use streams_core::serde::Serde;
 use streams_core::{Record, TaskContext};
 
-use super::place;
 use super::table_store::TableStore;
+use super::{Tried, failed, place};
 use crate::change::Change;
 use crate::view::TableView;
 
 /// Of two values: the row, if there is one.
-pub(crate) type Join<A, B, R> = Arc<dyn Fn(Option<&A>, Option<&B>) -> Option<R> + Send + Sync>;
+pub(crate) type Join<A, B, R> = Arc<dyn Fn(Option<&A>, Option<&B>) -> Tried<Option<R>> + Send + Sync>;
 
 /// The updates of one side. `join` gets this side's value first.
 pub(crate) struct TableJoinSide<K, A, B, R> {
@@ -41,27 +41,20 @@ impl<K, A, B, R> Process<K, Change<A>> for TableJoinSide<K, A, B, R> {
             task.count_dropped(DropReason::OutOfOrder);
             return Ok(());
         }
-        let mut result = None;
+        let mut result = Ok(None);
         let looked_up = self.other.read(&record.key, &mut |other| {
             let nothing = change.new.is_none() && change.old.is_none();
             if other.is_none() && (self.needs_other || nothing) {
                 return;
             }
-            let value = other.map(|(value, _)| value);
-            let joined = Change {
-                new: (self.join)(change.new.as_ref(), value),
-                old: self
-                    .send_old
-                    .then(|| (self.join)(change.old.as_ref(), value))
-                    .flatten(),
-                is_latest: change.is_latest,
-            };
             let timestamp_ms = other.map_or(record.timestamp_ms, |(_, at)| at.max(record.timestamp_ms));
-            result = Some((joined, timestamp_ms));
+            let joined = self.joined(change, other.map(|(value, _)| value));
+            result = joined.map(|joined| Some((joined, timestamp_ms)));
         });
-        looked_up.map_err(|cause| place(cause, &self.node, task))?;
-        let Some((value, timestamp_ms)) = result else {
-            return Ok(());
+        let (value, timestamp_ms) = match looked_up.and(result.map_err(ProcessCause::User)) {
+            Ok(Some(joined)) => joined,
+            Ok(None) => return Ok(()),
+            Err(cause) => return failed(cause, &self.node, task),
         };
         let joined = Record {
             key: record.key,
@@ -70,6 +63,20 @@ impl<K, A, B, R> Process<K, Change<A>> for TableJoinSide<K, A, B, R> {
             headers: record.headers,
         };
         self.next.process(joined, task)
+    }
+}
+
+impl<K, A, B, R> TableJoinSide<K, A, B, R> {
+    /// What a change of this table is to the table of both.
+    fn joined(&self, change: &Change<A>, other: Option<&B>) -> Tried<Change<R>> {
+        Ok(Change {
+            new: (self.join)(change.new.as_ref(), other)?,
+            old: match self.send_old {
+                true => (self.join)(change.old.as_ref(), other)?,
+                false => None,
+            },
+            is_latest: change.is_latest,
+        })
     }
 }
 

@@ -7,12 +7,12 @@ use streams_core::error::ProcessResult;
 use streams_core::metrics::DropReason;
 use streams_core::{Record, TaskContext};
 
-use super::place;
 use super::table_store::TableStore;
+use super::{Tried, place};
 use crate::change::Change;
 
 /// Of key and value: the value to be; `None` deletes.
-pub(crate) type Map<K, V, W> = Arc<dyn Fn(&K, V) -> Option<W> + Send + Sync>;
+pub(crate) type Map<K, V, W> = Arc<dyn Fn(&K, V) -> Tried<Option<W>> + Send + Sync>;
 
 pub(crate) struct TableMap<K, V, W> {
     pub(crate) node: String,
@@ -31,7 +31,14 @@ impl<K, V, W: Clone> Process<K, Change<V>> for TableMap<K, V, W> {
             headers,
         } = record;
         let mut is_latest = change.is_latest;
-        let new = change.new.and_then(|value| (self.map)(&key, value));
+        let tried = self.mapped(&key, change.new).and_then(|new| {
+            let recomputed = change.old.filter(|_| self.send_old && self.store.is_none());
+            Ok((new, self.mapped(&key, recomputed)?))
+        });
+        let (new, recomputed) = match tried {
+            Ok(tried) => tried,
+            Err(error) => return task.processing_failed(error, &self.node),
+        };
         let old = match &self.store {
             Some(store) => {
                 let put = store.put(&key, new.clone(), timestamp_ms);
@@ -42,8 +49,7 @@ impl<K, V, W: Clone> Process<K, Change<V>> for TableMap<K, V, W> {
                 is_latest = put.is_latest;
                 put.before.filter(|_| self.send_old).map(|row| row.value)
             }
-            None if self.send_old => change.old.and_then(|value| (self.map)(&key, value)),
-            None => None,
+            None => recomputed,
         };
         let update = Record {
             key,
@@ -52,5 +58,14 @@ impl<K, V, W: Clone> Process<K, Change<V>> for TableMap<K, V, W> {
             headers,
         };
         self.next.process(update, task)
+    }
+}
+
+impl<K, V, W> TableMap<K, V, W> {
+    fn mapped(&self, key: &K, value: Option<V>) -> Tried<Option<W>> {
+        match value {
+            Some(value) => (self.map)(key, value),
+            None => Ok(None),
+        }
     }
 }

@@ -8,6 +8,7 @@ use streams_core::serde::{DefaultSerde, Serde};
 use super::KStream;
 use crate::lower::table_operator_of;
 use crate::names::prefix;
+use crate::operators::Tried;
 use crate::options::{Grouped, Materialized, Repartitioned};
 use crate::plan::PlanNode;
 use crate::repartition::{self, Partitioning, Serdes};
@@ -111,6 +112,14 @@ impl<K: Data, V: Data> KStream<K, V> {
     pub fn group_by_with<KO: Data>(
         &self,
         select: impl Fn(&K, &V) -> KO + Send + Sync + 'static,
+        grouped: Grouped<KO, V>,
+    ) -> KGroupedStream<KO, V> {
+        self.grouped_by(move |key, value| Ok(select(key, value)), grouped)
+    }
+
+    pub(crate) fn grouped_by<KO: Data>(
+        &self,
+        select: impl Fn(&K, &V) -> Tried<KO> + Send + Sync + 'static,
         grouped: Grouped<KO, V>,
     ) -> KGroupedStream<KO, V> {
         let node = self.select(select);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::KStream;
 use crate::lower::operator;
 use crate::names::prefix;
+use crate::operators::Tried;
 use crate::operators::filter::{Filter, RequireKey};
 use crate::operators::flat_map::{FlatMap, FlatMapValues};
 use crate::operators::map::{Map, MapValues, SelectKey};
@@ -31,7 +32,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// ```
     #[must_use]
     pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KStream<K, V> {
-        self.filtered(keep, true)
+        self.filtered(move |key, value| Ok(keep(key, value)), true)
     }
 
     /// The records for which `drop` does not hold.
@@ -48,14 +49,22 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// ```
     #[must_use]
     pub fn filter_not(&self, drop: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KStream<K, V> {
-        self.filtered(drop, false)
+        self.filtered(move |key, value| Ok(drop(key, value)), false)
     }
 
-    fn filtered(&self, keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static, wanted: bool) -> KStream<K, V> {
+    pub(crate) fn filtered(
+        &self,
+        keep: impl Fn(&K, &V) -> Tried<bool> + Send + Sync + 'static,
+        wanted: bool,
+    ) -> KStream<K, V> {
         let keep = Arc::new(keep);
-        let lower = operator::<K, V, K, V>(move |_, next| {
-            let keep = Arc::clone(&keep);
-            Ok(Box::new(Filter { keep, wanted, next }))
+        let lower = operator::<K, V, K, V>(move |wiring, next| {
+            Ok(Box::new(Filter {
+                node: wiring.node_name().to_owned(),
+                keep: Arc::clone(&keep),
+                wanted,
+                next,
+            }))
         });
         self.with_node(self.then(prefix::FILTER, KeyEffect::Keeps, lower))
     }
@@ -78,10 +87,20 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         map: impl Fn(K, V) -> (KO, VO) + Send + Sync + 'static,
     ) -> KStream<KO, VO> {
+        self.mapped(move |key, value| Ok(map(key, value)))
+    }
+
+    pub(crate) fn mapped<KO: Data, VO: Data>(
+        &self,
+        map: impl Fn(K, V) -> Tried<(KO, VO)> + Send + Sync + 'static,
+    ) -> KStream<KO, VO> {
         let map = Arc::new(map);
-        let lower = operator::<K, V, KO, VO>(move |_, next| {
-            let map = Arc::clone(&map);
-            Ok(Box::new(Map { map, next }))
+        let lower = operator::<K, V, KO, VO>(move |wiring, next| {
+            Ok(Box::new(Map {
+                node: wiring.node_name().to_owned(),
+                map: Arc::clone(&map),
+                next,
+            }))
         });
         let node = self.then(prefix::MAP, KeyEffect::Changes, lower);
         KStream::new(Rc::clone(&self.plan), node, None, None)
@@ -101,7 +120,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// ```
     #[must_use]
     pub fn map_values<VO: Data>(&self, map: impl Fn(V) -> VO + Send + Sync + 'static) -> KStream<K, VO> {
-        self.map_values_with_key(move |_, value| map(value))
+        self.mapped_values(move |_, value| Ok(map(value)))
     }
 
     /// A new value for each record, made of key and value.
@@ -122,10 +141,20 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         map: impl Fn(&K, V) -> VO + Send + Sync + 'static,
     ) -> KStream<K, VO> {
+        self.mapped_values(move |key, value| Ok(map(key, value)))
+    }
+
+    pub(crate) fn mapped_values<VO: Data>(
+        &self,
+        map: impl Fn(&K, V) -> Tried<VO> + Send + Sync + 'static,
+    ) -> KStream<K, VO> {
         let map = Arc::new(map);
-        let lower = operator::<K, V, K, VO>(move |_, next| {
-            let map = Arc::clone(&map);
-            Ok(Box::new(MapValues { map, next }))
+        let lower = operator::<K, V, K, VO>(move |wiring, next| {
+            Ok(Box::new(MapValues {
+                node: wiring.node_name().to_owned(),
+                map: Arc::clone(&map),
+                next,
+            }))
         });
         let node = self.then(prefix::MAP_VALUES, KeyEffect::Keeps, lower);
         self.plan.borrow_mut().node_mut(node).changes_values = true;
@@ -151,10 +180,20 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         map: impl Fn(K, V) -> I + Send + Sync + 'static,
     ) -> KStream<KO, VO> {
+        self.flat_mapped(move |key, value| Ok(map(key, value)))
+    }
+
+    pub(crate) fn flat_mapped<KO: Data, VO: Data, I: IntoIterator<Item = (KO, VO)>>(
+        &self,
+        map: impl Fn(K, V) -> Tried<I> + Send + Sync + 'static,
+    ) -> KStream<KO, VO> {
         let map = Arc::new(map);
-        let lower = operator::<K, V, KO, VO>(move |_, next| {
-            let map = Arc::clone(&map);
-            Ok(Box::new(FlatMap { map, next }))
+        let lower = operator::<K, V, KO, VO>(move |wiring, next| {
+            Ok(Box::new(FlatMap {
+                node: wiring.node_name().to_owned(),
+                map: Arc::clone(&map),
+                next,
+            }))
         });
         let node = self.then(prefix::FLAT_MAP, KeyEffect::Changes, lower);
         KStream::new(Rc::clone(&self.plan), node, None, None)
@@ -179,7 +218,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         map: impl Fn(V) -> I + Send + Sync + 'static,
     ) -> KStream<K, VO> {
-        self.flat_map_values_with_key(move |_, value| map(value))
+        self.flat_mapped_values(move |_, value| Ok(map(value)))
     }
 
     /// Any number of values for each record, made of key and value.
@@ -199,10 +238,20 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         map: impl Fn(&K, V) -> I + Send + Sync + 'static,
     ) -> KStream<K, VO> {
+        self.flat_mapped_values(move |key, value| Ok(map(key, value)))
+    }
+
+    pub(crate) fn flat_mapped_values<VO: Data, I: IntoIterator<Item = VO>>(
+        &self,
+        map: impl Fn(&K, V) -> Tried<I> + Send + Sync + 'static,
+    ) -> KStream<K, VO> {
         let map = Arc::new(map);
-        let lower = operator::<K, V, K, VO>(move |_, next| {
-            let map = Arc::clone(&map);
-            Ok(Box::new(FlatMapValues { map, next }))
+        let lower = operator::<K, V, K, VO>(move |wiring, next| {
+            Ok(Box::new(FlatMapValues {
+                node: wiring.node_name().to_owned(),
+                map: Arc::clone(&map),
+                next,
+            }))
         });
         let node = self.then(prefix::FLAT_MAP_VALUES, KeyEffect::Keeps, lower);
         self.plan.borrow_mut().node_mut(node).changes_values = true;
@@ -226,15 +275,28 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         select: impl Fn(&K, &V) -> KO + Send + Sync + 'static,
     ) -> KStream<KO, V> {
+        self.selected(move |key, value| Ok(select(key, value)))
+    }
+
+    pub(crate) fn selected<KO: Data>(
+        &self,
+        select: impl Fn(&K, &V) -> Tried<KO> + Send + Sync + 'static,
+    ) -> KStream<KO, V> {
         let node = self.select(select);
         KStream::new(Rc::clone(&self.plan), node, None, self.value_serde.clone())
     }
 
-    pub(super) fn select<KO: Data>(&self, select: impl Fn(&K, &V) -> KO + Send + Sync + 'static) -> PlanId {
+    pub(super) fn select<KO: Data>(
+        &self,
+        select: impl Fn(&K, &V) -> Tried<KO> + Send + Sync + 'static,
+    ) -> PlanId {
         let select = Arc::new(select);
-        let lower = operator::<K, V, KO, V>(move |_, next| {
-            let select = Arc::clone(&select);
-            Ok(Box::new(SelectKey { select, next }))
+        let lower = operator::<K, V, KO, V>(move |wiring, next| {
+            Ok(Box::new(SelectKey {
+                node: wiring.node_name().to_owned(),
+                select: Arc::clone(&select),
+                next,
+            }))
         });
         self.then(prefix::KEY_SELECT, KeyEffect::Changes, lower)
     }
@@ -256,10 +318,20 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// ```
     #[must_use]
     pub fn peek(&self, look: impl Fn(&K, &V) + Send + Sync + 'static) -> KStream<K, V> {
+        self.peeked(move |key, value| {
+            look(key, value);
+            Ok(())
+        })
+    }
+
+    pub(crate) fn peeked(&self, look: impl Fn(&K, &V) -> Tried<()> + Send + Sync + 'static) -> KStream<K, V> {
         let look = Arc::new(look);
-        let lower = operator::<K, V, K, V>(move |_, next| {
-            let look = Arc::clone(&look);
-            Ok(Box::new(Peek { look, next }))
+        let lower = operator::<K, V, K, V>(move |wiring, next| {
+            Ok(Box::new(Peek {
+                node: wiring.node_name().to_owned(),
+                look: Arc::clone(&look),
+                next,
+            }))
         });
         self.with_node(self.then(prefix::PEEK, KeyEffect::Keeps, lower))
     }
@@ -279,11 +351,20 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
     pub fn for_each(&self, action: impl Fn(K, V) + Send + Sync + 'static) -> Terminal {
+        self.each(move |key, value| {
+            action(key, value);
+            Ok(())
+        })
+    }
+
+    pub(crate) fn each(&self, action: impl Fn(K, V) -> Tried<()> + Send + Sync + 'static) -> Terminal {
         let action = Arc::new(action);
         // Nothing can come after it: the output's types are of no account.
-        let lower = operator::<K, V, (), ()>(move |_, _| {
-            let action = Arc::clone(&action);
-            Ok(Box::new(ForEach { action }))
+        let lower = operator::<K, V, (), ()>(move |wiring, _| {
+            Ok(Box::new(ForEach {
+                node: wiring.node_name().to_owned(),
+                action: Arc::clone(&action),
+            }))
         });
         self.terminal(self.then(prefix::FOR_EACH, KeyEffect::Keeps, lower))
     }
