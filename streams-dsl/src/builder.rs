@@ -13,7 +13,7 @@ use streams_core::topology::{
     TopicPattern, Topology, Wiring,
 };
 
-use crate::lower::{Lower, Lowered, lower};
+use crate::lower::{Lower, Lowered, cache_behind, lower};
 use crate::names::prefix;
 use crate::operators::table_source::{TableSource, ValueOf, VersionedTableSource};
 use crate::operators::update_cache::{Cache, cached};
@@ -270,7 +270,7 @@ impl StreamsBuilder {
             options,
             Arc::clone(&key_serde),
             (store.clone(), is_versioned),
-            cache.filter(|_| named),
+            cache,
         );
         let mut node = PlanNode::new(name, Vec::new(), lower);
         node.kind = Kind::TableSource {
@@ -346,6 +346,28 @@ impl StreamsBuilder {
         self.plan.borrow_mut().default_store_kind = Some(kind);
     }
 
+    /// Holds updates of tables until the next commit, and then sends on the last one of each key, where a table does not say
+    /// otherwise by [`caching_disabled`](Materialized::caching_disabled). This is what Kafka does by default
+    /// (`statestore.cache.max.bytes`): see [`Materialized::caching_enabled`] for what is held, and what is not. Default: every
+    /// update is sent on as it happens.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.default_caching_enabled();
+    /// let clicks = builder.stream::<String, i64>("clicks").group_by_key();
+    /// clicks.count(Materialized::named("counts")).to_stream().to("counts");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("clicks").pipe("ada".to_string(), 7_i64)?;
+    /// // The test driver commits after each record.
+    /// assert_eq!(driver.output::<String, i64>("counts").read_values(), [1]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    pub fn default_caching_enabled(&self) {
+        self.plan.borrow_mut().default_caching = true;
+    }
+
     /// Checks and finishes the topology. Streams and tables made by this builder are of no use afterwards: a topology that an
     /// operator was declared for too late is an error where it is to be run.
     ///
@@ -407,6 +429,7 @@ fn lower_table<K: Data, V: Data>(
 ) -> Lower {
     let supplier = SourceSupplier::new(options);
     let table_of = move |node: &PlanNode| {
+        let cache = cache_behind(node, cache);
         let source_of = table_source(node, key_serde, store, Arc::new(|value: Option<V>| value));
         OperatorSupplier::new(move |wiring, next| {
             let next = cached(cache.as_ref(), wiring, next)?;

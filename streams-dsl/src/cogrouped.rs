@@ -290,7 +290,7 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
             initial: Arc::new(initial),
             result_serde: materialized.value_serde.clone().resolve(None),
             store,
-            caching: materialized.caching && materialized.history_ms.is_none(),
+            caching: materialized.caching,
             is_versioned: materialized.history_ms.is_some(),
         };
         (aggregation, parents)
@@ -316,9 +316,10 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
             nodes.push(plan.add(node));
         }
         let name = plan.names.processor(prefix::COGROUP_MERGE);
-        let cache = aggregation.caching.then(|| Cache {
+        let cache = (!aggregation.is_versioned).then(|| Cache {
             key_serde: Arc::clone(&key_serde),
             rows,
+            is_wanted: aggregation.caching,
         });
         let merge = table_operator_of(cache, |_| |_: &mut Wiring<'_>, next: Edge<R, Change<A>>| Ok(next));
         let mut node = PlanNode::new(name, nodes, merge);

@@ -15,7 +15,7 @@ use streams_core::topology::{
 use crate::Change;
 use crate::operators::update_cache::{Cache, cached};
 use crate::optimize::{Optimization, optimize};
-use crate::plan::{Kind, Plan, PlanId, PlanNode};
+use crate::plan::{Kind, Plan, PlanId, PlanNode, TableState};
 
 /// How a node of the plan is added to the topology.
 pub(crate) enum Lower {
@@ -122,7 +122,16 @@ where
     Lower::OperatorOf(Box::new(move |node| OperatorSupplier::new(make(node))))
 }
 
-/// An operator that makes a table: what comes after it is behind a cache, if the serde of its keys is given.
+/// The cache behind a node that makes a table, if the updates of that are held.
+pub(crate) fn cache_behind<K>(node: &PlanNode, cache: Option<Cache<K>>) -> Option<Cache<K>> {
+    let is_stored = match &node.table {
+        TableState::OnDemand(store) => node.stores.contains(store),
+        _ => true,
+    };
+    cache.filter(|cache| is_stored && cache.is_wanted.unwrap_or(node.default_caching))
+}
+
+/// An operator that makes a table: what comes after it is behind a cache, if there is one and it is wanted.
 pub(crate) fn table_operator_of<KI, VI, K, V, B>(
     cache: Option<Cache<K>>,
     make: impl FnOnce(&PlanNode) -> B + 'static,
@@ -135,7 +144,7 @@ where
     B: Fn(&mut Wiring<'_>, Edge<K, Change<V>>) -> Result<Edge<KI, VI>> + Send + Sync + 'static,
 {
     operator_of(move |node| {
-        let build = make(node);
+        let (build, cache) = (make(node), cache_behind(node, cache));
         move |wiring: &mut Wiring<'_>, next: Edge<K, Change<V>>| {
             let next = cached(cache.as_ref(), wiring, next)?;
             build(wiring, next)
@@ -148,6 +157,7 @@ pub(crate) fn lower(plan: &mut Plan, optimization: Optimization) -> Result<Topol
     merge_sources(plan);
     let order = optimize(plan, optimization);
     plan.spread_versions();
+    plan.spread_caching();
     let keep_null_keys = repartitions_that_keep_null_keys(plan);
     if !plan.problems.is_empty() {
         return Err(StreamsError::Topology(plan.problems.join("; ")));

@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) copartitioned: Vec<Vec<PlanId>>,
     /// For stores that do not say.
     pub(crate) default_store_kind: Option<StoreKind>,
+    /// Whether updates of tables that do not say so themselves are held until a commit.
+    pub(crate) default_caching: bool,
     /// What is wrong, to be reported by `build`.
     pub(crate) problems: Vec<String>,
     /// Once the topology is built: where it is said that something came too late for it.
@@ -63,6 +65,8 @@ pub(crate) struct PlanNode {
     pub(crate) takes_null_keys: bool,
     /// For windowed aggregations: how long windows stay open after their end.
     pub(crate) window_grace_ms: Option<i64>,
+    /// For tables: updates are held until a commit, unless something else is said of the table.
+    pub(crate) default_caching: bool,
     pub(crate) lower: Option<Lower>,
 }
 
@@ -156,6 +160,7 @@ impl PlanNode {
             changes_values: false,
             is_versioned: None,
             uses_versions: false,
+            default_caching: false,
             is_removed: false,
             table: TableState::None,
             send_old_values: false,
@@ -372,6 +377,13 @@ impl Plan {
                 );
                 self.problems.push(problem);
             }
+        }
+    }
+
+    /// Tells each node what the topology says of caching.
+    pub(crate) fn spread_caching(&mut self) {
+        for node in &mut self.nodes {
+            node.default_caching = self.default_caching;
         }
     }
 

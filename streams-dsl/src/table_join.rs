@@ -7,7 +7,7 @@ use streams_core::edge::Edge;
 use streams_core::serde::Serde;
 use streams_core::topology::Wiring;
 
-use crate::lower::{Lower, operator_of, table_operator_of};
+use crate::lower::{Lower, cache_behind, operator_of, table_operator_of};
 use crate::names::prefix;
 use crate::operators::Tried;
 use crate::operators::table_join::{Join, TableJoinSide, TableMerge};
@@ -276,8 +276,9 @@ impl<K: Data, V: Data> KTable<K, V> {
         derivation: crate::table::Derivation<K, R>,
         sides: Vec<PlanId>,
     ) -> KTable<K, R> {
-        let (store, is_cached) = (derivation.store.clone(), derivation.cache.is_some());
+        let (store, cache) = (derivation.store.clone(), derivation.cache.clone());
         let lower = table_operator_of(derivation.cache.clone(), move |node| {
+            let is_cached = cache_behind(node, cache).is_some();
             let (node, send_old) = (node.name.clone(), node.send_old_values);
             move |wiring: &mut Wiring<'_>, next: Edge<K, Change<R>>| {
                 Ok(Box::new(TableMerge {

@@ -103,7 +103,10 @@ fn in_one_commit(
     topics: &[&str],
 ) -> Vec<Vec<String>> {
     let (log, dir) = embedded();
-    create_topics(&*log, &[("in", 1), ("out", 1)]);
+    let written = topics.iter().filter(|topic| !topic.starts_with("app-"));
+    let written: Vec<_> = written.map(|topic| (*topic, 1)).collect();
+    create_topics(&*log, &[("in", 1)]);
+    create_topics(&*log, &written);
     send(
         &*log,
         records.iter().map(|(key, value, timestamp_ms)| {
@@ -211,4 +214,124 @@ fn what_is_held_is_bounded_by_the_size_of_the_cache() {
     streams.close().unwrap();
     let written = read(&*log, "out", 0).len();
     assert!(written > KEYS as usize, "{written}");
+}
+
+fn said(of_topology: bool) -> StreamsBuilder {
+    let builder = StreamsBuilder::new();
+    if of_topology {
+        builder.default_caching_enabled();
+    }
+    builder
+}
+
+/// Updates of one key, by their numbers. How many commits they are in is a matter of the machine's load: a few.
+const UPDATES: usize = 200;
+
+/// Runs a topology over the updates. Gives what is in these topics then.
+fn updated(builder: StreamsBuilder, topics: &[&str]) -> Vec<Vec<String>> {
+    let numbers: Vec<String> = (1..=UPDATES).map(|n| n.to_string()).collect();
+    let records: Vec<_> = (0..)
+        .zip(&numbers)
+        .map(|(at_ms, n)| ("a", Some(n.as_str()), at_ms))
+        .collect();
+    in_one_commit(&builder.build().unwrap(), &records, topics)
+}
+
+/// Whether updates were held; what is there in the end is the same.
+fn held(updates: &[String], last: &str) -> bool {
+    assert_eq!(updates.last().unwrap(), last);
+    let is_held = updates.len() < UPDATES;
+    assert!(!is_held || updates.len() * 4 < UPDATES, "{updates:?}");
+    is_held
+}
+
+#[test]
+fn tables_that_say_nothing_do_what_the_topology_says() {
+    let held = |of_topology, materialized: Materialized<i64>| {
+        let builder = said(of_topology);
+        let counts = builder.stream::<String, String>("in").group_by_key();
+        let counts = counts.count(materialized).to_stream();
+        counts.map_values(|n| n.unwrap().to_string()).to("out");
+        held(&updated(builder, &["out"])[0], "a=200")
+    };
+    let named = || Materialized::named("counts");
+    assert!(!held(false, Materialized::default()));
+    assert!(held(true, Materialized::default()));
+    assert!(!held(false, named()));
+    assert!(held(true, named()));
+    assert!(!held(true, named().caching_disabled()));
+    assert!(held(false, named().caching_enabled()));
+    assert!(!held(false, named().caching_enabled().caching_disabled()));
+    // A versioned store is as it is without.
+    assert!(!held(true, named().versioned(Duration::from_secs(60))));
+}
+
+#[test]
+fn tables_of_several_streams_and_joined_ones_do_what_the_topology_says() {
+    let held = |of_topology| {
+        let builder = said(of_topology);
+        let grouped = builder.stream::<String, String>("in").group_by_key();
+        let sums = grouped
+            .cogroup(|_, _, n: i64| n + 2)
+            .aggregate(|| 0, Materialized::named("sums").caching_disabled());
+        let counts = grouped
+            .cogroup(|_, _, n: i64| n + 1)
+            .aggregate(|| 0, Materialized::named("counts"));
+        let text = |n: Option<i64>| n.unwrap().to_string();
+        counts.to_stream().map_values(text).to("out");
+        let both = sums.join_with(&sums, |a, b| a + b, Materialized::named("both"));
+        both.to_stream().map_values(text).to("both");
+        let updates = updated(builder, &["out", "both"]);
+        [held(&updates[0], "a=200"), held(&updates[1], "a=800")]
+    };
+    assert_eq!(held(false), [false; 2]);
+    assert_eq!(held(true), [true; 2]);
+}
+
+#[test]
+fn a_table_without_a_name_is_held_if_somebody_needs_its_store() {
+    let held = |of_topology, is_looked_up: bool| {
+        let builder = said(of_topology);
+        let table = builder.table::<String, String>("in", Materialized::default());
+        table.to_stream().to("out");
+        if is_looked_up {
+            let asked = builder.stream::<String, String>("asked");
+            asked.join(&table, |_, row| row.clone()).to("answers");
+        }
+        held(&updated(builder, &["out", "asked", "answers"])[0], "a=200")
+    };
+    assert!(!held(false, true));
+    assert!(held(true, true));
+    assert!(!held(true, false));
+}
+
+#[test]
+fn results_of_closed_windows_are_as_they_are_without() {
+    let results = |of_topology| {
+        let builder = said(of_topology);
+        let grouped = builder.stream::<String, String>("in").group_by_key();
+        let kept = || Materialized::default().retention(Duration::from_secs(1));
+        let (size, text) = (Duration::from_millis(10), |n: Option<i64>| n.unwrap().to_string());
+        let tumbling = grouped.windowed_by(TimeWindows::of_size_with_no_grace(size));
+        let tumbling = tumbling.emit_on_window_close().count(kept());
+        let sliding = grouped.windowed_by(SlidingWindows::of_time_difference_with_no_grace(size));
+        let sliding = sliding.emit_on_window_close().count(kept());
+        let sessions = grouped.windowed_by(SessionWindows::of_inactivity_gap_with_no_grace(size));
+        let sessions = sessions.emit_on_window_close().count(kept());
+        for (table, topic) in [
+            (tumbling, "tumbling"),
+            (sliding, "sliding"),
+            (sessions, "sessions"),
+        ] {
+            let counts = table.to_stream().map_values(text);
+            counts.map(|key, n| (key.key, n)).to(topic);
+        }
+        let records = [0, 1, 30, 31, 60, 90].map(|at_ms| ("a", Some("x"), at_ms));
+        let topics = ["tumbling", "sliding", "sessions"];
+        in_one_commit(&builder.build().unwrap(), &records, &topics)
+    };
+    let every = results(false);
+    assert_eq!(every[0], ["a=2", "a=2", "a=1"]);
+    assert_eq!(every[2], ["a=2", "a=2", "a=1"]);
+    assert_eq!(results(true), every);
 }

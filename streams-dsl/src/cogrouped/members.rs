@@ -32,7 +32,7 @@ pub(super) struct Aggregation<A> {
     pub(super) result_serde: Arc<dyn Serde<A>>,
     pub(super) store: String,
     /// Updates wait for the next commit.
-    pub(super) caching: bool,
+    pub(super) caching: Option<bool>,
     pub(super) is_versioned: bool,
 }
 

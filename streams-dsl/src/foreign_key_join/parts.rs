@@ -98,7 +98,7 @@ impl<K: Data, V: Data, F: Data, W: Data> Parts<K, V, F, W> {
         let place = (self.names.result.as_str(), store.as_str());
         let (is_versioned, cache) = stores::add_table(plan, materialized, place, &rows);
         let (keys, store_name) = (Arc::clone(&rows.key), store.clone());
-        let lower = table_operator_of(cache.filter(|_| named), move |node| {
+        let lower = table_operator_of(cache, move |node| {
             let value = Arc::new(move |value: Option<R>| value.filter(&is_there));
             builder::table_source(node, keys, (store_name, is_versioned), value)
         });

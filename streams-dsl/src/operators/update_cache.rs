@@ -23,6 +23,8 @@ use crate::windows::Windowed;
 pub(crate) struct Cache<K> {
     pub(crate) key_serde: Arc<dyn Serde<K>>,
     pub(crate) rows: OpenRows<K>,
+    /// What is said of this table; if nothing is, the topology's default counts.
+    pub(crate) is_wanted: Option<bool>,
 }
 
 impl<K> Clone for Cache<K> {
@@ -30,6 +32,7 @@ impl<K> Clone for Cache<K> {
         Self {
             key_serde: Arc::clone(&self.key_serde),
             rows: Arc::clone(&self.rows),
+            is_wanted: self.is_wanted,
         }
     }
 }

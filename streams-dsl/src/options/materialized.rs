@@ -32,7 +32,7 @@ pub struct Materialized<V> {
     pub(crate) name: Option<String>,
     pub(crate) value_serde: SerdeOf<V>,
     pub(crate) settings: StoreSettings,
-    pub(crate) caching: bool,
+    pub(crate) caching: Option<bool>,
     pub(crate) entries_max: Option<usize>,
     pub(crate) retention_ms: Option<i64>,
     pub(crate) history_ms: Option<i64>,
@@ -72,7 +72,7 @@ impl<V> Materialized<V> {
             name: None,
             value_serde,
             settings: StoreSettings::default(),
-            caching: false,
+            caching: None,
             entries_max: None,
             retention_ms: None,
             history_ms: None,
@@ -187,8 +187,9 @@ impl<V> Materialized<V> {
     /// Sends on only the last update of each key, at the next commit, instead of every one as it happens: fewer records for
     /// whatever comes after. A row that came and went in between is not sent at all. What waits counts towards `cache_max_bytes`;
     /// when that is full, the thread commits. Results that are sent when windows close, and tables that are not stored or
-    /// versioned, are as they are without. Default: every update, unlike Kafka, where caching is the default; the store itself is
-    /// behind a cache either way.
+    /// versioned, are as they are without. Default: what the topology says by
+    /// [`default_caching_enabled`](crate::StreamsBuilder::default_caching_enabled), or else every update, unlike Kafka, where caching
+    /// is the default; the store itself is behind a cache either way.
     ///
     /// ```
     /// use streams_dsl::prelude::*;
@@ -204,7 +205,30 @@ impl<V> Materialized<V> {
     /// ```
     #[must_use]
     pub fn caching_enabled(mut self) -> Self {
-        self.caching = true;
+        self.caching = Some(true);
+        self
+    }
+
+    /// Sends on every update as it happens, if the topology says otherwise by
+    /// [`default_caching_enabled`](crate::StreamsBuilder::default_caching_enabled).
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.default_caching_enabled();
+    /// let clicks = builder.stream::<String, i64>("clicks").group_by_key();
+    /// clicks.count(Materialized::named("counts").caching_disabled()).to_stream().to("counts");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for _ in 0..2 {
+    ///     driver.input("clicks").pipe("ada".to_string(), 7_i64)?;
+    /// }
+    /// assert_eq!(driver.output::<String, i64>("counts").read_values(), [1, 2]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn caching_disabled(mut self) -> Self {
+        self.caching = Some(false);
         self
     }
 
@@ -243,11 +267,12 @@ impl<V> Materialized<V> {
         }
     }
 
-    /// What updates are held with until a commit, if they are. `rows` opens the store.
+    /// What updates are held with until a commit, if they can be. `rows` opens the store.
     pub(crate) fn cache_of<K>(&self, key_serde: &Arc<dyn Serde<K>>, rows: OpenRows<K>) -> Option<Cache<K>> {
-        (self.caching && self.history_ms.is_none()).then(|| Cache {
+        self.history_ms.is_none().then(|| Cache {
             key_serde: Arc::clone(key_serde),
             rows,
+            is_wanted: self.caching,
         })
     }
 

@@ -233,7 +233,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         let (is_versioned, cache) = stores::add_table(&mut plan, materialized, (&name, &store), &serdes);
         let (key_serde, value_serde) = (Arc::clone(&serdes.key), Arc::clone(&serdes.value));
         let store_name = store.clone();
-        let lower = table_operator_of(cache.filter(|_| named), move |node| {
+        let lower = table_operator_of(cache, move |node| {
             let value = move |value: V| (!value_serde.is_null(&value)).then_some(value);
             builder::table_source(node, key_serde, (store_name, is_versioned), Arc::new(value))
         });
