@@ -127,6 +127,7 @@ pub use joined::Joined;
 pub use materialized::Materialized;
 pub use produced::Produced;
 pub use repartitioned::Repartitioned;
+pub(crate) use stream_joined::SideStore;
 pub use stream_joined::StreamJoined;
 pub(crate) use table_joined::KeyPartitioner;
 pub use table_joined::TableJoined;

@@ -257,7 +257,8 @@ impl<K: Data, V: Data> KStream<K, V> {
         let this = partitioned(&mut plan, self.node, name, "-left", &left);
         let that = partitioned(&mut plan, other_node, name, "-right", &right);
         plan.copartition(this, that);
-        let names = JoinNames::new(&mut plan, kind, name, joined.store_name.as_deref());
+        let mut names = JoinNames::new(&mut plan, kind, name, joined.store_name.as_deref());
+        names.stores_given(&mut plan, &joined.this, &joined.other);
         add_stores(&mut plan, &names, &joined, windows, (&left, &right));
         let this = windowed(&mut plan, (&names.this_windowed, this), &names.this_store, &left);
         let that = windowed(

@@ -1,8 +1,12 @@
 //! Joins in topologies where more than the join matters: what two tables share, what is below, what is above.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use streams_dsl::prelude::*;
+use streams_dsl::store::engine::{self, KeyValueStore, MemoryEngine, StoreEngine, StoreSpec};
 
 fn put(driver: &TopologyTestDriver, topic: &str, key: &str, value: &str) {
     let record = (key.to_owned(), value.to_owned());
@@ -103,4 +107,74 @@ fn a_join_of_versioned_tables_is_not_versioned() {
     put(&driver, "other", "k", "b");
     let out = driver.output::<String, String>("out").read_key_values();
     assert_eq!(out, [("k".into(), "ab".into())]);
+}
+
+/// A store of the user's: remembers what was opened in it.
+#[derive(Debug, Default)]
+struct Own(Mutex<BTreeSet<String>>);
+
+impl StoreEngine for Own {
+    fn open(&self, spec: &StoreSpec, _: Option<&Path>) -> engine::Result<Arc<dyn KeyValueStore>> {
+        self.0.lock().unwrap().insert(spec.identity.store_name.clone());
+        MemoryEngine.open(spec, None)
+    }
+}
+
+/// Which stores of an outer join are in a store for all sides, for this one, and for the other.
+fn kept(said: [bool; 3]) -> [Vec<String>; 3] {
+    let own: [Arc<Own>; 3] = Default::default();
+    let builder = StreamsBuilder::new();
+    let (left, right) = (builder.stream::<String, String>("left"), builder.stream("right"));
+    let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+    let mut joined = StreamJoined::default()
+        .with_store_name("s")
+        .other_store_name("other");
+    let kind = |index: usize| StoreKind::Custom(own[index].clone());
+    for (index, _) in said.iter().enumerate().filter(|(_, said)| **said) {
+        joined = match index {
+            0 => joined.kind(kind(0)),
+            1 => joined.this_kind(kind(1)),
+            _ => joined.other_kind(kind(2)),
+        };
+    }
+    let joiner = |one: Option<&String>, other: Option<&String>| format!("{one:?}{other:?}");
+    left.outer_join_stream_with(&right, joiner, within, joined)
+        .to("out");
+    let driver = TopologyTestDriver::new(&builder.build().unwrap()).unwrap();
+    put(&driver, "left", "k", "a");
+    put(&driver, "right", "k", "b");
+    let out = driver.output::<String, String>("out").read_values();
+    assert_eq!(out, [r#"Some("a")Some("b")"#]);
+    own.map(|own| own.0.lock().unwrap().iter().cloned().collect())
+}
+
+#[test]
+fn each_side_of_a_join_of_streams_has_its_own_kind_of_store() {
+    let (this, other, waiting) = ("s-outer-this-join-store", "other", "s-outer-shared-join-store");
+    let none: [&str; 0] = [];
+    assert_eq!(kept([false; 3]), [none; 3]);
+    assert_eq!(
+        kept([true, false, false]),
+        [&[other, waiting, this][..], &[], &[]]
+    );
+    // What waits is kept as this side is, unless something is said of both.
+    assert_eq!(kept([false, true, false]), [&[][..], &[waiting, this], &[]]);
+    assert_eq!(kept([false, false, true]), [&[][..], &[], &[other]]);
+    assert_eq!(kept([true, true, true]), [&[waiting][..], &[this], &[other]]);
+}
+
+#[test]
+fn both_sides_of_a_join_cannot_have_one_store() {
+    let builder = StreamsBuilder::new();
+    let (left, right) = (builder.stream::<String, String>("left"), builder.stream("right"));
+    let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+    let joined = StreamJoined::named("j")
+        .this_store_name("s")
+        .other_store_name("s");
+    left.join_stream_with(&right, pair, within, joined).to("out");
+    let error = builder.build().unwrap_err().to_string();
+    assert!(
+        error.contains("j-merge: both sides of a join are to be kept in the store s"),
+        "{error}"
+    );
 }

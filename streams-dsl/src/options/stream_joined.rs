@@ -35,6 +35,15 @@ pub struct StreamJoined<K, V, W> {
     pub(crate) name: Option<String>,
     pub(crate) store_name: Option<String>,
     pub(crate) settings: StoreSettings,
+    pub(crate) this: SideStore,
+    pub(crate) other: SideStore,
+}
+
+/// What is said of the store of one side alone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SideStore {
+    pub(crate) name: Option<String>,
+    pub(crate) kind: Option<StoreKind>,
 }
 
 impl<K: DefaultSerde, V: DefaultSerde, W: DefaultSerde> Default for StreamJoined<K, V, W> {
@@ -78,6 +87,8 @@ impl<K, V, W> StreamJoined<K, V, W> {
             name: None,
             store_name: None,
             settings: StoreSettings::default(),
+            this: SideStore::default(),
+            other: SideStore::default(),
         }
     }
 
@@ -163,7 +174,8 @@ impl<K, V, W> StreamJoined<K, V, W> {
         self
     }
 
-    /// Where records are kept. Default: on disk.
+    /// Where records of both sides are kept, and those of left and outer joins that wait for a match (Kafka's
+    /// `withDslStoreSuppliers`). Default: on disk.
     ///
     /// ```
     /// use std::time::Duration;
@@ -184,6 +196,104 @@ impl<K, V, W> StreamJoined<K, V, W> {
     #[must_use]
     pub fn kind(mut self, kind: StoreKind) -> Self {
         self.settings.kind = Some(kind);
+        self
+    }
+
+    /// Where records of this stream are kept (Kafka's `withThisStoreSupplier`), and, unless [`kind`](Self::kind) is said too, those
+    /// of left and outer joins that wait for a match. Default: as [`kind`](Self::kind) says.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+    /// let joined = StreamJoined::default().this_kind(StoreKind::InMemory);
+    /// views.join_stream_with(&clicks, |view, click| format!("{view}, {click}"), within, joined).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "buy".to_string(), 9_000)?;
+    /// assert_eq!(driver.output::<String, String>("out").read_values(), ["home, buy"]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn this_kind(mut self, kind: StoreKind) -> Self {
+        self.this.kind = Some(kind);
+        self
+    }
+
+    /// Where records of the other stream are kept (Kafka's `withOtherStoreSupplier`). Default: as [`kind`](Self::kind) says.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+    /// let joined = StreamJoined::default().other_kind(StoreKind::InMemory);
+    /// views.join_stream_with(&clicks, |view, click| format!("{view}, {click}"), within, joined).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "buy".to_string(), 9_000)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
+    /// assert_eq!(driver.output::<String, String>("out").read_values(), ["home, buy"]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn other_kind(mut self, kind: StoreKind) -> Self {
+        self.other.kind = Some(kind);
+        self
+    }
+
+    /// The whole name of the store of this stream, which names its changelog topic too: that of the supplier that Kafka's
+    /// `withThisStoreSupplier` is given. Default: what [`with_store_name`](Self::with_store_name) makes, or a generated name.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+    /// let joined = StreamJoined::default().this_store_name("views-kept").other_store_name("clicks-kept");
+    /// views.join_stream_with(&clicks, |view, click| format!("{view}, {click}"), within, joined).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
+    /// assert_eq!(driver.written("app-views-kept-changelog").len(), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn this_store_name(mut self, name: impl Into<String>) -> Self {
+        self.this.name = Some(name.into());
+        self
+    }
+
+    /// The whole name of the store of the other stream: see [`this_store_name`](Self::this_store_name).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let views = builder.stream::<String, String>("views");
+    /// let clicks = builder.stream::<String, String>("clicks");
+    /// let within = JoinWindows::of_time_difference_with_no_grace(Duration::from_secs(10));
+    /// let joined = StreamJoined::default().with_store_name("clicked").other_store_name("clicks-kept");
+    /// views.join_stream_with(&clicks, |view, click| format!("{view}, {click}"), within, joined).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("views").pipe_at("ada".to_string(), "home".to_string(), 1_000)?;
+    /// driver.input("clicks").pipe_at("ada".to_string(), "buy".to_string(), 9_000)?;
+    /// assert_eq!(driver.written("app-clicked-this-join-store-changelog").len(), 1);
+    /// assert_eq!(driver.written("app-clicks-kept-changelog").len(), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn other_store_name(mut self, name: impl Into<String>) -> Self {
+        self.other.name = Some(name.into());
         self
     }
 

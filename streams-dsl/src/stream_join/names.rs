@@ -2,6 +2,7 @@
 
 use super::JoinKind;
 use crate::names::prefix;
+use crate::options::SideStore;
 use crate::plan::Plan;
 
 /// The names of all that a join is made of.
@@ -55,6 +56,21 @@ impl JoinNames {
             this_windowed,
             other_windowed,
             merge,
+        }
+    }
+
+    /// Takes the names of stores that were given whole.
+    pub(super) fn stores_given(&mut self, plan: &mut Plan, this: &SideStore, other: &SideStore) {
+        for (store, given) in [(&mut self.this_store, this), (&mut self.other_store, other)] {
+            if let Some(name) = &given.name {
+                store.clone_from(name);
+            }
+        }
+        if self.this_store == self.other_store {
+            plan.problems.push(format!(
+                "{}: both sides of a join are to be kept in the store {}: give them two names",
+                self.merge, self.this_store
+            ));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use streams_core::edge::Edge;
 use streams_core::error::Result;
 use streams_core::serde::Serde;
+use streams_core::store::StoreKind;
 use streams_core::topology::{Wiring, same};
 
 use super::JoinKind;
@@ -143,10 +144,24 @@ pub(super) fn add_stores<K: Data, V: Data, W: Data>(
     windows: JoinWindows,
     (left, right): (&Serdes<K, V>, &Serdes<K, W>),
 ) {
-    let settings = || joined.settings.clone();
+    let settings = |kind: Option<&StoreKind>| {
+        let mut settings = joined.settings.clone();
+        settings.kind = kind.or(joined.settings.kind.as_ref()).cloned();
+        settings
+    };
     let retention_ms = windows.retention_ms();
-    let this = stores::records(&names.this_store, retention_ms, left, settings());
-    let other = stores::records(&names.other_store, retention_ms, right, settings());
+    let this = stores::records(
+        &names.this_store,
+        retention_ms,
+        left,
+        settings(joined.this.kind.as_ref()),
+    );
+    let other = stores::records(
+        &names.other_store,
+        retention_ms,
+        right,
+        settings(joined.other.kind.as_ref()),
+    );
     plan.stores.extend([this, other]);
     if let Some(waiting) = &names.waiting_store {
         let serdes = Serdes {
@@ -156,7 +171,8 @@ pub(super) fn add_stores<K: Data, V: Data, W: Data>(
                 right: Arc::clone(&right.value),
             }) as Arc<dyn Serde<_>>,
         };
-        plan.stores.push(stores::rows(waiting, &serdes, settings()));
+        let kind = joined.settings.kind.as_ref().or(joined.this.kind.as_ref());
+        plan.stores.push(stores::rows(waiting, &serdes, settings(kind)));
     }
 }
 
