@@ -368,6 +368,31 @@ impl StreamsBuilder {
         self.plan.borrow_mut().default_caching = true;
     }
 
+    /// Requires that all that outlives the application has a name of the user's: stores, their changelogs, and repartition topics
+    /// (Kafka's `ensure.explicit.internal.resource.naming`, KIP-1111). Generated names shift when an operator is added, and what is
+    /// kept under them is lost. Default: names are generated.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let build = |materialized: Materialized<i64>| {
+    ///     let builder = StreamsBuilder::new();
+    ///     builder.require_explicit_names();
+    ///     builder.stream::<String, i64>("clicks").group_by_key().count(materialized);
+    ///     builder.build()
+    /// };
+    /// let error = build(Materialized::default()).unwrap_err().to_string();
+    /// assert!(error.contains("the stores KSTREAM-AGGREGATE-STATE-STORE-0000000002"), "{error}");
+    /// let driver = TopologyTestDriver::new(&build(Materialized::named("counts"))?)?;
+    /// driver.input("clicks").pipe("ada".to_string(), 7_i64)?;
+    /// let counts = driver.key_value_store::<String, i64>("counts")?;
+    /// assert_eq!(counts.get(&"ada".into()).unwrap().unwrap().value, 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    pub fn require_explicit_names(&self) {
+        self.plan.borrow_mut().requires_names = true;
+    }
+
     /// Checks and finishes the topology. Streams and tables made by this builder are of no use afterwards: a topology that an
     /// operator was declared for too late is an error where it is to be run.
     ///

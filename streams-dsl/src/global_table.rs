@@ -19,8 +19,7 @@ use crate::operators::Tried;
 use crate::operators::global_table_join::{GlobalTableJoin, Join, Select};
 use crate::options::{Consumed, Joined, Materialized};
 use crate::plan::{Kind, PlanId, PlanNode, SharedPlan};
-use crate::terminal::Terminal;
-use crate::{Data, KStream, StreamsBuilder};
+use crate::{Data, KStream, StreamsBuilder, Terminal};
 
 /// A table that every instance has whole (Kafka's `GlobalKTable`): each reads all partitions of its topic.
 ///
@@ -190,7 +189,8 @@ impl StreamsBuilder {
     ///
     /// `update` turns each record into rows. It runs for all of the topic before the application processes its first record,
     /// and then as records come; a restart goes on where the store is. An error stops the application. Every
-    /// processor can read the store, by [`global_store`](streams_core::processor::ProcessorInit::global_store).
+    /// processor can read the store, by [`global_store`](streams_core::processor::ProcessorInit::global_store). What is returned can
+    /// [name](Terminal::named) the processor.
     ///
     /// ```
     /// use streams_dsl::prelude::*;
@@ -252,7 +252,7 @@ impl StreamsBuilder {
         let node = self.add_global(topic, move |builder, source, processor| {
             builder.add_global_store(store, source, processor, options, update);
         });
-        self.filled(node)
+        Terminal::new(&self.plan, node)
     }
 
     /// As [`add_global_store`](Self::add_global_store), with a processor, which may have a state of its own: `supplier` makes one
@@ -311,13 +311,7 @@ impl StreamsBuilder {
         let node = self.add_global(topic, move |builder, source, processor| {
             builder.add_global_store_processor(store, source, processor, options, supplier);
         });
-        self.filled(node)
-    }
-
-    /// What a store is filled by, to be named.
-    fn filled(&self, node: PlanId) -> Terminal {
-        let plan = Rc::clone(&self.plan);
-        Terminal { plan, node }
+        Terminal::new(&self.plan, node)
     }
 
     /// Adds the two nodes of a global store. `add` gets the names of the source and its topic, and of the processor.

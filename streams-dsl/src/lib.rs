@@ -95,6 +95,7 @@ mod builder;
 mod change;
 mod change_serde;
 mod cogrouped;
+mod explicit_names;
 mod fallible;
 mod foreign_key_join;
 mod foreign_key_serde;

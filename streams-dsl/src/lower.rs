@@ -13,6 +13,7 @@ use streams_core::topology::{
 };
 
 use crate::Change;
+use crate::explicit_names;
 use crate::operators::update_cache::{Cache, cached};
 use crate::optimize::{Optimization, optimize};
 use crate::plan::{Kind, Plan, PlanId, PlanNode, TableState};
@@ -192,7 +193,11 @@ pub(crate) fn lower(plan: &mut Plan, optimization: Optimization) -> Result<Topol
     if let Some(kind) = plan.default_store_kind.clone() {
         builder.default_store_kind(kind);
     }
-    builder.build()
+    let topology = builder.build()?;
+    if plan.requires_names {
+        explicit_names::check(plan, &topology)?;
+    }
+    Ok(topology)
 }
 
 /// Makes one of sources that read the same topics.

@@ -63,6 +63,8 @@ const REPARTITION_SUFFIX: &str = "-repartition";
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     next: u32,
+    /// What nobody named: processors, and what is named after them.
+    generated: BTreeSet<String>,
     /// Stores that nobody named.
     generated_stores: BTreeSet<String>,
 }
@@ -97,7 +99,23 @@ impl RepartitionNames {
 
 impl Names {
     pub(crate) fn processor(&mut self, prefix: &str) -> String {
-        format!("{prefix}{:010}", self.take())
+        let name = format!("{prefix}{:010}", self.take());
+        self.generated.insert(name.clone());
+        name
+    }
+
+    /// Remembers a name that was made of the number of another.
+    pub(crate) fn made(&mut self, name: &str) {
+        self.generated.insert(name.to_owned());
+    }
+
+    /// Whether nobody gave a name to what is called so, or to what it is called after.
+    pub(crate) fn is_unnamed(&self, name: &str) -> bool {
+        let mut made = self.generated.iter().chain(&self.generated_stores);
+        made.any(|made| {
+            let rest = name.strip_prefix(made.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        })
     }
 
     /// Takes a number whether or not the user gave a name, as Kafka does.

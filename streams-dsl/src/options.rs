@@ -53,7 +53,7 @@ impl<T> Debug for SerdeOf<T> {
 
 // The examples are given where the macros are used, since each is of one type.
 macro_rules! key_value_options {
-    ($type:ident, $(#[$example:meta])+ with) => {
+    ($type:ident, $(#[$example:meta])+ with, $(#[$key:meta])+ key_serde, $(#[$value:meta])+ value_serde) => {
         impl<K: DefaultSerde, V: DefaultSerde> Default for $type<K, V> {
             fn default() -> Self {
                 Self::of(SerdeOf::carried(), SerdeOf::carried())
@@ -67,6 +67,26 @@ macro_rules! key_value_options {
             #[must_use]
             pub fn with(key_serde: Arc<dyn Serde<K>>, value_serde: Arc<dyn Serde<V>>) -> Self {
                 Self::of(SerdeOf::Given(key_serde), SerdeOf::Given(value_serde))
+            }
+        }
+
+        impl<K, V: DefaultSerde> $type<K, V> {
+            /// With this serde of keys, and for values that of the stream or the type.
+            ///
+            $(#[$key])+
+            #[must_use]
+            pub fn key_serde(key_serde: Arc<dyn Serde<K>>) -> Self {
+                Self::of(SerdeOf::Given(key_serde), SerdeOf::carried())
+            }
+        }
+
+        impl<K: DefaultSerde, V> $type<K, V> {
+            /// With this serde of values, and for keys that of the stream or the type.
+            ///
+            $(#[$value])+
+            #[must_use]
+            pub fn value_serde(value_serde: Arc<dyn Serde<V>>) -> Self {
+                Self::of(SerdeOf::carried(), SerdeOf::Given(value_serde))
             }
         }
     };

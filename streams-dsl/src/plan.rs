@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) copartitioned: Vec<Vec<PlanId>>,
     /// For stores that do not say.
     pub(crate) default_store_kind: Option<StoreKind>,
+    /// Whether what is kept must have names of the user's.
+    pub(crate) requires_names: bool,
     /// Whether updates of tables that do not say so themselves are held until a commit.
     pub(crate) default_caching: bool,
     /// What is wrong, to be reported by `build`.

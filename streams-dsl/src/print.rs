@@ -1,7 +1,9 @@
 //! Printing streams, to look at them. Follows Kafka's `KStream.print` and `Printed`.
 
 use std::fmt::Debug;
+use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use streams_core::processor::{
@@ -75,6 +77,27 @@ impl<K, V> Printed<K, V> {
             writer: Arc::new(Mutex::new(std::io::stdout())),
             label: None,
         }
+    }
+
+    /// Writes lines to the file of this path, which is made, or emptied if it is there (Kafka's `Printed.toFile`).
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let folder = tempfile::tempdir().unwrap();
+    /// let path = folder.path().join("in.txt");
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("in").print(Printed::default().to_file(&path).unwrap().label("in"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("a".to_string(), 7_i64)?;
+    /// assert_eq!(std::fs::read_to_string(path).unwrap(), "[in]: \"a\", 7\n");
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the file cannot be opened.
+    pub fn to_file(self, path: impl AsRef<Path>) -> std::io::Result<Self> {
+        Ok(self.writer(File::create(path)?))
     }
 
     /// Sets where lines go, each in one write and flushed. Default: the standard output.

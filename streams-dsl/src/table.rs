@@ -120,7 +120,8 @@ impl<K, V> KTable<K, V> {
 }
 
 impl<K: Data, V: Data> KTable<K, V> {
-    /// The table's updates as a stream. `None` says that a row was deleted.
+    /// The table's updates as a stream. `None` says that a row was deleted. Kafka's `toStream` with a mapper is a
+    /// [`select_key`](KStream::select_key) after it.
     ///
     /// ```
     /// use streams_dsl::prelude::*;
@@ -309,6 +310,28 @@ impl<K: Data, V: Data> KTable<K, V> {
     #[must_use]
     pub fn map_values<W: Data>(&self, map: impl Fn(V) -> W + Send + Sync + 'static) -> KTable<K, W> {
         self.mapped(move |_, value| Ok(Some(map(value))), None)
+    }
+
+    /// As [`map_values`](Self::map_values), with a function that gets the key. In a store, it is
+    /// [`filter_map_values_with`](Self::filter_map_values_with).
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let stock = builder.table::<String, i64>("stock", Materialized::default());
+    /// stock.map_values_with_key(|item, n| format!("{n} x {item}")).to_stream().to("labels");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("stock").pipe("tea".to_string(), 3_i64)?;
+    /// assert_eq!(driver.output::<String, String>("labels").read_values(), ["3 x tea"]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn map_values_with_key<W: Data>(
+        &self,
+        map: impl Fn(&K, V) -> W + Send + Sync + 'static,
+    ) -> KTable<K, W> {
+        self.mapped(move |key, value| Ok(Some(map(key, value))), None)
     }
 
     /// A new value for each row, in a store if `materialized` has a name. A value that is null on the wire deletes the row.

@@ -104,10 +104,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     pub(crate) fn terminal(&self, node: PlanId) -> Terminal {
-        Terminal {
-            plan: Rc::clone(&self.plan),
-            node,
-        }
+        Terminal::new(&self.plan, node)
     }
 }
 
@@ -115,11 +112,18 @@ impl<K: Data, V: Data> KStream<K, V> {
 /// [global store](crate::StreamsBuilder::add_global_store). Only its name can still be set.
 #[derive(Clone)]
 pub struct Terminal {
-    pub(crate) plan: SharedPlan,
-    pub(crate) node: PlanId,
+    plan: SharedPlan,
+    node: PlanId,
 }
 
 impl Terminal {
+    pub(crate) fn new(plan: &SharedPlan, node: PlanId) -> Self {
+        Self {
+            plan: Rc::clone(plan),
+            node,
+        }
+    }
+
     /// Names the processor, instead of a generated name; of a global store, also its source: `<name>-source`.
     ///
     /// ```

@@ -9,6 +9,7 @@ mod driver;
 mod drops;
 mod errors;
 mod examples;
+mod explicit_names;
 mod extremes;
 mod fallible;
 mod fallible_operators;

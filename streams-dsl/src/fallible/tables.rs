@@ -150,6 +150,31 @@ impl<K: Data, V: Data> KTable<K, V> {
         self.mapped(move |_, value| tried(map(value)).map(Some), None)
     }
 
+    /// As [`map_values_with_key`](Self::map_values_with_key), with a function that may fail.
+    ///
+    /// ```
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let texts = builder.table::<String, String>("texts", Materialized::default());
+    /// texts.try_map_values_with_key(|key, text| text.parse::<i64>().map(|n| format!("{key}{n}"))).to_stream().to("out");
+    /// let handlers = ErrorHandlers::default().processing(LogAndContinue);
+    /// let driver = TopologyTestDriver::with_options(&builder.build()?, TestDriverOptions::default().errors(handlers))?;
+    /// for text in ["70", "seven", "7"] {
+    ///     driver.input("texts").pipe("a".to_string(), text.to_string())?;
+    /// }
+    /// assert_eq!(driver.output::<String, String>("out").read_values(), ["a70", "a7"]);
+    /// assert_eq!(driver.dropped(DropReason::Processing), 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    #[must_use]
+    pub fn try_map_values_with_key<W: Data, E: Into<BoxError> + 'static>(
+        &self,
+        map: impl Fn(&K, V) -> Result<W, E> + Send + Sync + 'static,
+    ) -> KTable<K, W> {
+        self.mapped(move |key, value| tried(map(key, value)).map(Some), None)
+    }
+
     /// As [`map_values_with`](Self::map_values_with), with a function that may fail.
     ///
     /// ```

@@ -140,7 +140,37 @@ key_value_options! {
     /// assert_eq!(driver.output::<String, i64>("amounts").read_key_values(), [("ada".into(), 2)]);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
-    with
+    with,
+    /// ```
+    /// use std::sync::Arc;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream_with::<String, i64>("clicks", Consumed::key_serde(Arc::new(JsonSerde)));
+    /// clicks.to_with("out", Produced::with(String::default_serde(), i64::default_serde()));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("clicks").pipe(r#""ada""#.to_string(), 7_i64)?;
+    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [("ada".into(), 7)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    key_serde,
+    /// ```
+    /// use std::sync::Arc;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Order { item: String, n: i64 }
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let read = Consumed::value_serde(Arc::new(JsonSerde));
+    /// let orders = builder.stream_with::<String, Order>("orders", read);
+    /// orders.map_values(|order| order.n).to("amounts");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("orders").pipe("ada".to_string(), r#"{"item":"tea","n":2}"#.to_string())?;
+    /// assert_eq!(driver.output::<String, i64>("amounts").read_key_values(), [("ada".into(), 2)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    value_serde
 }
 
 debug_options!(Consumed);

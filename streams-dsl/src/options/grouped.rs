@@ -57,7 +57,40 @@ key_value_options! {
     /// assert_eq!(counts.get(&"tea".into()).unwrap().unwrap().value, 1);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
-    with
+    with,
+    /// ```
+    /// use std::sync::Arc;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let numbers = builder.stream::<String, i64>("numbers");
+    /// let by_parity = Grouped::key_serde(Arc::new(JsonSerde)).with_name("by-parity");
+    /// numbers.group_by_with(|_, n| n % 2, by_parity).count(Materialized::named("counts"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("numbers").pipe("a".to_string(), 7_i64)?;
+    /// assert_eq!(driver.written("app-by-parity-repartition")[0].key.as_deref(), Some(&b"1"[..]));
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    key_serde,
+    /// ```
+    /// use std::sync::Arc;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Order { item: String, n: i64 }
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let read = Consumed::value_serde(Arc::new(JsonSerde));
+    /// let orders = builder.stream_with::<String, Order>("orders", read);
+    /// let by_item = Grouped::value_serde(Arc::new(JsonSerde));
+    /// orders.group_by_with(|_, order| order.item.clone(), by_item).count(Materialized::named("orders"));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("orders").pipe("ada".to_string(), r#"{"item":"tea","n":2}"#.to_string())?;
+    /// let counts = driver.key_value_store::<String, i64>("orders")?;
+    /// assert_eq!(counts.get(&"tea".into()).unwrap().unwrap().value, 1);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    value_serde
 }
 named_options! {
     Grouped,

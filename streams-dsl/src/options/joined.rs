@@ -92,7 +92,43 @@ key_value_options! {
     /// assert_eq!(driver.output::<String, i64>("amounts").read_key_values(), [("tea".into(), 6)]);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
-    with
+    with,
+    /// ```
+    /// use std::sync::Arc;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let prices = builder.table::<i64, i64>("prices", Materialized::default());
+    /// let sold = builder.stream::<String, i64>("sold").select_key(|item, _| item.len() as i64);
+    /// let joined = Joined::key_serde(Arc::new(JsonSerde)).with_name("paid");
+    /// sold.join_with(&prices, |n, price| n * price, joined).to("paid");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("sold").pipe("tea".to_string(), 2_i64)?;
+    /// assert_eq!(driver.written("app-paid-repartition")[0].key.as_deref(), Some(&b"3"[..]));
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    key_serde,
+    /// ```
+    /// use std::sync::Arc;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Order { item: String, n: i64 }
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let read = Consumed::value_serde(Arc::new(JsonSerde));
+    /// let orders = builder.stream_with::<String, Order>("orders", read);
+    /// let prices = builder.table::<String, i64>("prices", Materialized::default());
+    /// let by_item = orders.select_key(|_, order| order.item.clone());
+    /// let joined = Joined::value_serde(Arc::new(JsonSerde));
+    /// by_item.join_with(&prices, |order, price| order.n * price, joined).to("amounts");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("prices").pipe("tea".to_string(), 3_i64)?;
+    /// driver.input("orders").pipe("ada".to_string(), r#"{"item":"tea","n":2}"#.to_string())?;
+    /// assert_eq!(driver.output::<String, i64>("amounts").read_key_values(), [("tea".into(), 6)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    value_serde
 }
 named_options! {
     Joined,

@@ -84,7 +84,37 @@ key_value_options! {
     /// assert_eq!(json, r#"{"item":"tea","n":1}"#);
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
-    with
+    with,
+    /// ```
+    /// use std::sync::Arc;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, i64>("clicks");
+    /// clicks.to_with("out", Produced::key_serde(Arc::new(JsonSerde)));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("clicks").pipe("ada".to_string(), 7_i64)?;
+    /// assert_eq!(driver.output::<String, i64>("out").read_key_values(), [(r#""ada""#.into(), 7)]);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    key_serde,
+    /// ```
+    /// use std::sync::Arc;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Order { item: String, n: i64 }
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders = builder.stream::<String, String>("items").map_values(|item| Order { item, n: 1 });
+    /// orders.to_with("orders", Produced::value_serde(Arc::new(JsonSerde)));
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("items").pipe("ada".to_string(), "tea".to_string())?;
+    /// let json = driver.output::<String, String>("orders").read_value().unwrap();
+    /// assert_eq!(json, r#"{"item":"tea","n":1}"#);
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    value_serde
 }
 
 debug_options!(Produced);

@@ -117,7 +117,39 @@ key_value_options! {
     /// assert_eq!(driver.written("app-by-item-repartition")[0].key.as_deref(), Some(&b"tea"[..]));
     /// # Ok::<(), streams_dsl::error::StreamsError>(())
     /// ```
-    with
+    with,
+    /// ```
+    /// use std::sync::Arc;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let by_length = builder.stream::<String, i64>("in").select_key(|word, _| word.len() as i64);
+    /// by_length.repartition(Repartitioned::key_serde(Arc::new(JsonSerde)).with_name("by-length")).to("out");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("tea".to_string(), 7_i64)?;
+    /// assert_eq!(driver.written("app-by-length-repartition")[0].key.as_deref(), Some(&b"3"[..]));
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    key_serde,
+    /// ```
+    /// use std::sync::Arc;
+    /// use streams_dsl::prelude::*;
+    ///
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Order { item: String, n: i64 }
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let read = Consumed::value_serde(Arc::new(JsonSerde));
+    /// let orders = builder.stream_with::<String, Order>("orders", read);
+    /// let by_item = orders.select_key(|_, order| order.item.clone());
+    /// let repartitioned = Repartitioned::value_serde(Arc::new(JsonSerde)).with_name("by-item");
+    /// by_item.repartition(repartitioned).map_values(|order| order.n).to("amounts");
+    /// let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input("orders").pipe("ada".to_string(), r#"{"item":"tea","n":2}"#.to_string())?;
+    /// assert_eq!(driver.written("app-by-item-repartition")[0].key.as_deref(), Some(&b"tea"[..]));
+    /// # Ok::<(), streams_dsl::error::StreamsError>(())
+    /// ```
+    value_serde
 }
 named_options! {
     Repartitioned,

@@ -37,11 +37,11 @@ impl JoinNames {
             (JoinKind::Inner, _) => None,
             (JoinKind::Left, Some(store)) => Some(format!("{store}-left-shared-join-store")),
             (JoinKind::Outer, Some(store)) => Some(format!("{store}-outer-shared-join-store")),
-            (_, None) => Some(format!(
-                "{}{}-store",
-                prefix::OUTER_SHARED,
-                &this[this_prefix.len()..]
-            )),
+            (_, None) => {
+                let generated = format!("{}{}", prefix::OUTER_SHARED, &this[this_prefix.len()..]);
+                names.made(&generated);
+                Some(format!("{generated}-store"))
+            }
         };
         let store = |suffix: &str, generated: &str| {
             let base = given(store_name, suffix);
