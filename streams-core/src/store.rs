@@ -19,6 +19,7 @@ mod buffer;
 mod builder;
 mod cached;
 mod connected;
+mod custom;
 mod global;
 mod global_processor;
 mod global_times;
@@ -36,10 +37,11 @@ mod window;
 
 pub use buffer::{Oldest, RecordContext, TimeOrderedBuffer};
 pub use builder::{
-    KeyValueStoreBuilder, SessionStoreBuilder, StoreBuilder, TimeOrderedBufferBuilder,
+    CustomStoreBuilder, KeyValueStoreBuilder, SessionStoreBuilder, StoreBuilder, TimeOrderedBufferBuilder,
     VersionedKeyValueStoreBuilder, WindowStoreBuilder,
 };
 pub use connected::{ConnectedStores, StoreConnections};
+pub use custom::{ChangelogRecord, Changes, Custom, CustomStore};
 pub use global::{GlobalIter, GlobalKeyValueStore, GlobalStoreBuilder};
 pub(crate) use global::{GlobalRows, GlobalStoreSpec, PendingRows, position as global_position};
 pub(crate) use global_processor::{GlobalProblem, GlobalUpdate, UpdateFunction};

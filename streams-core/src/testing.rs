@@ -34,7 +34,10 @@ use crate::log::TopicPartition;
 use crate::metrics::{DropReason, Metric, RecordingLevel};
 use crate::record::Headers;
 use crate::serde::{DefaultSerde, Serde};
-use crate::store::{GlobalKeyValueStore, KeyValueStore, SessionStore, VersionedKeyValueStore, WindowStore};
+use crate::store::{
+    Custom, CustomStore, GlobalKeyValueStore, KeyValueStore, SessionStore, VersionedKeyValueStore,
+    WindowStore,
+};
 use crate::topology::{
     ConsumerRecord, DefaultTimestampExtractor, ErasedHandle, ExtractedTimestamp, Topology,
     timestamp_extractor,
@@ -382,6 +385,14 @@ impl TopologyTestDriver {
         &self,
         name: &str,
     ) -> Result<VersionedKeyValueStore<K, V>> {
+        self.store(name)
+    }
+
+    /// A store of one's own of the topology.
+    ///
+    /// # Errors
+    /// If there is none of that name and type.
+    pub fn custom_store<S: CustomStore>(&self, name: &str) -> Result<Custom<S>> {
         self.store(name)
     }
 

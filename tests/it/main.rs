@@ -5,6 +5,7 @@ mod avro;
 mod caching;
 mod compile_fail;
 mod connected_stores;
+mod custom_stores;
 mod driver;
 mod drops;
 mod errors;

@@ -7,7 +7,10 @@ use super::{PunctuationType, Schedule, Scheduler};
 use crate::assignment::TaskId;
 use crate::error::Result;
 use crate::metrics::{RecordingLevel, Sensor};
-use crate::store::{GlobalKeyValueStore, KeyValueStore, SessionStore, VersionedKeyValueStore, WindowStore};
+use crate::store::{
+    Custom, CustomStore, GlobalKeyValueStore, KeyValueStore, SessionStore, VersionedKeyValueStore,
+    WindowStore,
+};
 use crate::topology::Wiring;
 
 /// What a processor takes while it is made.
@@ -55,6 +58,14 @@ impl<'a, 'w> ProcessorInit<'a, 'w> {
         name: &str,
     ) -> Result<VersionedKeyValueStore<K, V>> {
         self.wiring.versioned_store(name)
+    }
+
+    /// A store of [one's own](CustomStore) connected to this processor.
+    ///
+    /// # Errors
+    /// If it is not connected, or of another type.
+    pub fn custom_store<S: CustomStore>(&self, name: &str) -> Result<Custom<S>> {
+        self.wiring.custom_store(name)
     }
 
     /// A global store. All processors may read it.

@@ -66,6 +66,12 @@ macro_rules! common_settings {
             self
         }
 
+        changelog_settings!();
+    };
+}
+
+macro_rules! changelog_settings {
+    () => {
         /// Without a changelog: state is lost with its disk, or at every start if it is in memory, and after a crash may
         /// miss or repeat what was not committed. Default: with one.
         #[must_use]
@@ -84,6 +90,7 @@ macro_rules! common_settings {
 }
 
 mod buffer;
+mod custom;
 mod key_value;
 mod live;
 mod session;
@@ -91,6 +98,7 @@ mod versioned;
 mod window;
 
 pub use self::buffer::TimeOrderedBufferBuilder;
+pub use self::custom::CustomStoreBuilder;
 pub use self::key_value::KeyValueStoreBuilder;
 pub use self::session::SessionStoreBuilder;
 pub use self::versioned::VersionedKeyValueStoreBuilder;

@@ -23,8 +23,8 @@ use crate::processor::{
     FixedKey, FixedKeyProcessor, Processor, ProcessorInit, Punctuate, Scheduler, live_processor,
 };
 use crate::store::{
-    Changelog, GlobalKeyValueStore, KeyValueStore, OpenStore, OpenedStore, SessionStore, StoreSpec,
-    TaskStore, TimeOrderedBuffer, VersionedKeyValueStore, WindowStore,
+    Changelog, Custom, CustomStore, GlobalKeyValueStore, KeyValueStore, OpenStore, OpenedStore, SessionStore,
+    StoreSpec, TaskStore, TimeOrderedBuffer, VersionedKeyValueStore, WindowStore,
 };
 
 /// Makes a live processor from the edges to its children.
@@ -255,6 +255,14 @@ impl Wiring<'_> {
         &self,
         name: &str,
     ) -> Result<VersionedKeyValueStore<K, V>> {
+        self.store(name)
+    }
+
+    /// A store of the user's own that is connected to this node.
+    ///
+    /// # Errors
+    /// [`StreamsError::Topology`] if it is not connected, or of another type.
+    pub fn custom_store<S: CustomStore>(&self, name: &str) -> Result<Custom<S>> {
         self.store(name)
     }
 
