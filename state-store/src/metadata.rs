@@ -28,7 +28,8 @@ pub(crate) const FIRST_SEGMENT: &[u8] = b"first.segment";
 /// 8 bytes number and 8 bytes length: how far RocksDB's manifest had come when the batch with this row was written.
 ///
 /// A manifest that lost its end opens without complaint, as the store of an earlier day with the log of today. With this
-/// row, and with all column families written to files together, it is noticed.
+/// row, and with all column families written to files together, it is noticed: unless it ends between the parts of what an open
+/// recovered, and all that was written since is in files, this row among it.
 pub(crate) const MANIFEST: &[u8] = b"manifest";
 
 const PLAIN: u8 = 0;
