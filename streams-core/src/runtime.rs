@@ -36,7 +36,7 @@ pub use crate::task::MAX_TASK_IDLE_MS_DISABLED;
 use crate::assignment::{Assignor, TaskId, Tasks};
 use crate::error::{Result, StreamsError};
 use crate::global::{self, GlobalState, GlobalStores};
-use crate::log::{Admin, Log, OffsetSpec, TopicPartition};
+use crate::log::{Admin, Isolation, Log, OffsetSpec, TopicPartition};
 use crate::metrics::{DropReason, Metric, TaskMetrics};
 use crate::topology::{Subtopology, Topology};
 
@@ -250,7 +250,8 @@ impl Streams {
     }
 
     /// True if all tasks run, and everything that is on the application's input topics now is processed and committed,
-    /// through all repartition topics. For programs whose input ends.
+    /// through all repartition topics. What is in transactions that are not decided yet counts as not processed. For programs
+    /// whose input ends.
     ///
     /// # Errors
     /// If the log cannot be asked, or a thread has failed.
@@ -339,7 +340,8 @@ impl Streams {
     }
 
     fn committed_to_end(&self, partitions: &[TopicPartition], admin: &mut dyn Admin) -> Result<bool> {
-        let isolation = self.shared.config.isolation();
+        // Of a transaction, offsets may be seen before records: those that are not decided yet are still to come.
+        let isolation = Isolation::ReadUncommitted;
         let ends = admin.offsets(partitions, OffsetSpec::Latest, isolation)?;
         let starts = admin.offsets(partitions, OffsetSpec::Earliest, isolation)?;
         let committed = admin.committed_offsets(&self.shared.config.application_id, partitions)?;
