@@ -204,6 +204,7 @@ impl StreamTask {
         let Some(head) = queue.head() else { return Ok(()) };
         self.state.input = Some((index, head.offset));
         let timestamp_ms = head.timestamp_ms;
+        let mut is_read = true;
         if timestamp_ms < 0 {
             self.drop_without_timestamp(index)?;
         } else {
@@ -211,7 +212,6 @@ impl StreamTask {
                 state: &mut self.state,
                 producer,
             };
-            task.state.stream_time_ms = task.state.stream_time_ms.max(timestamp_ms);
             let processed = source.process(head, &mut task);
             if processed.is_err() || !self.state.failures.is_empty() {
                 self.send_dead_letters(
@@ -221,10 +221,13 @@ impl StreamTask {
                     producer,
                 )?;
             }
-            processed?;
+            is_read = processed?;
         }
         self.heads.poll(|index| self.queues[index].head_ms);
         let queue = &mut self.queues[index];
+        if is_read {
+            queue.observe_head();
+        }
         queue.advance(&*self.sources[queue.source], self.state.wall_clock_ms);
         if !queue.is_empty() {
             self.heads.offer(index, |index| self.queues[index].head_ms);

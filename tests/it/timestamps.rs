@@ -1,6 +1,7 @@
 //! Event time: what extractors see, what they may answer, and which of them is asked.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use streams_dsl::Headers;
 use streams_dsl::handlers::LogAndContinue;
@@ -115,6 +116,30 @@ fn nulls_that_a_stream_has_no_type_for_move_time_and_are_dropped() {
     pipe(&driver, 1).unwrap();
     assert_eq!(driver.dropped(DropReason::UnexpectedNull), 1);
     assert_eq!(times(&driver, "out"), [500]);
+}
+
+#[test]
+fn nothing_is_late_for_what_cannot_be_read() {
+    let builder = StreamsBuilder::new();
+    let windows = TimeWindows::of_size_with_no_grace(Duration::from_millis(10));
+    let counts = builder
+        .stream::<String, i64>("in")
+        .group_by_key()
+        .windowed_by(windows);
+    counts.count(Materialized::named("counts")).to_stream().to("out");
+    let options =
+        TestDriverOptions::default().errors(ErrorHandlers::default().deserialization(LogAndContinue));
+    let driver = TopologyTestDriver::with_options(&builder.build().unwrap(), options).unwrap();
+    let unreadable = WrittenRecord {
+        key: None,
+        value: Some(b"abc".as_slice().into()),
+        timestamp_ms: 1_000_000,
+        headers: Headers::default(),
+    };
+    driver.pipe_raw("in", &unreadable).unwrap();
+    pipe(&driver, 1).unwrap();
+    assert_eq!(driver.dropped(DropReason::Deserialization), 1);
+    assert_eq!(times(&driver, "out"), [1]);
 }
 
 #[test]

@@ -148,9 +148,13 @@ impl PartitionQueue {
         })
     }
 
+    /// The first record counts for the time of the partition.
+    pub(crate) fn observe_head(&mut self) {
+        self.partition_time_ms = self.partition_time_ms.max(self.head_ms);
+    }
+
     /// Goes on to the next record.
     pub(crate) fn advance(&mut self, source: &dyn SourceNode, wall_clock_ms: i64) {
-        self.partition_time_ms = self.partition_time_ms.max(self.head_ms);
         self.buffered -= 1;
         self.cursor += 1;
         if self

@@ -104,8 +104,10 @@ pub(crate) trait SourceNode {
     /// Event time of a record.
     fn extract(&self, input: &RawInput<'_>, times: Times) -> ExtractedTimestamp;
 
-    /// Reads a record and processes it, all the way down.
-    fn process(&mut self, input: RawInput<'_>, task: &mut TaskContext<'_>) -> ProcessResult;
+    /// Reads a record and processes it, all the way down. Answers whether it could be read: if not, it has no time of which others
+    /// could be late.
+    fn process(&mut self, input: RawInput<'_>, task: &mut TaskContext<'_>)
+    -> Result<bool, Box<ProcessError>>;
 }
 
 pub(crate) type BuildSource =
@@ -159,16 +161,22 @@ impl<K, V> SourceNode for Source<K, V> {
         self.options.extract(input, times)
     }
 
-    fn process(&mut self, mut input: RawInput<'_>, task: &mut TaskContext<'_>) -> ProcessResult {
+    fn process(
+        &mut self,
+        mut input: RawInput<'_>,
+        task: &mut TaskContext<'_>,
+    ) -> Result<bool, Box<ProcessError>> {
         let headers = std::mem::take(&mut input.headers);
-        match self.options.read(&input, headers) {
-            Ok(Some(record)) => self.next.process(record, task),
-            Ok(None) => {
-                task.count_dropped(DropReason::UnexpectedNull);
-                Ok(())
-            }
-            Err(cause) => failed(&self.node, cause, task),
+        let record = match self.options.read(&input, headers) {
+            Ok(record) => record,
+            Err(cause) => return failed(&self.node, cause, task).map(|()| false),
+        };
+        task.state.stream_time_ms = task.state.stream_time_ms.max(input.timestamp_ms);
+        match record {
+            Some(record) => self.next.process(record, task)?,
+            None => task.count_dropped(DropReason::UnexpectedNull),
         }
+        Ok(true)
     }
 }
 
