@@ -3,7 +3,7 @@
 //! What must stay true: actions are performed in order and under the coordinator's lock; a failed append is reported as such
 //! and never retried here, because the state machine decides what follows.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -257,7 +257,7 @@ impl Broker {
     /// Writes the markers of a decided transaction; answers the partitions to be tried again.
     fn write_markers(&self, markers: &Markers, now_ms: i64) -> TopicPartitions {
         let mut failed = TopicPartitions::new();
-        for (name, partitions) in &markers.partitions {
+        for (name, partitions) in offsets_last(&markers.partitions) {
             // A topic that was deleted meanwhile has nothing left to mark.
             let Ok(topic) = self.topics.topic(name) else {
                 continue;
@@ -316,6 +316,13 @@ impl Broker {
     }
 }
 
+/// Who sees the offsets of a transaction in this process sees its records too.
+fn offsets_last(partitions: &TopicPartitions) -> impl Iterator<Item = (&String, &BTreeSet<i32>)> {
+    let is_offsets = |(name, _): &(&String, _)| *name == OFFSETS_TOPIC;
+    let records = partitions.iter().filter(move |topic| !is_offsets(topic));
+    records.chain(partitions.iter().filter(is_offsets))
+}
+
 /// What a client is told when a coordinator cannot write its own log, as in Kafka.
 fn coordinator_error(code: i16) -> ResponseError {
     match ResponseError::try_from_code(code) {
@@ -323,5 +330,18 @@ fn coordinator_error(code: i16) -> ResponseError {
         Some(ResponseError::KafkaStorageError) => ResponseError::NotCoordinator,
         Some(error @ (ResponseError::InvalidProducerEpoch | ResponseError::InvalidTxnState)) => error,
         _ => ResponseError::UnknownServerError,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TopicPartitions, offsets_last};
+
+    #[test]
+    fn offsets_are_seen_last() {
+        let names = ["OUT", "__consumer_offsets", "out"].map(|name| (name.to_owned(), [0].into()));
+        let partitions = TopicPartitions::from(names);
+        let marked: Vec<&str> = offsets_last(&partitions).map(|(name, _)| name.as_str()).collect();
+        assert_eq!(marked, ["OUT", "out", "__consumer_offsets"]);
     }
 }
