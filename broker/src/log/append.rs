@@ -210,9 +210,9 @@ impl PartitionLog {
         stamped.copy_from_slice(front);
         put(&mut stamped, OFFSET_AT, header.base_offset.to_be_bytes());
         put(&mut stamped, LEADER_EPOCH_AT, self.leader_epoch.to_be_bytes());
-        let interval_bytes = self.config.index_interval_bytes;
         let parts = [&stamped[..], rest];
-        if let Err((error, taken_back)) = self.active().append(header, parts, interval_bytes, now_ms) {
+        let active = self.segments.last_mut().expect("a log has a segment");
+        if let Err((error, taken_back)) = active.append(header, parts, &self.config, now_ms) {
             if !taken_back {
                 self.unavailable =
                     Some("a failed write could not be taken back; restart the broker to recover it");
@@ -283,6 +283,7 @@ impl PartitionLog {
     pub(in crate::log) fn roll(&mut self, now_ms: i64) -> Result<(), LogError> {
         let next = Segment::create(&self.dir, self.log_end_offset, now_ms)?;
         let sealed = self.active();
+        sealed.cut_spare()?;
         sealed.write_indexes(Durability::Process)?;
         sealed.index.thin();
         let sealed = SealedSegment::of(sealed);

@@ -129,6 +129,8 @@ impl PartitionLog {
     /// [`LogError`]; the next start must then be told that the shutdown was not clean.
     pub fn close(&mut self) -> Result<(), LogError> {
         self.flush()?;
+        // A power cut may undo this: the next start looks at the end of the last segment in any case.
+        self.active().cut_spare()?;
         if !self.active().has_index_files() {
             // After a clean shutdown all indexes are believed.
             self.active().write_indexes(Durability::Disk)?;

@@ -22,7 +22,7 @@ use crate::log::index::SegmentIndex;
 use crate::log::partition::PartitionLog;
 use crate::log::producer_snapshot;
 use crate::log::producer_state::ProducerState;
-use crate::log::segment::{EXTENSIONS, Segment, SegmentError};
+use crate::log::segment::{EXTENSIONS, MAX_SPARE_BYTES, Segment, SegmentError};
 use crate::log::transaction_index::TransactionIndex;
 
 /// What opening a log found and did.
@@ -84,6 +84,8 @@ struct Recovery {
     trusted: Vec<bool>,
     /// How many segments there are up to where the log breaks off.
     keep_segments: usize,
+    /// Segments with spare bytes at their end, and where those begin.
+    spare: Vec<(usize, u64)>,
     producers: ProducerState,
     log_end_offset: i64,
     report: RecoveryReport,
@@ -110,6 +112,7 @@ impl Recovery {
             now_ms,
             checkpoint,
             keep_segments: segments.len(),
+            spare: Vec::new(),
             segments,
             trusted,
             producers: ProducerState::default(),
@@ -147,6 +150,7 @@ impl Recovery {
 
     fn replay_segments(&mut self, last: usize, replay_from: i64) -> Result<(), LogError> {
         self.keep_segments = last + 1;
+        self.spare.clear();
         for index in 0..=last {
             let end = self.segments.get(index + 1).map(|next| next.base_offset);
             if self.trusted[index] && end.is_some_and(|end| end <= replay_from) {
@@ -216,6 +220,7 @@ impl Recovery {
                 }
             }
         };
+        let end_position = scanner.position();
         // Compaction leaves gaps, also in what is no longer compacted.
         let may_have_gaps = self.config.cleanup_policy.compact
             || self.segments[index].base_offset < self.checkpoint.cleaned_to;
@@ -226,18 +231,19 @@ impl Recovery {
             None if missing && expected >= self.checkpoint.recovery_point => {
                 self.report.truncated = Some(TruncatedTail {
                     path: segment.path().as_ref().clone(),
-                    position: segment.size(),
+                    position: end_position,
                     bytes: 0,
                     reason: BatchError::Malformed {
                         what: "the records up to the next segment",
-                        position: segment.size() as usize,
+                        position: end_position as usize,
                     },
                 });
             }
             None if missing => {
                 let reason = "the records up to the next segment are missing".to_owned();
-                return Err(corrupt(segment, segment.size(), expected, reason));
+                return Err(corrupt(segment, end_position, expected, reason));
             }
+            None if end_position < segment.size() => self.spare.push((index, end_position)),
             None => {}
         }
         self.report.checked_segments += usize::from(rebuild);
@@ -264,11 +270,14 @@ impl Recovery {
         if stored || (index + 1 < self.segments.len() && !is_short) {
             return Err(corrupt(segment, position, offset, reason.to_string()));
         }
-        if let Some(valid) = valid_batch_after(segment, position, offset)? {
+        // It can also take an append into spare bytes and leave a later one there.
+        let bytes = segment.size() - position;
+        let is_unwritten =
+            bytes <= MAX_SPARE_BYTES && !self.config.group_commit && segment.has_zeros_at(position)?;
+        if !is_unwritten && let Some(valid) = valid_batch_after(segment, position, offset)? {
             let reason = format!("{reason}, but a whole batch follows at byte {valid}");
             return Err(corrupt(segment, position, offset, reason));
         }
-        let bytes = segment.size() - position;
         self.report.truncated = Some(TruncatedTail {
             path: segment.path().as_ref().clone(),
             position,
@@ -280,6 +289,9 @@ impl Recovery {
 
     /// All checks passed: now the disk is brought in line.
     fn finish(mut self, partition: std::sync::Arc<str>) -> Result<(PartitionLog, RecoveryReport), LogError> {
+        for &(index, position) in &self.spare {
+            self.segments[index].truncate(position)?;
+        }
         for segment in self.segments.drain(self.keep_segments..) {
             if let Some(truncated) = &mut self.report.truncated {
                 truncated.bytes += segment.size();

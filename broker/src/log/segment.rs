@@ -2,6 +2,10 @@
 //! All reading and writing of batches on disk happens here, at explicit positions (pread, pwrite), so that
 //! readers need no lock on the file. What must stay true: `size` never covers a batch that was not written
 //! completely; bytes behind it do not exist for anyone.
+//!
+//! Small appends to a file that is not new go into zeros that one large write put there before: a system that gives a large write
+//! one large piece of page cache has nothing to allocate then when a small one follows, which halves its cost. These spare bytes
+//! are cut off when the segment is sealed or closed; after a crash the zeros at the end of a file are not damage.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
@@ -11,6 +15,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use crate::log::batch::{BATCH_HEADER_BYTES, BatchError, BatchHeader, BatchView};
+use crate::log::config::LogConfig;
 use crate::log::error::LogError;
 use crate::log::files::{self, Durability, offset_file};
 use crate::log::index::SegmentIndex;
@@ -21,6 +26,9 @@ use crate::log::transaction_index::TransactionIndex;
 const HEADERS_CHUNK_BYTES: usize = 8 * 1024;
 /// Bytes read at once when all batches of a segment are walked.
 const SCAN_CHUNK_BYTES: usize = 1024 * 1024;
+/// More zeros than this at the end of a file are not what appending left there.
+pub(crate) const MAX_SPARE_BYTES: u64 = 128 * 1024;
+static ZEROS: [u8; (MAX_SPARE_BYTES / 2) as usize] = [0; (MAX_SPARE_BYTES / 2) as usize];
 /// The kinds of files a segment has.
 pub(crate) const EXTENSIONS: [&str; 4] = ["log", "index", "timeindex", "txnindex"];
 
@@ -32,6 +40,8 @@ pub(crate) struct Segment {
     path: Arc<PathBuf>,
     file: Arc<File>,
     size: u64,
+    /// The length of the file: beyond `size` it has zeros.
+    length: u64,
     pub(crate) index: SegmentIndex,
     pub(crate) aborted: TransactionIndex,
     /// Largest timestamp of the first batch: the age of the segment counts from it.
@@ -80,6 +90,7 @@ impl Segment {
             path: Arc::new(path),
             file: Arc::new(file),
             size: 0,
+            length: 0,
             index: SegmentIndex::new(base_offset),
             aborted: TransactionIndex::default(),
             first_timestamp: None,
@@ -107,6 +118,7 @@ impl Segment {
             path: Arc::new(path),
             file: Arc::new(file),
             size: metadata.len(),
+            length: metadata.len(),
             index: SegmentIndex::new(base_offset),
             aborted: TransactionIndex::default(),
             first_timestamp: None,
@@ -203,16 +215,45 @@ impl Segment {
         &mut self,
         header: &BatchHeader,
         batch: [&[u8]; 2],
-        interval_bytes: u32,
+        config: &LogConfig,
         now_ms: i64,
     ) -> Result<(), (LogError, bool)> {
-        if let Err(error) = write_both(&self.file, batch, self.size) {
+        let size = self.size + header.size_bytes() as u64;
+        let prepared = self.write_spare(size, config);
+        if let Err(error) = prepared.and_then(|()| write_both(&self.file, batch, self.size)) {
             let taken_back = self.file.set_len(self.size).is_ok();
+            self.length = self.size;
             return Err((LogError::io("write to", &self.path)(error), taken_back));
         }
-        self.account(header, self.size, interval_bytes);
-        self.size += header.size_bytes() as u64;
+        self.account(header, self.size, config.index_interval_bytes);
+        self.size = size;
+        self.length = self.length.max(size);
         self.last_append_ms = now_ms;
+        Ok(())
+    }
+
+    /// Before a small append that makes the segment `size` bytes long: writes zeros where the next ones will go, if none are left and
+    /// this one begins another block of so many.
+    fn write_spare(&mut self, size: u64, config: &LogConfig) -> io::Result<()> {
+        let spare_bytes = config.spare_bytes.min(MAX_SPARE_BYTES / 2);
+        let is_small = size - self.size <= spare_bytes / 2;
+        // With group commit a power cut could take one of two appends into the zeros and leave the later one.
+        if config.group_commit || !is_small || size <= self.length || self.size < spare_bytes {
+            return Ok(());
+        }
+        let block = size - size % spare_bytes;
+        if block >= self.size {
+            self.file.write_all_at(&ZEROS[..spare_bytes as usize], block)?;
+            self.length = block + spare_bytes;
+        }
+        Ok(())
+    }
+
+    /// Gives back what was written ahead.
+    pub(crate) fn cut_spare(&mut self) -> Result<(), LogError> {
+        if self.length > self.size {
+            self.truncate(self.size)?;
+        }
         Ok(())
     }
 
@@ -236,6 +277,7 @@ impl Segment {
             .set_len(position)
             .map_err(LogError::io("truncate", &self.path))?;
         self.size = position;
+        self.length = position;
         Ok(())
     }
 
@@ -360,6 +402,14 @@ impl Segment {
         Ok(rest)
     }
 
+    /// Whether where a batch should begin nothing was written.
+    pub(crate) fn has_zeros_at(&self, position: u64) -> Result<bool, LogError> {
+        let mut header = [0; BATCH_HEADER_BYTES];
+        let available = (self.size - position).min(header.len() as u64) as usize;
+        self.read_exact(&mut header[..available], position)?;
+        Ok(header == [0; BATCH_HEADER_BYTES])
+    }
+
     fn read_exact(&self, target: &mut [u8], position: u64) -> Result<(), LogError> {
         self.file
             .read_exact_at(target, position)
@@ -461,11 +511,16 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The next batch and its position; `None` at the end of the file.
+    /// Where the next batch begins, or would.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The next batch and its position; `None` at the end of the file, or where only spare bytes follow.
     pub(crate) fn next(&mut self) -> Result<Option<(u64, BatchView<'_>)>, SegmentError> {
         let position = self.position;
         let available = self.size - position;
-        if available == 0 {
+        if available == 0 || self.only_spare_follows(available)? {
             return Ok(None);
         }
         let damaged = |reason| SegmentError::Damaged { position, reason };
@@ -489,6 +544,18 @@ impl<'a> Scanner<'a> {
         let start = (position - self.buffer_start) as usize;
         let view = BatchView::parse(&self.buffer[start..]).map_err(damaged)?;
         Ok(Some((position, view)))
+    }
+
+    fn only_spare_follows(&mut self, available: u64) -> Result<bool, LogError> {
+        self.fill(available.min(BATCH_HEADER_BYTES as u64) as usize)?;
+        let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+        // No batch begins with so many: its length is among them.
+        if available > MAX_SPARE_BYTES || !is_zero(&self.rest()[..self.rest().len().min(BATCH_HEADER_BYTES)])
+        {
+            return Ok(false);
+        }
+        self.fill(available as usize)?;
+        Ok(is_zero(self.rest()))
     }
 
     fn rest(&self) -> &[u8] {

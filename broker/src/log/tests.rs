@@ -9,6 +9,7 @@ mod index;
 mod partition;
 mod prepare;
 mod producers;
+mod spare;
 mod transactions;
 
 use std::path::Path;

@@ -102,7 +102,8 @@ fn a_log_cut_at_any_byte_is_the_log_of_the_whole_appends() {
             step(&mut log, index);
         }
         let path = last_segment(dir.path());
-        let length = fs::metadata(&path).unwrap().len();
+        let whole_file = fs::read(&path).unwrap();
+        let length = whole_file.len() as u64;
         for cut in 0..=length {
             let crashed = tempfile::tempdir().unwrap();
             copy(dir.path(), crashed.path());
@@ -128,9 +129,13 @@ fn a_log_cut_at_any_byte_is_the_log_of_the_whole_appends() {
             }
             assert_same(&log, &model, &context);
             let whole = log.segments.last().unwrap().size();
+            // Zeros at the end may have been written ahead.
+            let is_torn = whole_file[whole as usize..cut as usize]
+                .iter()
+                .any(|byte| *byte != 0);
             assert_eq!(
                 report.truncated.as_ref().map_or(0, |cut| cut.bytes),
-                cut - whole,
+                if is_torn { cut - whole } else { 0 },
                 "{context}"
             );
             if config.segment_bytes != 400 {
