@@ -3,7 +3,7 @@
 //! ```text
 //! batch bytes --PartitionLog::append--> check (header, CRC, producer) --> one write, offset stamped on the way
 //!                                                                                             |
-//! batch bytes <--PartitionLog::read---- one pread or sendfile <-- whole batches <-- sparse index <-- segment file
+//! batch bytes <--PartitionLog::read---- one pread <-- whole batches <-- sparse index <-- segment file
 //! ```
 //!
 //! Reading order: [`batch`](BatchHeader) and `record`, the format; `builder`, writing it; `partition`, the log

@@ -71,9 +71,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // Connections have threads of their own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .thread_name("broker")
         .build()
         .map_err(|error| format!("cannot start threads: {error}"))?;
     runtime.block_on(run_until_stopped(arguments))
@@ -112,7 +112,9 @@ async fn run_until_stopped(arguments: &Arguments) -> Result<(), String> {
     });
     let addresses: Vec<String> = listeners.iter().map(|bound| bound.address.to_string()).collect();
     announce(&addresses.join(", "))?;
-    serve(broker.clone(), clock, listeners, stopped).await;
+    serve(broker.clone(), clock, listeners, stopped)
+        .await
+        .map_err(|error| format!("cannot start the threads for connections: {error}"))?;
     broker.close().map_err(|error| error.to_string())?;
     tracing::info!("stopped");
     Ok(())

@@ -2,7 +2,7 @@
 //! only clock it knows is handed in.
 //!
 //! ```text
-//!  accept --> connection (a task each):  frame --shape--> decode --> Broker::handle --> encode --> write
+//!  accept --> connection (a task each, on one of the threads for them):  frame --shape--> decode --> Broker::handle --> encode --> write
 //!                                                                       | Parked, or a Fetch without enough: wait
 //!  ticker --> Broker::tick
 //! ```
@@ -17,18 +17,22 @@ mod connection;
 mod fetch;
 mod frame;
 mod listen;
+mod responses;
 mod send;
 pub mod shape;
+mod workers;
 
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, available_parallelism};
 use std::time::Duration;
 
 use streams_core::time::Clock;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -38,6 +42,7 @@ use admission::{Admission, Refused};
 use connection::Connection;
 use listen::next_stream;
 pub use listen::{BindError, BoundListener, bind};
+use workers::Workers;
 
 /// How often what depends on time is driven, see [`Broker::tick`].
 const TICK_INTERVAL: Duration = Duration::from_millis(100);
@@ -65,12 +70,18 @@ impl Shared {
 
 /// Serves `broker` on its listeners until `shutdown` becomes true, then closes the connections and returns. The broker stays
 /// open: closing it is its owner's.
+///
+/// Connections are served by threads of their own, as many as the machine runs at a time.
+///
+/// # Errors
+/// If those threads cannot be started.
 pub async fn serve(
     broker: Arc<Broker>,
     clock: Arc<dyn Clock>,
     listeners: Vec<BoundListener>,
     shutdown: watch::Receiver<bool>,
-) {
+) -> io::Result<()> {
+    let workers = Arc::new(Workers::start(available_parallelism()?)?);
     let shared = Arc::new(Shared {
         admission: Admission::new(broker.config().quota_window),
         broker,
@@ -87,9 +98,12 @@ pub async fn serve(
     let cleaner = tokio::spawn(clean(shared.clone(), cancelled.clone()));
     let mut accepting = JoinSet::new();
     for bound in listeners {
-        accepting.spawn(accept(bound, shared.clone(), shutdown.clone()));
+        accepting.spawn(accept(bound, shared.clone(), workers.clone(), shutdown.clone()));
     }
     while accepting.join_next().await.is_some() {}
+    if let Some(workers) = Arc::into_inner(workers) {
+        workers.stop().await;
+    }
     ticker.abort();
     if let Some((stop, thread)) = syncer {
         stop.store(true, Ordering::Relaxed);
@@ -100,9 +114,15 @@ pub async fn serve(
     if cleaner.await.is_err() {
         tracing::error!("compaction panicked; logs were not compacted since");
     }
+    Ok(())
 }
 
-async fn accept(bound: BoundListener, shared: Arc<Shared>, mut shutdown: watch::Receiver<bool>) {
+async fn accept(
+    bound: BoundListener,
+    shared: Arc<Shared>,
+    workers: Arc<Workers>,
+    mut shutdown: watch::Receiver<bool>,
+) {
     let listener = Arc::new(bound.listener);
     let mut connections = JoinSet::new();
     // Outlives each round, so that no connection is lost between being accepted and being let in.
@@ -112,7 +132,10 @@ async fn accept(bound: BoundListener, shared: Arc<Shared>, mut shutdown: watch::
         tokio::select! {
             () = stopped(&mut shutdown) => break,
             (stream, peer) = &mut next => {
-                welcome(stream, peer, &listener, &name, &shared, &mut connections);
+                let worker = workers.next();
+                if let Err(error) = welcome(stream, peer, &listener, &shared, worker, &mut connections) {
+                    tracing::warn!(%peer, %error, "a connection could not be served");
+                }
                 next.set(next_connection(&bound.socket, &name, &shared));
             }
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
@@ -148,22 +171,32 @@ fn welcome(
     stream: TcpStream,
     peer: SocketAddr,
     listener: &Arc<Listener>,
-    name: &Arc<str>,
     shared: &Arc<Shared>,
+    worker: &Handle,
     connections: &mut JoinSet<()>,
-) {
+) -> io::Result<()> {
+    let name: Arc<str> = listener.name.as_str().into();
     let (network, cluster) = (shared.live_network(), shared.broker.cluster().current());
     let now_ms = shared.clock.now_ms();
     match shared
         .admission
-        .admit(&network, cluster.limits(), name, peer.ip(), now_ms)
+        .admit(&network, cluster.limits(), &name, peer.ip(), now_ms)
     {
         Ok(place) => {
-            let connection = Connection::new(stream, peer, listener.clone(), shared.clone());
-            connections.spawn(async move {
-                serve_connection(connection, peer).await;
+            // From the runtime that accepted it to the worker's.
+            let stream = stream.into_std()?;
+            let (listener, shared) = (listener.clone(), shared.clone());
+            let served = async move {
+                match TcpStream::from_std(stream) {
+                    Ok(stream) => {
+                        let connection = Connection::new(stream, peer, listener, shared);
+                        serve_connection(connection, peer).await;
+                    }
+                    Err(error) => tracing::warn!(%peer, %error, "a connection could not be served"),
+                }
                 drop(place);
-            });
+            };
+            connections.spawn_on(served, worker);
         }
         Err(Refused::TooMany) => {
             tracing::warn!(%peer, "connection refused: max.connections.per.ip is reached");
@@ -178,6 +211,7 @@ fn welcome(
             }
         }
     }
+    Ok(())
 }
 
 /// Returns when the server is to stop, or when nobody is left who could say so.

@@ -84,6 +84,13 @@ impl Server {
         self.running.as_ref().map_or(0, Child::id)
     }
 
+    /// Memory that it occupies.
+    pub(crate) fn resident_bytes(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+    }
+
     /// Ends it as a power cut of the process would, `kill -9`.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.running.take() {

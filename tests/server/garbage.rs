@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::behaviour::config;
+use crate::pipelining;
 use crate::server::Server;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -27,15 +28,7 @@ impl Numbers {
 
 /// A frame around a request header and `body`.
 fn frame(api_key: i16, version: i16, body: &[u8]) -> Vec<u8> {
-    let mut request = Vec::new();
-    request.extend(api_key.to_be_bytes());
-    request.extend(version.to_be_bytes());
-    request.extend(7_i32.to_be_bytes());
-    request.extend((-1_i16).to_be_bytes());
-    request.extend(body);
-    let mut frame = (request.len() as i32).to_be_bytes().to_vec();
-    frame.extend(request);
-    frame
+    pipelining::frame(api_key, version, 7, body)
 }
 
 /// Sends bytes, then waits until the broker has closed or answered.

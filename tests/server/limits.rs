@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    AlterClientQuotasRequest, ApiVersionsRequest, MetadataRequest, RequestHeader, ResponseHeader,
+    AlterClientQuotasRequest, ApiVersionsRequest, MetadataRequest, ProduceRequest, RequestHeader,
+    ResponseHeader,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 
@@ -126,4 +128,32 @@ fn time_that_requests_take_is_limited() {
     metadata();
     let waited_ms = begun.elapsed().as_millis() as i32;
     assert!(waited_ms + 5 >= throttle_ms, "{waited_ms} of {throttle_ms} ms");
+}
+
+#[test]
+fn connections_give_memory_back_when_they_are_quiet() {
+    const CONNECTIONS: usize = 100;
+    const REQUEST_BYTES: usize = 1_000_000;
+    let server = Server::start_own(&[]);
+    let before = server.resident_bytes();
+    let mut clients: Vec<Client> = (0..CONNECTIONS).map(|_| Client::connect(&server)).collect();
+    // It names no topic that there is: an error, and nothing is kept.
+    let partition = PartitionProduceData::default().with_records(Some(vec![0; REQUEST_BYTES].into()));
+    let topic = TopicProduceData::default().with_partition_data(vec![partition]);
+    let request = ProduceRequest::default()
+        .with_acks(1)
+        .with_topic_data(vec![topic]);
+    for client in &mut clients {
+        assert!(client.ask(9, &request).is_some());
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while server.resident_bytes() > before + CONNECTIONS * REQUEST_BYTES / 4 {
+        assert!(
+            Instant::now() < deadline,
+            "{} bytes, {before} before",
+            server.resident_bytes()
+        );
+        std::thread::sleep(A_WHILE);
+    }
+    assert!(clients.iter_mut().all(Client::is_served));
 }

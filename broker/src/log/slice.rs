@@ -30,33 +30,23 @@ impl LogSlice {
         self.length == 0
     }
 
-    /// The file they are in.
-    pub fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// Where in the file they start.
-    pub fn position(&self) -> u64 {
-        self.position
-    }
-
     /// Reads them.
     ///
     /// # Errors
     /// [`LogError::Io`].
     pub fn read(&self) -> Result<Bytes, LogError> {
         let mut bytes = vec![0; self.length];
-        self.read_into(&mut bytes)?;
+        self.read_at(0, &mut bytes)?;
         Ok(bytes.into())
     }
 
-    /// Reads them into `target`, which must be as long.
+    /// Fills `target` with those from `start` on, of which there must be as many.
     ///
     /// # Errors
     /// [`LogError::Io`].
-    pub fn read_into(&self, target: &mut [u8]) -> Result<(), LogError> {
+    pub fn read_at(&self, start: usize, target: &mut [u8]) -> Result<(), LogError> {
         self.file
-            .read_exact_at(target, self.position)
+            .read_exact_at(target, self.position + start as u64)
             .map_err(LogError::io("read", &self.path))
     }
 }

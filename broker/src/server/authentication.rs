@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::BufMut;
 use kafka_protocol::messages::{SaslAuthenticateRequest, SaslHandshakeRequest};
-use tokio::io::AsyncWriteExt;
 
 use super::connection::{Connection, ConnectionError};
 use crate::handler::Response;
@@ -78,13 +76,8 @@ impl Connection {
                 return Err(ConnectionError::Authentication(reason));
             }
         };
-        self.output.clear();
-        self.output.put_i32(answer.len() as i32);
-        self.output.put_slice(&answer);
-        self.stream
-            .write_all(&self.output)
-            .await
-            .map_err(ConnectionError::Write)
+        self.responses.push_bare(&answer);
+        self.send_responses().await
     }
 
     /// Who failed to authenticate waits, so that passwords cannot be tried quickly.

@@ -1,25 +1,24 @@
-//! One connection: requests in, responses out, in the same order.
+//! One connection: requests in, responses out ([`super::responses`]), in the same order.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::{
-    ApiVersionsRequest, FetchRequest, FetchResponse, ProduceResponse, RequestHeader, ResponseHeader,
-};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
-use tokio::io::AsyncWriteExt;
+use bytes::Bytes;
+use kafka_protocol::messages::{ApiVersionsRequest, FetchRequest, ProduceResponse, RequestHeader};
+use kafka_protocol::protocol::{Decodable, HeaderVersion};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use super::frame::{FrameError, FrameReader, LENGTH_BYTES};
+use super::frame::{FrameError, FrameReader};
+use super::responses::Responses;
 use super::shape::{self, ShapeError};
-use super::{Shared, busy, fetch, send};
+use super::{Shared, busy, fetch};
 use crate::config::{Listener, SecurityProtocol};
 use crate::group::Client;
 use crate::handler::{
-    FetchAnswer, Outcome, Principal, Request, RequestContext, RequestError, Response, ResponseEncodeError,
+    Outcome, Principal, Request, RequestContext, RequestError, Response, ResponseEncodeError,
     unsupported_api_versions,
 };
 use crate::quota::Rate;
@@ -28,8 +27,9 @@ use crate::topic::sync::SyncFailed;
 
 /// The key of ApiVersions, the one API that is answered in versions that are not served.
 const API_VERSIONS_KEY: i16 = 18;
-/// A response buffer that grew beyond this is given back after use.
-const MAX_KEPT_BUFFER_BYTES: usize = 64 * 1024;
+
+/// A connection without requests keeps its buffer for so long.
+const KEEP_BUFFER: Duration = Duration::from_secs(1);
 
 /// Why a connection ends, but for the client closing it between two requests.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +85,7 @@ pub(super) struct Connection {
     host: String,
     pub(super) shared: Arc<Shared>,
     frames: FrameReader,
-    pub(super) output: BytesMut,
+    pub(super) responses: Responses,
     /// On a listener with SASL.
     pub(super) sasl: Option<SaslSession>,
     pub(super) principal: Principal,
@@ -120,7 +120,7 @@ impl Connection {
             host: format!("/{}", peer.ip()),
             shared,
             frames: FrameReader::default(),
-            output: BytesMut::new(),
+            responses: Responses::default(),
             sasl,
             principal: Principal::anonymous(),
         }
@@ -130,6 +130,12 @@ impl Connection {
     pub(super) async fn run(mut self) -> Result<(), ConnectionError> {
         // Responses are whole when they are written: waiting for more would only delay them.
         self.stream.set_nodelay(true).map_err(ConnectionError::Write)?;
+        let served = self.serve_all().await;
+        // Who sent something wrong is told of what came before it.
+        served.and(self.send_responses().await)
+    }
+
+    async fn serve_all(&mut self) -> Result<(), ConnectionError> {
         while let Some(frame) = self.next_frame().await? {
             if self.sasl.as_ref().is_some_and(SaslSession::expects_bare_token) {
                 self.take_bare_token(&frame).await?;
@@ -147,19 +153,26 @@ impl Connection {
     }
 
     async fn next_frame(&mut self) -> Result<Option<Bytes>, ConnectionError> {
+        if !self.responses.may_wait() || !self.frames.holds_frame() {
+            self.send_responses().await?;
+        }
         let network = self.shared.network();
         let max_bytes = match &self.sasl {
             // Who is not known yet gets less room.
             Some(sasl) if sasl.principal().is_none() => network.sasl_max_receive_bytes,
             _ => network.request_max_bytes,
         };
+        let max_idle_ms = u64::try_from(network.connections_max_idle_ms).ok();
+        let max_idle = max_idle_ms.map_or(Duration::MAX, Duration::from_millis);
+        let busy = max_idle.min(KEEP_BUFFER);
+        if let Ok(frame) = timeout(busy, self.frames.next(&mut self.stream, max_bytes)).await {
+            return Ok(frame?);
+        }
+        self.frames.release();
         let frame = self.frames.next(&mut self.stream, max_bytes);
-        let Ok(max_idle_ms) = u64::try_from(network.connections_max_idle_ms) else {
-            return Ok(frame.await?);
-        };
-        match tokio::time::timeout(Duration::from_millis(max_idle_ms), frame).await {
+        match timeout(max_idle - busy, frame).await {
             Ok(frame) => Ok(frame?),
-            Err(_) => Err(ConnectionError::Idle(max_idle_ms)),
+            Err(_) => Err(ConnectionError::Idle(max_idle_ms.unwrap_or(u64::MAX))),
         }
     }
 
@@ -232,6 +245,10 @@ impl Connection {
             context,
             request,
         } = incoming;
+        if !matches!(request, Request::Produce(_)) {
+            // It may take its time.
+            self.send_responses().await?;
+        }
         let response = match request {
             Request::SaslHandshake(request) if self.sasl.is_some() => {
                 return self.shake_hands(correlation_id, version, &request).await;
@@ -244,8 +261,7 @@ impl Connection {
         };
         let (mut response, mut throttle_ms) = (response.0?, response.1);
         if self.shared.broker.config().log.group_commit && !response.tells_only() {
-            // Also what others appended and this response relies on: a duplicate, the end of a transaction.
-            self.shared.broker.topics().sync_queue().barrier().await?;
+            self.responses.need_sync();
         }
         if matches!(response, Response::Produce(_)) {
             throttle_ms = throttle_ms.max(self.throttle_ms(&context, Rate::Produce, bytes as f64));
@@ -260,10 +276,10 @@ impl Connection {
                     return Err(ConnectionError::UnacknowledgedProduce(code));
                 }
             }
+            Response::Produce(_) => self.responses.push(correlation_id, version, &response)?,
             response => self.respond(correlation_id, version, response).await?,
         }
-        mute(throttle_ms).await;
-        Ok(())
+        self.mute(throttle_ms).await
     }
 
     async fn handle(&self, context: &RequestContext, request: Request) -> Result<Response, ConnectionError> {
@@ -291,7 +307,15 @@ impl Connection {
             throttle_ms.max(self.throttle_ms(context, Rate::Fetch, answer.bytes() as f64));
         self.respond_fetch(correlation_id, context.version, &answer)
             .await?;
-        mute(answer.throttle_time_ms).await;
+        self.mute(answer.throttle_time_ms).await
+    }
+
+    /// A client over its quota has its response, and is not listened to for a while.
+    async fn mute(&mut self, throttle_ms: i32) -> Result<(), ConnectionError> {
+        if let Ok(throttle_ms @ 1..) = u64::try_from(throttle_ms) {
+            self.send_responses().await?;
+            tokio::time::sleep(Duration::from_millis(throttle_ms)).await;
+        }
         Ok(())
     }
 
@@ -308,68 +332,6 @@ impl Connection {
     fn throttle_ms(&self, context: &RequestContext, rate: Rate, amount: f64) -> i32 {
         let now_ms = self.shared.clock.now_ms();
         self.shared.broker.throttle_ms(context, rate, amount, now_ms)
-    }
-
-    pub(super) async fn respond(
-        &mut self,
-        correlation_id: i32,
-        version: i16,
-        response: &Response,
-    ) -> Result<(), ConnectionError> {
-        self.begin_response(correlation_id, response.header_version(version));
-        response.encode(version, &mut self.output)?;
-        self.end_response(0);
-        self.stream
-            .write_all(&self.output)
-            .await
-            .map_err(ConnectionError::Write)?;
-        self.release_output();
-        Ok(())
-    }
-
-    /// Records go from their files to the socket without passing through here, unless they are few.
-    async fn respond_fetch(
-        &mut self,
-        correlation_id: i32,
-        version: i16,
-        answer: &FetchAnswer,
-    ) -> Result<(), ConnectionError> {
-        self.begin_response(correlation_id, FetchResponse::header_version(version));
-        let slices = answer.encode(version, &mut self.output);
-        let record_bytes = slices.iter().map(|(_, slice)| slice.len()).sum();
-        self.end_response(record_bytes);
-        send::send(&self.stream, &self.output, &slices)
-            .await
-            .map_err(ConnectionError::Write)?;
-        self.release_output();
-        Ok(())
-    }
-
-    fn begin_response(&mut self, correlation_id: i32, header_version: i16) {
-        self.output.clear();
-        self.output.put_i32(0);
-        // Cannot fail: a number and no tagged fields.
-        let header = ResponseHeader::default().with_correlation_id(correlation_id);
-        let _ = header.encode(&mut self.output, header_version);
-    }
-
-    /// Fills in the length of the response, of which `more_bytes` are not in the output.
-    fn end_response(&mut self, more_bytes: usize) {
-        let length = (self.output.len() - LENGTH_BYTES + more_bytes) as i32;
-        self.output[..LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
-    }
-
-    fn release_output(&mut self) {
-        if self.output.capacity() > MAX_KEPT_BUFFER_BYTES {
-            self.output = BytesMut::new();
-        }
-    }
-}
-
-/// A client over its quota has its response, and is not listened to for a while.
-async fn mute(throttle_ms: i32) {
-    if let Ok(throttle_ms @ 1..) = u64::try_from(throttle_ms) {
-        tokio::time::sleep(Duration::from_millis(throttle_ms)).await;
     }
 }
 

@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 pub(super) const LENGTH_BYTES: usize = 4;
 /// Room for reading when nothing is known of what comes.
 const READ_BYTES: usize = 16 * 1024;
+/// The same when the last read filled its room: more waits to be read.
+const READ_MORE_BYTES: usize = 64 * 1024;
 /// The first so many bytes of a request get room at once; more only as they really come.
 const FIRST_ROOM_BYTES: usize = 2 * 1024 * 1024;
 
@@ -30,9 +32,24 @@ pub(super) enum FrameError {
 #[derive(Debug, Default)]
 pub(super) struct FrameReader {
     buffer: BytesMut,
+    /// The last read filled its room.
+    was_full: bool,
 }
 
 impl FrameReader {
+    /// Whether the next frame has arrived as a whole.
+    pub(super) fn holds_frame(&self) -> bool {
+        self.frame_bytes(usize::MAX)
+            .is_ok_and(|frame| frame.is_some_and(|bytes| self.buffer.len() >= bytes))
+    }
+
+    /// Gives the memory for large frames back, while there is none.
+    pub(super) fn release(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+    }
+
     /// The next frame without its length; `None` if the connection ended between two.
     pub(super) async fn next(
         &mut self,
@@ -47,10 +64,18 @@ impl FrameReader {
                     return Ok(Some(frame.freeze()));
                 }
                 Some(size) => (size - self.buffer.len()).min(FIRST_ROOM_BYTES.max(self.buffer.len())),
-                None => READ_BYTES,
+                None => 0,
             };
-            self.buffer.reserve(missing);
-            if stream.read_buf(&mut self.buffer).await? == 0 {
+            let at_least = if self.was_full {
+                READ_MORE_BYTES
+            } else {
+                READ_BYTES
+            };
+            self.buffer.reserve(missing.max(at_least));
+            let room = self.buffer.capacity() - self.buffer.len();
+            let read = stream.read_buf(&mut self.buffer).await?;
+            self.was_full = read == room;
+            if read == 0 {
                 return if self.buffer.is_empty() {
                     Ok(None)
                 } else {
