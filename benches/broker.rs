@@ -4,6 +4,8 @@
 //! ```sh
 //! streams-kafka/tests/with-apache-kafka cargo bench --bench broker
 //! ```
+//!
+//! Every load runs several times, with topics of its own; medians come last.
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 #![allow(clippy::print_stdout, reason = "its result is what it prints")]
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
@@ -11,6 +13,7 @@
 #[path = "../tests/common/server.rs"]
 mod server;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -23,6 +26,18 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use rdkafka::{ClientConfig, ClientContext, Message, Offset, TopicPartitionList};
 
 use server::Server;
+
+/// How often each load is measured.
+const ROUNDS: usize = 3;
+/// Bytes of a record, partitions, acks.
+const LOADS: [(usize, i32, &str); 6] = [
+    (100, 1, "1"),
+    (100, 1, "all"),
+    (100, 16, "1"),
+    (100, 16, "all"),
+    (1024, 1, "all"),
+    (1024, 16, "all"),
+];
 
 /// One of the brokers that are compared.
 struct Subject {
@@ -62,6 +77,13 @@ impl Subject {
             result.unwrap();
         }
     }
+
+    /// Before the system writes all of it to disk.
+    fn delete(&self, topic: &str) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().unwrap();
+        let options = AdminOptions::new();
+        futures::executor::block_on(admin.delete_topics(&[topic], &options)).unwrap();
+    }
 }
 
 /// Counts acknowledgements, and when they came if somebody wants to know.
@@ -97,7 +119,38 @@ impl ProducerContext for Acknowledged {
     }
 }
 
-/// What one run of a million-record loop took.
+type Results = BTreeMap<(String, &'static str), Vec<Measured>>;
+
+/// CPU seconds of the broker for a million records and megabytes a second, produced; then the same, consumed.
+#[derive(Clone, Copy)]
+struct Measured([f64; 4]);
+
+impl Measured {
+    fn median(all: &[Self]) -> Self {
+        Self(std::array::from_fn(|column| {
+            let mut values: Vec<f64> = all.iter().map(|one| one.0[column]).collect();
+            values.sort_by(f64::total_cmp);
+            values[values.len() / 2]
+        }))
+    }
+
+    fn print_head() {
+        println!(
+            "{:14} {:>6} {:>10} {:>5} {:>24} {:>24}",
+            "", "bytes", "partitions", "acks", "produce", "consume"
+        );
+    }
+
+    fn print(&self, subject: &Subject, load: &Load) {
+        let Self([produce_cpu, produce_rate, consume_cpu, consume_rate]) = self;
+        println!(
+            "{:14} {:>6} {:>10} {:>5} {produce_cpu:>8.3} s/M {produce_rate:>6.0} MB/s {consume_cpu:>8.3} s/M {consume_rate:>6.0} MB/s",
+            subject.name, load.record_bytes, load.partitions, load.acks
+        );
+    }
+}
+
+/// Records of one size to a topic.
 struct Load {
     records: u64,
     record_bytes: usize,
@@ -108,6 +161,25 @@ struct Load {
 impl Load {
     fn topic(&self) -> String {
         format!("load-{}-{}-{}", self.record_bytes, self.partitions, self.acks)
+    }
+
+    fn new((record_bytes, partitions, acks): (usize, i32, &'static str), scale: u64) -> Self {
+        Self {
+            records: if record_bytes > 100 { 500_000 } else { 5_000_000 } / scale,
+            record_bytes,
+            partitions,
+            acks,
+        }
+    }
+
+    /// Produces to a new topic and consumes it.
+    fn run(&self, subject: &Subject, full_size: bool) -> Measured {
+        subject.create(&self.topic(), self.partitions);
+        warm_page_cache(if full_size { 1_000 } else { 1 });
+        let (produce_cpu, produce_rate) = self.measure(subject, || self.produce(subject));
+        let (consume_cpu, consume_rate) = self.measure(subject, || self.consume(subject));
+        subject.delete(&self.topic());
+        Measured([produce_cpu, produce_rate, consume_cpu, consume_rate])
     }
 
     /// CPU seconds of the broker for a million records, and megabytes a second.
@@ -261,35 +333,26 @@ fn main() {
             slowest.as_secs_f64() * 1e3,
         );
     }
-    println!(
-        "{:14} {:>6} {:>10} {:>5} {:>24} {:>24}",
-        "", "bytes", "partitions", "acks", "produce", "consume"
-    );
-    let loads = [
-        (100, 1, "1"),
-        (100, 1, "all"),
-        (100, 16, "1"),
-        (100, 16, "all"),
-        (1024, 1, "all"),
-        (1024, 16, "all"),
-    ];
-    for (record_bytes, partitions, acks) in loads {
-        let records = if record_bytes > 100 { 500_000 } else { 5_000_000 } / scale;
-        let load = Load {
-            records,
-            record_bytes,
-            partitions,
-            acks,
-        };
+    let rounds = if full_size { ROUNDS } else { 1 };
+    let mut results = Results::new();
+    Measured::print_head();
+    for _ in 0..rounds {
+        for load in LOADS.map(|load| Load::new(load, scale)) {
+            for subject in &subjects {
+                let measured = load.run(subject, full_size);
+                measured.print(subject, &load);
+                results
+                    .entry((load.topic(), subject.name))
+                    .or_default()
+                    .push(measured);
+            }
+        }
+    }
+    println!("medians of {rounds}:");
+    Measured::print_head();
+    for load in LOADS.map(|load| Load::new(load, scale)) {
         for subject in &subjects {
-            subject.create(&load.topic(), partitions);
-            warm_page_cache(if full_size { 1_000 } else { 1 });
-            let (produce_cpu, produce_rate) = load.measure(subject, || load.produce(subject));
-            let (consume_cpu, consume_rate) = load.measure(subject, || load.consume(subject));
-            println!(
-                "{:14} {record_bytes:>6} {partitions:>10} {acks:>5} {produce_cpu:>8.3} s/M {produce_rate:>6.0} MB/s {consume_cpu:>8.3} s/M {consume_rate:>6.0} MB/s",
-                subject.name
-            );
+            Measured::median(&results[&(load.topic(), subject.name)]).print(subject, &load);
         }
     }
     for subject in &subjects {
