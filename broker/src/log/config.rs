@@ -90,7 +90,7 @@ pub struct LogConfig {
     /// Strict validation, `headwater.strict.validation.enable`, default false: every record of a produced batch is looked at before the
     /// batch is appended, and not only the batch's header and checksum. A broker setting.
     pub strict_validation: bool,
-    /// Default 64 KiB, a power of two; 0 is none: how many zeros are written ahead of small appends, see the module `segment`. None are
+    /// Default 128 KiB, a power of two; 0 is none: how many zeros are written ahead of small appends, see the module `segment`. None are
     /// with group commit. Not a setting of topics.
     pub spare_bytes: u64,
     /// `producer.id.expiration.ms`, default 1 day: how long an idle producer is remembered. A broker
@@ -129,7 +129,7 @@ impl Default for LogConfig {
             delete_retention_ms: DAY_MS,
             group_commit: false,
             strict_validation: false,
-            spare_bytes: 64 * 1024,
+            spare_bytes: 128 * 1024,
             producer_id_expiration_ms: DAY_MS,
         }
     }

@@ -63,7 +63,7 @@ fn large_appends_and_group_commit_write_nothing_ahead() {
         group_commit: true,
         ..config()
     };
-    for (config, records) in [(config(), 20), (group_commit, 1)] {
+    for (config, records) in [(config(), 60), (group_commit, 1)] {
         let dir = tempfile::tempdir().unwrap();
         let (mut log, _) = open(dir.path(), config, false);
         for index in 0..APPENDS {
@@ -147,8 +147,8 @@ fn more_zeros_than_are_written_ahead_are_reported() {
         .write(true)
         .open(segment_file(dir.path(), 0))
         .unwrap();
-    file.set_len(size + 200 * 1024).unwrap();
+    file.set_len(size + 300 * 1024).unwrap();
     let (log, report) = open(dir.path(), config(), false);
     assert_eq!((log.log_end_offset(), log.size_bytes()), (2, size));
-    assert_eq!(report.truncated.unwrap().bytes, 200 * 1024);
+    assert_eq!(report.truncated.unwrap().bytes, 300 * 1024);
 }
