@@ -2,7 +2,7 @@
 //! only clock it knows is handed in.
 //!
 //! ```text
-//!  accept --> connection (a task each, on one of the threads for them):  frame --shape--> decode --> Broker::handle --> encode --> write
+//!  accept --> connection (a task each, on a worker):  frame --shape--> decode --> Broker::handle --> encode --> write
 //!                                                                       | Parked, or a Fetch without enough: wait
 //!  ticker --> Broker::tick
 //! ```

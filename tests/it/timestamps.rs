@@ -118,6 +118,16 @@ fn nulls_that_a_stream_has_no_type_for_move_time_and_are_dropped() {
     assert_eq!(times(&driver, "out"), [500]);
 }
 
+/// A record of a late time whose value is no number.
+fn unreadable() -> WrittenRecord {
+    WrittenRecord {
+        key: None,
+        value: Some(b"abc".as_slice().into()),
+        timestamp_ms: 1_000_000,
+        headers: Headers::default(),
+    }
+}
+
 #[test]
 fn nothing_is_late_for_what_cannot_be_read() {
     let builder = StreamsBuilder::new();
@@ -130,12 +140,7 @@ fn nothing_is_late_for_what_cannot_be_read() {
     let options =
         TestDriverOptions::default().errors(ErrorHandlers::default().deserialization(LogAndContinue));
     let driver = TopologyTestDriver::with_options(&builder.build().unwrap(), options).unwrap();
-    let unreadable = WrittenRecord {
-        key: None,
-        value: Some(b"abc".as_slice().into()),
-        timestamp_ms: 1_000_000,
-        headers: Headers::default(),
-    };
+    let unreadable = unreadable();
     driver.pipe_raw("in", &unreadable).unwrap();
     pipe(&driver, 1).unwrap();
     assert_eq!(driver.dropped(DropReason::Deserialization), 1);
@@ -150,12 +155,7 @@ fn what_cannot_be_read_has_no_time() {
     });
     let go_on: Options = |options| options.errors(ErrorHandlers::default().deserialization(LogAndContinue));
     let driver = copy(own, go_on);
-    let unreadable = WrittenRecord {
-        key: None,
-        value: Some(b"abc".as_slice().into()),
-        timestamp_ms: 1_000_000,
-        headers: Headers::default(),
-    };
+    let unreadable = unreadable();
     driver.pipe_raw("in", &unreadable).unwrap();
     pipe(&driver, 1).unwrap();
     driver.pipe_raw("in", &unreadable).unwrap();

@@ -189,7 +189,7 @@ impl Recovery {
         } else {
             segment.index.position_before(replay_from)
         };
-        let mut scanner = segment.scan(start);
+        let mut scanner = segment.scan(start).until_spare();
         let damage = loop {
             let (position, batch) = match scanner.next() {
                 Ok(Some(next)) => next,
@@ -241,6 +241,10 @@ impl Recovery {
             }
             None if missing => {
                 let reason = "the records up to the next segment are missing".to_owned();
+                return Err(corrupt(segment, end_position, expected, reason));
+            }
+            None if end_position < segment.size() && expected < self.checkpoint.recovery_point => {
+                let reason = "only zeros follow where records were stored".to_owned();
                 return Err(corrupt(segment, end_position, expected, reason));
             }
             None if end_position < segment.size() => self.spare.push((index, end_position)),

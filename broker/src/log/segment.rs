@@ -5,8 +5,8 @@
 //!
 //! Small appends to a file that is not new go into zeros that one large write put there before: a system that gives a large write
 //! one large piece of page cache has nothing to allocate then when a small one follows, which halves its cost, and reading large
-//! pieces costs less than half of reading pages. These spare bytes
-//! are cut off when the segment is sealed or closed; after a crash the zeros at the end of a file are not damage.
+//! pieces costs less than half of reading pages. These spare bytes are cut off when the segment is sealed or closed; after a crash
+//! the zeros at the end of a file that was never synced are not damage.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
@@ -497,6 +497,7 @@ pub(crate) struct Scanner<'a> {
     position: u64,
     buffer: Vec<u8>,
     buffer_start: u64,
+    ends_at_spare: bool,
 }
 
 impl<'a> Scanner<'a> {
@@ -509,6 +510,15 @@ impl<'a> Scanner<'a> {
             position,
             buffer: Vec::new(),
             buffer_start: position,
+            ends_at_spare: false,
+        }
+    }
+
+    /// For a file that was not closed: where only spare bytes follow is its end.
+    pub(crate) fn until_spare(self) -> Self {
+        Self {
+            ends_at_spare: true,
+            ..self
         }
     }
 
@@ -517,11 +527,11 @@ impl<'a> Scanner<'a> {
         self.position
     }
 
-    /// The next batch and its position; `None` at the end of the file, or where only spare bytes follow.
+    /// The next batch and its position; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<(u64, BatchView<'_>)>, SegmentError> {
         let position = self.position;
         let available = self.size - position;
-        if available == 0 || self.only_spare_follows(available)? {
+        if available == 0 || (self.ends_at_spare && self.only_spare_follows(available)?) {
             return Ok(None);
         }
         let damaged = |reason| SegmentError::Damaged { position, reason };

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{NOW_MS, append, batch, open, read_all, stamp};
-use crate::log::{Isolation, LogConfig, LogError, PartitionLog};
+use crate::log::{CleanupPolicy, Isolation, LogConfig, LogError, PartitionLog};
 
 const APPENDS: i32 = 22;
 
@@ -151,4 +151,32 @@ fn more_zeros_than_are_written_ahead_are_reported() {
     let (log, report) = open(dir.path(), config(), false);
     assert_eq!((log.log_end_offset(), log.size_bytes()), (2, size));
     assert_eq!(report.truncated.unwrap().bytes, 300 * 1024);
+}
+
+#[test]
+fn zeros_where_synced_records_were_are_damage_also_where_compaction_leaves_gaps() {
+    let compacted = LogConfig {
+        cleanup_policy: CleanupPolicy {
+            delete: false,
+            compact: true,
+        },
+        ..config()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(dir.path(), compacted.clone(), false);
+    append_some(&mut log, APPENDS);
+    let each = log.size_bytes() as usize / APPENDS as usize;
+    log.roll(NOW_MS).unwrap();
+    append_some(&mut log, 1);
+    log.flush().unwrap();
+    drop(log);
+    let sealed = segment_file(dir.path(), 0);
+    let mut bytes = fs::read(&sealed).unwrap();
+    let last = bytes.len() - each;
+    bytes[last..].fill(0);
+    fs::write(&sealed, &bytes).unwrap();
+    fs::remove_file(sealed.with_extension("index")).unwrap();
+    let error = PartitionLog::open(dir.path(), "orders", 3, compacted, false, NOW_MS).unwrap_err();
+    assert!(matches!(error, LogError::Corrupt { .. }), "{error}");
+    assert_eq!(fs::read(&sealed).unwrap(), bytes);
 }
